@@ -1,0 +1,42 @@
+"""Packaging of spooftrace. tools/setup.sh installs it, with the versions of tools/constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+VERSION = next(
+    line.split('"')[1]
+    for line in (ROOT / "lib/spooftrace/__init__.py").read_text(encoding="utf-8").splitlines()
+    if line.startswith("__version__")
+)
+
+setup(
+    name="spooftrace",
+    version=VERSION,
+    description="Recipes for speech deepfake detection and neural-codec source tracing",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    package_dir={"": "lib"},
+    packages=find_packages("lib"),
+    install_requires=[
+        "jsonargparse>=4.49",
+        "kaldiio>=2.18",
+        "lightning>=2.5",
+        "matplotlib>=3.8",
+        "numpy>=1.26",
+        "pyworld-prebuilt>=0.3.6",  # the pyworld sources, as wheels: no compiler needed
+        "pyyaml>=6",
+        "rich>=13",
+        "safetensors>=0.4",
+        "scikit-learn>=1.4",
+        "scipy>=1.11",
+        "soundfile>=0.13",
+        "soxr>=0.5",
+        "tensorboard>=2.16",
+        "torch>=2.4",
+        "transformers>=4.46",
+    ],
+    extras_require={"dev": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
+    entry_points={"console_scripts": ["spooftrace = spooftrace.cli:main"]},
+)
