@@ -1,0 +1,166 @@
+"""RESULTS.md as text. Every number comes from ``metrics.json`` and ``run.json``; what is not there reads ``n/a``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spooftrace.report.runs import Group, Run
+
+MISSING = "n/a"
+SMALL_CELL = 100
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
+    """A Markdown table padded to read well as plain text; all but the ``left`` first columns are right-aligned."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
+
+    def line(row: Sequence[str]) -> str:
+        padded = (
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        return f"| {' | '.join(padded)} |"
+
+    rule = (":" + "-" * (w - 1) if column < left else "-" * (w - 1) + ":" for column, w in enumerate(widths))
+    return "\n".join([line(cells[0]), f"| {' | '.join(rule)} |", *map(line, cells[1:])])
+
+
+def results_table(groups: Sequence[Group], test_set: str) -> str:
+    """EERs in per cent of all runs on one test set: pooled, mean over the attack systems, each attack system.
+
+    Several seeds of one system are followed by a row of means and a row of ranges. The last row counts the trials.
+    """
+    members = {group.name: group.on(test_set) for group in groups}
+    first = next(run for runs in members.values() for run in runs).metrics[test_set]
+    attacks = sorted(first["by_system"])
+    rows = []
+    for name, runs in members.items():
+        values = np.array([_rates(run.metrics[test_set], attacks) for run in runs])
+        rows += [
+            [name, _text(run.seed), _parameters(run), *map(_percent, row)]
+            for run, row in zip(runs, values, strict=True)
+        ]
+        if len(runs) > 1:
+            low, high = values.min(axis=0), values.max(axis=0)
+            ranges = [_range(*ends) for ends in zip(low, high, strict=True)]
+            rows += [
+                [name, f"mean of {len(runs)}", "", *map(_percent, values.mean(axis=0))],
+                [name, "range", "", *ranges],
+            ]
+    counts = [f"{first['by_system'][attack]['spoof']:,}" for attack in attacks]
+    rows.append(["spoof trials", "", "", f"{first['spoof']:,}", "", *counts])
+    return table(["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2)
+
+
+def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
+    """What a reader must know before comparing numbers: sizes, coarse cells, ties, scores that look flipped."""
+    runs = [run for group in groups for run in group.on(test_set)]
+    first = runs[0].metrics[test_set]
+    notes = [f"{first['trials']:,} trials: {first['bonafide']:,} bona fide, {first['spoof']:,} spoof."]
+    cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
+    cells |= {attack: first["by_system"][attack]["spoof"] for attack in sorted(first["by_system"])}
+    names_of: dict[int, list[str]] = {}
+    for name, count in cells.items():
+        if count < SMALL_CELL:
+            names_of.setdefault(count, []).append(name)
+    if names_of:
+        steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
+        notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
+    ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
+    tied = [f"{name} {count:,}" for name, count in ties.items() if count]
+    if tied:
+        notes.append(f"Trials that share a score with the other class (see the tie rule below): {', '.join(tied)}.")
+    notes += [
+        f"WARNING, {run.name}: {run.metrics[test_set]['score_sign_warning']}."
+        for run in runs
+        if "score_sign_warning" in run.metrics[test_set]
+    ]
+    return notes
+
+
+def conventions(runs: Sequence[Run]) -> list[str]:
+    """How the numbers were computed, one sentence group an item."""
+    rules = sorted({metrics["eer_convention"] for run in runs for metrics in run.metrics.values()})
+    return [
+        *rules,
+        "Pooled EER: one threshold for all attack systems. Mean EER: the unweighted mean of the EERs of the single "
+        "attack systems, each against all bona fide trials. The two are not comparable with each other.",
+        "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone.",
+        "DET figures: probit axes, the EER point of each run marked; runs that differ by the seed share a colour.",
+    ]
+
+
+def runs_table(runs: Sequence[Run]) -> str:
+    """How each run was trained."""
+    header = ["Run", "System", "Seed", "Back-end", "Trained", "All parameters", "Best epoch", "Epochs"]
+    return table([*header, "Training time", "Device", "Commit"], map(_run_row, runs), left=2)
+
+
+def versions(runs: Sequence[Run]) -> list[str]:
+    """Package versions: one item when all runs agree, otherwise one for each set of runs that agree."""
+    users: dict[str, list[str]] = {}
+    for run in runs:
+        packages = run.info.get("versions") or {}
+        text = ", ".join(f"{name} {version}" for name, version in sorted(packages.items())) or MISSING
+        users.setdefault(text, []).append(run.name)
+    if len(users) == 1:
+        return list(users)
+    return [f"{', '.join(names)}: {text}" for text, names in users.items()]
+
+
+def _run_row(run: Run) -> list[str]:
+    info = run.info
+    parameters = info.get("parameters") or {}
+    return [
+        run.name,
+        run.system,
+        _text(run.seed),
+        *(_count(parameters.get(key)) for key in ("backend", "trainable", "total")),
+        _text(info.get("best_epoch")),
+        _text(info.get("epochs")),
+        _duration(info.get("train_seconds")),
+        _text(info.get("device")),
+        _text(info.get("git_commit")),
+    ]
+
+
+def _rates(metrics: Mapping[str, Any], attacks: Sequence[str]) -> list[float]:
+    mean = metrics["mean_over_systems"]
+    cells = [metrics["by_system"][attack]["eer"] for attack in attacks]
+    return [metrics["eer"], np.nan if mean is None else mean, *cells]
+
+
+def _parameters(run: Run) -> str:
+    parameters = run.info.get("parameters") or {}
+    return f"{_count(parameters.get('total'))} ({_count(parameters.get('trainable'))})"
+
+
+def _count(number: int | None) -> str:
+    """1234 -> 1,234; 317390000 -> 317.4M."""
+    if number is None:
+        return MISSING
+    return f"{number / 1e6:.1f}M" if number >= 10_000_000 else f"{number:,}"
+
+
+def _percent(rate: float) -> str:
+    return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
+
+
+def _range(low: float, high: float) -> str:
+    return MISSING if np.isnan(low) else f"{_percent(low)}-{_percent(high)}"
+
+
+def _text(value: Any) -> str:
+    return MISSING if value is None else str(value)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return MISSING
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

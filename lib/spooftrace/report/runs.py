@@ -1,0 +1,149 @@
+"""Find what the earlier stages left in an experiment folder.
+
+``exp/<system>_<tag>/`` holds ``run.json`` and ``config.yaml`` (training), ``exp/<system>_<tag>/<set>/`` holds
+``scores.txt`` (scoring) and ``metrics.json`` (evaluation).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spooftrace.errors import InputError
+
+METRICS_KEYS = ("bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "spoof", "trials")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained system: its folder, what ``run.json`` says ({} without one), its ``metrics.json`` by test set."""
+
+    folder: Path
+    info: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def system(self) -> str:
+        return str(self.info.get("system", self.name))
+
+    @property
+    def seed(self) -> int | None:
+        return self.info.get("seed")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of one system that differ by nothing but the seed, in order of their seeds; ``name`` is unique."""
+
+    name: str
+    runs: Sequence[Run]
+
+    def on(self, test_set: str) -> list[Run]:
+        """The runs evaluated on ``test_set``."""
+        return [run for run in self.runs if test_set in run.metrics]
+
+
+def find_runs(exp: Path) -> list[Run]:
+    """All runs under ``exp`` with at least one ``metrics.json``, sorted by folder name.
+
+    Raises InputError when there are none, for an unreadable JSON file, and when the runs of one test set were
+    evaluated on different trials.
+    """
+    metrics: dict[Path, dict[str, Any]] = {}
+    for path in sorted(exp.glob("*/*/metrics.json")):
+        metrics.setdefault(path.parent.parent, {})[path.parent.name] = _read_metrics(path)
+    if not metrics:
+        raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
+    runs = [
+        Run(folder, _read_json(folder / "run.json") if (folder / "run.json").exists() else {}, sets)
+        for folder, sets in metrics.items()
+    ]
+    for test_set in test_sets(runs):
+        _check_same_trials(test_set, [run for run in runs if test_set in run.metrics])
+    return runs
+
+
+def test_sets(runs: Sequence[Run]) -> list[str]:
+    """Names of all test sets that at least one run was evaluated on, sorted."""
+    return sorted({name for run in runs for name in run.metrics})
+
+
+def group_by_seed(runs: Sequence[Run]) -> list[Group]:
+    """Join the runs of one system whose resolved configurations are equal but for the seed; sorted by name.
+
+    A run without a known seed or configuration stays alone, and so do runs that repeat a seed. A group is called by its
+    system's name, or by its first folder's where several groups share the system.
+    """
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((run.system, _settings(run)), []).append(run)
+    groups: list[list[Run]] = []
+    for members in alike.values():
+        seeds = {run.seed for run in members}
+        if len(seeds) == len(members) and None not in seeds:
+            groups.append(sorted(members, key=lambda run: run.seed))
+        else:
+            groups.extend([run] for run in members)
+    systems = [members[0].system for members in groups]
+    named = [
+        Group(first.system if systems.count(first.system) == 1 else first.name, members)
+        for members in groups
+        for first in members[:1]
+    ]
+    return sorted(named, key=lambda group: group.name)
+
+
+def _settings(run: Run) -> str:
+    """The configuration without its seed, or something unique where it is not known."""
+    path = run.folder / "config.yaml"
+    if not path.is_file():
+        return str(run.folder)
+    return re.sub(r"^seed_everything:.*\n?", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        raise InputError(f"{path}: not a readable JSON file ({error}); run the stage that writes it again") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object; run the stage that writes it again")
+    return content
+
+
+def _read_metrics(path: Path) -> dict[str, Any]:
+    content = _read_json(path)
+    if content.get("task") != "detection":
+        raise InputError(f"{path}: task {content.get('task')!r} cannot be reported; only detection can")
+    lacking = [key for key in METRICS_KEYS if key not in content]
+    if lacking:
+        raise InputError(f"{path}: lacks {', '.join(lacking)}; evaluate this set again")
+    return content
+
+
+def _check_same_trials(test_set: str, runs: Sequence[Run]) -> None:
+    def counts(run: Run) -> tuple[Any, ...]:
+        metrics = run.metrics[test_set]
+        cells = tuple((name, cell["spoof"]) for name, cell in sorted(metrics["by_system"].items()))
+        return metrics["bonafide"], metrics["spoof"], cells
+
+    first = runs[0]
+    for run in runs[1:]:
+        if counts(run) != counts(first):
+            raise InputError(
+                f"{run.folder / test_set / 'metrics.json'}: made on other trials than "
+                f"{first.folder / test_set / 'metrics.json'} ({_total(run, test_set)} and {_total(first, test_set)} "
+                "trials, or other attack systems); score and evaluate both again"
+            )
+
+
+def _total(run: Run, test_set: str) -> int:
+    return run.metrics[test_set]["trials"]

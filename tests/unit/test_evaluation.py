@@ -1,0 +1,184 @@
+"""The evaluation stage: pairing by utterance, messages for bad input, what metrics.json holds."""
+
+import argparse
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from spooftrace import evaluation
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.metrics import eer
+
+# utterance -> (label, system, score); one tie across the classes (b2, s1).
+TRIALS = {
+    "b1": ("bonafide", "bonafide", 2.0),
+    "b2": ("bonafide", "bonafide", 0.5),
+    "b3": ("bonafide", "bonafide", 3.0),
+    "s1": ("spoof", "A07", 0.5),
+    "s2": ("spoof", "A07", -1.0),
+    "s3": ("spoof", "A08", 2.5),
+    "s4": ("spoof", "A08", -3.0),
+}
+LINES = [f"{utt} {score}" for utt, (_, _, score) in TRIALS.items()]
+
+
+@pytest.fixture
+def data(tmp_path):
+    folder = tmp_path / "my data" / "eval"
+    DataDir.write(
+        folder,
+        {
+            "utt2spk": {utt: utt for utt in TRIALS},
+            "wav.scp": {utt: f"{utt}.wav" for utt in TRIALS},
+            "utt2label": {utt: label for utt, (label, _, _) in TRIALS.items()},
+            "utt2system": {utt: system for utt, (_, system, _) in TRIALS.items()},
+        },
+    )
+    return folder
+
+
+@pytest.fixture
+def scores(tmp_path):
+    path = tmp_path / "scores.txt"
+    path.write_text("\n".join(LINES) + "\n")
+    return path
+
+
+def evaluate(data, scores, out):
+    parser = argparse.ArgumentParser()
+    evaluation.add_arguments(parser)
+    evaluation.run(parser.parse_args(["--data", str(data), "--scores", str(scores), "--out", str(out)]))
+    return json.loads(out.read_text(encoding="utf-8"))
+
+
+def test_metrics_file(data, scores, tmp_path, capsys):
+    metrics = evaluate(data, scores, tmp_path / "exp" / "eval" / "metrics.json")
+    bonafide, a07, a08 = [2.0, 0.5, 3.0], [0.5, -1.0], [2.5, -3.0]
+    rate, threshold = eer(bonafide, a07 + a08)
+    cells = {"A07": eer(bonafide, a07)[0], "A08": eer(bonafide, a08)[0]}
+    assert metrics == {
+        "task": "detection",
+        "set": "eval",
+        "data": data.as_posix(),
+        "trials": 7,
+        "bonafide": 3,
+        "spoof": 4,
+        "eer": rate,
+        "eer_threshold": threshold,
+        "eer_convention": evaluation.EER_CONVENTION,
+        "pooled": True,
+        "ties_across_classes": 2,
+        "by_system": {
+            name: {"trials": 5, "bonafide": 3, "spoof": 2, "eer": value} for name, value in cells.items()
+        },
+        "mean_over_systems": pytest.approx(sum(cells.values()) / 2),
+    }  # fmt: skip
+    printed = capsys.readouterr().out
+    assert f"{100 * rate:.3f}" in printed.splitlines()[2]
+    assert "A08" in printed
+    assert "2 trials have the score of a trial of the other class" in printed
+
+
+def test_order_spacing_and_line_ends_do_not_matter(data, scores, tmp_path):
+    expected = evaluate(data, scores, tmp_path / "a.json")
+    reordered = [line.replace(" ", "\t") for line in reversed(LINES)]
+    scores.write_text("\n\n" + "\r\n".join(reordered), newline="")
+    assert evaluate(data, scores, tmp_path / "b.json") == expected
+
+
+def test_output_bytes_are_the_same_each_time(data, scores, tmp_path):
+    evaluate(data, scores, tmp_path / "a.json")
+    evaluate(data, scores, tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_without_attack_systems_there_is_only_the_pooled_eer(data, scores, tmp_path):
+    (data / "utt2system").unlink()
+    metrics = evaluate(data, scores, tmp_path / "metrics.json")
+    assert metrics["by_system"] == {}
+    assert metrics["mean_over_systems"] is None
+
+
+def test_flipped_scores_are_reported_and_not_flipped(data, scores, tmp_path, capsys):
+    scores.write_text("".join(f"{utt} {-score}\n" for utt, (_, _, score) in TRIALS.items()))
+    metrics = evaluate(data, scores, tmp_path / "metrics.json")
+    assert metrics["eer"] > 0.5
+    assert "nothing was flipped" in metrics["score_sign_warning"]
+    assert "WARNING" in capsys.readouterr().err
+
+
+BAD_SCORES = {
+    "missing scores": (LINES[:2] + LINES[6:], r"scores.txt: no score for 4 of the 7 trials .*first: b3, s1, s2\)"),
+    "one missing": (LINES[1:], r"no score for 1 of the 7 trials of .*eval \(b1\)"),
+    "extra scores": ([*LINES, "x1 0.1", "x2 0.2"], r"scores.txt:8: 2 scored utterances are not trials .*\(x1, x2\)"),
+    "duplicate": ([*LINES, "b2 0.5"], r"scores.txt:8: b2 has a score on line 2 already"),
+    "not a number": ([*LINES[:3], "s1 high"], r"scores.txt:4: score 'high' of s1 is not a finite number"),
+    "digit separator": (["b1 1_0"], r"scores.txt:1: score '1_0' of b1 is not a finite number"),
+    "NaN": ([LINES[0], "", "b2 nan"], r"scores.txt:3: score 'nan' of b2 is not a finite number"),
+    "infinite": (["b1 -inf"], r"scores.txt:1: score '-inf' of b1 is not a finite number"),
+    "too large": (["b1 1e999"], r"scores.txt:1: score '1e999' of b1 is not a finite number"),
+    "too few columns": ([*LINES[:2], "b3"], r"scores.txt:3: expected 2 columns 'utt score', found 1"),
+    "too many columns": (["b1 - bonafide 2.0"], r"scores.txt:1: expected 2 columns 'utt score', found 4"),
+    "header": (["filename cm-score", *LINES], r"scores.txt:1: score 'cm-score' of filename is not a finite number"),
+    "empty": ([], r"no score for 7 of the 7 trials"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SCORES)
+def test_bad_score_files(data, scores, tmp_path, case):
+    lines, message = BAD_SCORES[case]
+    scores.write_text("".join(f"{line}\n" for line in lines))
+    with pytest.raises(InputError, match=message) as error:
+        evaluate(data, scores, tmp_path / "metrics.json")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_score_file_that_is_not_text(data, scores, tmp_path):
+    scores.write_bytes(b"b1 0.5\nb2 \xff\xfe\n")
+    with pytest.raises(InputError, match=r"scores.txt: not a UTF-8 text file"):
+        evaluate(data, scores, tmp_path / "metrics.json")
+
+
+def test_missing_files(data, scores, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere.txt: no such score file"):
+        evaluate(data, tmp_path / "nowhere.txt", tmp_path / "metrics.json")
+    with pytest.raises(InputError, match=r"dev/utt2label: no such file"):
+        evaluate(data.parent / "dev", scores, tmp_path / "metrics.json")
+
+
+BAD_TABLES = {
+    "unknown label": ("utt2label", "s2 spoof", "s2 deepfake", r"utt2label:5: label 'deepfake' of s2 is neither"),
+    "no bona fide": ("utt2label", " bonafide", " spoof", r"utt2label: no bona fide trial"),
+    "no spoof": ("utt2label", " spoof", " bonafide", r"utt2label: no spoof trial"),
+    "system missing": ("utt2system", "s2 A07\n", "", r"utt2system: no system for 1 spoof trials \(s2\)"),
+    "duplicate trial": ("utt2label", "s2 spoof\n", "s2 spoof\ns2 spoof\n", r"utt2label:6: .*s2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_bad_data_directories(data, scores, tmp_path, case):
+    name, old, new, message = BAD_TABLES[case]
+    text = (data / name).read_text()
+    assert old in text
+    (data / name).write_text(text.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        evaluate(data, scores, tmp_path / "metrics.json")
+
+
+def test_read_scores_keeps_every_digit(tmp_path):
+    values = np.random.default_rng(0).normal(size=50) * 10.0 ** np.arange(-25, 25)
+    path = tmp_path / "scores.txt"
+    path.write_text("".join(f"utt_{index} {value!r}\n" for index, value in enumerate(values.tolist())))
+    assert list(evaluation.read_scores(path).values()) == values.tolist()
+
+
+@pytest.mark.parametrize("module", ["spooftrace.evaluation", "spooftrace.report"])
+def test_importing_the_stage_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print([m for m in ('torch', 'matplotlib', 'scipy', 'sklearn') if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
