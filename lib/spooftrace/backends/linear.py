@@ -1,0 +1,51 @@
+"""Linear probe: what a linear classifier finds in the features, and no more."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+class LinearProbe(nn.Module):
+    """Pool over time, standardise each dimension, one linear layer: (B, T, input_dim) or (B, input_dim) -> outputs.
+
+    The standardisation is a batch norm without weights, so that the scale of the features does not decide the
+    learning rate. Vectors (B, input_dim) skip the pooling.
+
+    Args:
+        input_dim: width of the frames or of the vector.
+        num_outputs: number of outputs.
+        pooling: "mean" over time, or "mean_std", mean and standard deviation (frames only).
+
+    Raises:
+        ValueError: an unknown `pooling`, an input of another shape, or a vector with `pooling="mean_std"`.
+    """
+
+    def __init__(self, input_dim: int, num_outputs: int = 2, pooling: Literal["mean", "mean_std"] = "mean"):
+        super().__init__()
+        if pooling not in ("mean", "mean_std"):
+            raise ValueError(f"pooling must be mean or mean_std, not {pooling}")
+        self.input_dim = input_dim
+        self.num_outputs = num_outputs
+        self.pooling = pooling
+        pooled_dim = input_dim if pooling == "mean" else 2 * input_dim
+        self.standardise = nn.BatchNorm1d(pooled_dim, affine=False)
+        self.out = nn.Linear(pooled_dim, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.standardise(self.pool(x)))  # -> (B, pooled_dim) -> (B, num_outputs)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Frames (B, T, input_dim) or vectors (B, input_dim) -> (B, input_dim or 2 * input_dim)."""
+        if x.ndim not in (2, 3) or x.size(-1) != self.input_dim or 0 in x.shape:
+            raise ValueError(
+                f"LinearProbe takes frames (B, T, {self.input_dim}) or vectors (B, {self.input_dim}); "
+                f"got {tuple(x.shape)}"
+            )
+        if self.pooling == "mean":
+            return x if x.ndim == 2 else x.mean(dim=1)  # (B, T, D) -> (B, D)
+        if x.ndim == 2:
+            raise ValueError("pooling mean_std needs frames (B, T, D): a vector has no standard deviation over time")
+        # Population variance, floored: a single frame gives 0, and the square root keeps a finite gradient.
+        std = x.var(dim=1, correction=0).clamp(min=1e-10).sqrt()  # (B, T, D) -> (B, D)
+        return torch.cat([x.mean(dim=1), std], dim=1)  # -> (B, 2 * D)

@@ -1,0 +1,146 @@
+"""Nes2Net-X: nested Res2Net on the full-width frames of a speech foundation model."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ChannelGate(nn.Module):
+    """Squeeze-and-excitation without the squeeze: scale each channel by a gate computed from its mean over time.
+
+    All published recipes keep the full width between the two layers. (B, C, T) -> (B, C, T).
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.se = nn.Sequential(
+            nn.AdaptiveAvgPool1d(1),  # (B, C, T) -> (B, C, 1)
+            nn.Conv1d(channels, channels, kernel_size=1),
+            nn.ReLU(),
+            nn.Conv1d(channels, channels, kernel_size=1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.se(x)
+
+
+class InnerBlock(nn.Module):
+    """The inner Res2Net of Nes2Net-X: (B, C, T) -> (B, C, T).
+
+    The channels are cut into `scale` splits of W = C // scale. A stack starts with the last split; step i appends
+    split i to the stack, convolves every member along time with the same kernel, and outputs the members' weighted
+    sum. The stack itself, not the sum, goes on to the next step. The order is always convolution, ReLU, batch norm.
+    """
+
+    def __init__(self, channels: int, scale: int, dilation: int):
+        super().__init__()
+        self.width = channels // scale
+        inner = self.width * scale
+        self.conv1 = nn.Conv1d(channels, inner, kernel_size=1)
+        self.bn1 = nn.BatchNorm1d(inner)
+        self.weighted_sum = nn.ParameterList(torch.full((1, 1, 1, n), 1 / n) for n in range(2, scale + 1))
+        self.convs = nn.ModuleList(
+            nn.Conv2d(self.width, self.width, kernel_size=(3, 1), dilation=(dilation, 1), padding=(dilation, 0))
+            for _ in range(scale - 1)
+        )
+        self.bns = nn.ModuleList(nn.BatchNorm2d(self.width) for _ in range(scale - 1))
+        self.conv3 = nn.Conv1d(inner, channels, kernel_size=1)
+        self.bn3 = nn.BatchNorm1d(channels)
+        self.se = ChannelGate(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = x
+        x = self.bn1(F.relu(self.conv1(x)))  # (B, C, T) -> (B, W * scale, T)
+        *splits, last = x.split(self.width, dim=1)  # -> scale times (B, W, T)
+        stack = last.unsqueeze(3)  # (B, W, T) -> (B, W, T, 1)
+        sums = []
+        for split, conv, bn, weights in zip(splits, self.convs, self.bns, self.weighted_sum, strict=True):
+            stack = torch.cat([stack, split.unsqueeze(3)], dim=3)  # (B, W, T, n - 1) -> (B, W, T, n)
+            stack = bn(F.relu(conv(stack)))
+            sums.append(stack @ weights.flatten())  # (B, W, T, n) @ (n,) -> (B, W, T)
+        x = torch.cat([*sums, last], dim=1)  # -> (B, W * scale, T)
+        x = self.bn3(F.relu(self.conv3(x)))  # (B, W * scale, T) -> (B, C, T)
+        return self.se(x) + residual
+
+
+class AttentiveStatsPool(nn.Module):
+    """Mean and standard deviation over time, weighted per channel by attention (ASTP): (B, D, T) -> (B, 2 * D)."""
+
+    def __init__(self, dim: int, bottleneck: int = 128):
+        super().__init__()
+        self.linear1 = nn.Conv1d(dim, bottleneck, kernel_size=1)
+        self.linear2 = nn.Conv1d(bottleneck, dim, kernel_size=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        attention = torch.softmax(self.linear2(torch.tanh(self.linear1(x))), dim=2)  # (B, D, T), sums to 1 over T
+        mean = (attention * x).sum(dim=2)  # (B, D, T) -> (B, D)
+        variance = (attention * x.square()).sum(dim=2) - mean.square()
+        return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], dim=1)  # -> (B, 2 * D)
+
+
+class Nes2NetX(nn.Module):
+    """Nes2Net-X: frames (B, T, input_dim) -> (B, num_outputs), without reducing the dimension first.
+
+    The channels are cut into groups; a running sum of the groups passes through one inner block each, the last group
+    goes straight to the output. 512,039 parameters with the defaults, which are those of the ASVspoof 2019/2021
+    recipe. The ASVspoof 5 recipe has `dilation=1`; CtrSVDD has `dilation=1, num_outputs=1` (511,014 parameters, or
+    775,334 with `pool="astp"`).
+
+    Args:
+        input_dim: width of the frames, a multiple of the number of groups. The official code takes 1024 only.
+        num_outputs: number of outputs.
+        dilation: of the convolutions along time, in frames.
+        pool: "mean" over time, or "astp", attentive statistics.
+        nes_ratio: number of groups of the outer network and number of splits inside each inner block.
+
+    Raises:
+        ValueError: an `input_dim` that cannot be cut as asked, an unknown `pool`, an input that is not
+            (B, T, input_dim).
+
+    Source: Liu et al., "Nes2Net: A lightweight nested architecture for foundation model driven speech anti-spoofing";
+    class `Nested_Res2Net_TDNN` of Liu-Tianchi/Nes2Net and Liu-Tianchi/Nes2Net_ASVspoof_ITW, whose keys these are.
+    """
+
+    def __init__(
+        self,
+        input_dim: int = 1024,
+        num_outputs: int = 2,
+        dilation: int = 2,
+        pool: Literal["mean", "astp"] = "mean",
+        nes_ratio: Sequence[int] = (8, 8),
+    ):
+        super().__init__()
+        groups, scale = nes_ratio
+        if input_dim % groups or input_dim // groups < scale:
+            raise ValueError(
+                f"input_dim must be a multiple of {groups} and at least {groups * scale} for nes_ratio "
+                f"{list(nes_ratio)}; got {input_dim}"
+            )
+        if pool not in ("mean", "astp"):
+            raise ValueError(f"pool must be mean or astp, not {pool}")
+        self.input_dim = input_dim
+        self.num_outputs = num_outputs
+        self.channels = input_dim // groups
+        self.Build_in_Res2Nets = nn.ModuleList(InnerBlock(self.channels, scale, dilation) for _ in range(groups - 1))
+        self.bns = nn.ModuleList(nn.BatchNorm1d(self.channels) for _ in range(groups - 1))
+        self.bn = nn.BatchNorm1d(input_dim)
+        self.pooling = AttentiveStatsPool(input_dim) if pool == "astp" else None
+        self.fc = nn.Linear(input_dim if self.pooling is None else 2 * input_dim, num_outputs)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        if frames.ndim != 3 or frames.size(2) != self.input_dim or frames.size(1) == 0:
+            raise ValueError(f"Nes2NetX takes frames (B, T, {self.input_dim}); got {tuple(frames.shape)}")
+        *groups, last = frames.transpose(1, 2).split(self.channels, dim=1)  # (B, T, D) -> groups of (B, C, T)
+        x = torch.zeros_like(last)  # (B, C, T)
+        outputs = []
+        for group, block, bn in zip(groups, self.Build_in_Res2Nets, self.bns, strict=True):
+            x = bn(F.relu(block(x + group)))  # (B, C, T)
+            outputs.append(x)
+        x = torch.cat([*outputs, last], dim=1)  # -> (B, D, T)
+        x = F.relu(self.bn(x))
+        x = x.mean(dim=2) if self.pooling is None else self.pooling(x)  # (B, D, T) -> (B, D or 2 * D)
+        return self.fc(x)  # -> (B, num_outputs)
