@@ -1,0 +1,1 @@
+"""Other projects' checkpoint formats -> ours, one module per family."""

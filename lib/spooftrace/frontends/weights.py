@@ -1,0 +1,109 @@
+"""Where the weights of pretrained models come from: a folder, the models folder, the Hugging Face cache or hub."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from spooftrace.errors import InputError
+
+HUB_TIMEOUT = 5.0  # seconds for one small question; a download that has started may take as long as it needs
+Model = TypeVar("Model", bound=torch.nn.Module)
+
+
+def models_folder() -> Path | None:
+    """``$SPOOFTRACE_MODELS``, or ``tools/models`` of the checkout that this file belongs to; None without either."""
+    if folder := os.environ.get("SPOOFTRACE_MODELS"):
+        return Path(folder)
+    root = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/frontends/weights.py
+    return root / "tools" / "models" if (root / "tools" / "get_model.sh").is_file() else None
+
+
+def find_folder(model: str) -> Path | None:
+    """The local folder of a model, if there is one.
+
+    ``model`` is the path of a folder, or a Hugging Face name: ``openai/whisper-base`` is looked for as
+    ``whisper-base`` in ``models_folder()``.
+
+    Raises:
+        InputError: ``model`` can only be a path, and there is no such folder.
+    """
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_absolute() or model.startswith(("./", "../", "~")):
+        raise InputError(f"{model}: no such folder")
+    folder = models_folder()
+    if folder is not None and (folder / path.name / "config.json").is_file():
+        return folder / path.name
+    return None
+
+
+def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Model:
+    """``model_class.from_pretrained`` in float32, from the first place that has ``model``.
+
+    The places: a folder of that name, the models folder (``find_folder``), the Hugging Face cache, the hub.
+
+    Args:
+        model_class: a transformers class with ``from_pretrained``.
+        model: path of a folder or name on the hub.
+        options: further arguments of ``from_pretrained``.
+
+    Raises:
+        InputError: no place has it, the folder cannot be loaded, or it lacks some of the model's weights.
+    """
+    from transformers.utils import logging
+
+    if not sys.stderr.isatty():
+        logging.disable_progress_bar()  # In a job's log every step of the bar would be a line.
+    options = {"dtype": torch.float32, "output_loading_info": True, **options}
+    folder = find_folder(model)
+    if folder is not None:
+        loaded = _load_folder(model_class, folder, options)
+    else:
+        try:
+            loaded = model_class.from_pretrained(model, local_files_only=True, **options)
+        except OSError:  # What transformers raises when the cache does not have the model.
+            _require_hub(model)
+            loaded = model_class.from_pretrained(model, **options)
+    module, report = loaded
+    # transformers would go on with random numbers in their place.
+    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    if lacking:
+        raise InputError(
+            f"{folder or model}: {len(lacking)} weights of {model_class.__name__} are missing or of another shape "
+            f"({lacking[0]}, ...): is this the right model?"
+        )
+    return module
+
+
+def _load_folder(model_class: type[Model], folder: Path, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+    from safetensors import SafetensorError
+
+    try:
+        return model_class.from_pretrained(folder, local_files_only=True, **options)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{folder}: cannot be loaded as {model_class.__name__}: {reason}; fetch it again") from error
+
+
+def _require_hub(model: str) -> None:
+    """Fails within seconds where the hub or the model is out of reach.
+
+    from_pretrained itself asks for each file several times with growing pauses, half a minute in all without a network.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        HfApi().model_info(model, timeout=HUB_TIMEOUT)
+    except Exception as error:  # Many classes, of several libraries: whatever it is, the model cannot be had there.
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"model {model!r} is not on this machine and the Hugging Face hub does not give it ({reason}): "
+            f"give the path of a folder that has it, or run tools/get_model.sh {model.split('/')[-1]} if it lists that "
+            f"model, or put it into {models_folder() or '$SPOOFTRACE_MODELS'}, or run once with a network"
+        ) from error
