@@ -1,0 +1,68 @@
+"""The ``spooftrace`` command. Each sub-command lives in the module of its stage, imported only when it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Sequence
+
+from spooftrace import __version__
+from spooftrace.errors import InputError
+
+COMMANDS = {
+    "prepare": ("spooftrace.corpora", "stage 1: a corpus as it is distributed -> data directories"),
+    "extract": ("spooftrace.extraction", "stage 3: compute and store the cached streams of a system"),
+    "train": ("spooftrace.training", "stage 4: train a system"),
+    "score": ("spooftrace.scoring", "stage 5: score a data directory with a trained system"),
+    "evaluate": ("spooftrace.evaluation", "stage 6: scores and labels -> metrics"),
+    "report": ("spooftrace.report", "stage 7: metrics -> RESULTS.md and figures"),
+    "detect": ("spooftrace.detect", "score audio files with a trained system"),
+    "codec": ("spooftrace.codecs.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one sub-command; returns the exit status: 0, 1 for bad input, 130 when interrupted."""
+    words = list(sys.argv[1:] if words is None else words)
+    if words[:1] == ["--version"]:
+        print(f"spooftrace {__version__}")
+        return 0
+    if not words or words[0] in ("-h", "--help"):
+        print(_overview())
+        return 0 if words else 1
+    if words[0] not in COMMANDS:
+        print(f"spooftrace: unknown command '{words[0]}'; try spooftrace --help", file=sys.stderr)
+        return 1
+    module = importlib.import_module(COMMANDS[words[0]][0])
+    parser = argparse.ArgumentParser(
+        prog=f"spooftrace {words[0]}", description=COMMANDS[words[0]][1], allow_abbrev=False
+    )
+    module.add_arguments(parser)
+    takes_overrides = "overrides" in inspect.signature(module.run).parameters
+    try:
+        if takes_overrides:
+            args, overrides = parser.parse_known_args(words[1:])
+            return module.run(args, overrides) or 0
+        return module.run(parser.parse_args(words[1:])) or 0
+    except InputError as error:
+        print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        # A full disk, a missing permission: the message names the file.
+        print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"spooftrace {words[0]}: interrupted; run it again to continue", file=sys.stderr)
+        return 130
+
+
+def _overview() -> str:
+    lines = ["usage: spooftrace COMMAND [options]", ""]
+    lines += [f"  {name:9s} {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join([*lines, "", "spooftrace COMMAND --help shows the options of a command."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The Lightning side of training: one step, what is kept, what is shown."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, Checkpoint
+from torch import Tensor
+
+from spooftrace.atomic import fsync_folder
+from spooftrace.batches import Batches
+from spooftrace.config import build
+from spooftrace.system import System
+
+
+class Learner(lightning.LightningModule):
+    """Loss, optimizer and dev figures of a :class:`System`.
+
+    Dropout is drawn from a generator seeded by (seed, step, rank), so that a resumed run draws what it would have
+    drawn. ``train_batches`` is set by the caller before ``fit``.
+    """
+
+    strict_loading = False  # frozen front-ends are not in the checkpoints
+    train_batches: Batches
+
+    def __init__(self, system: System, config: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.system = system
+        self.config = config
+        self._dev: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        if self.train_batches.epoch != self.current_epoch:  # a resumed epoch keeps the place that it was given
+            self.train_batches.set_position(self.current_epoch)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        seed = np.random.SeedSequence([self.config["seed_everything"], self.global_step, self.global_rank])
+        torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+
+    def training_step(self, batch: list[dict[str, Any]], batch_idx: int) -> Tensor:
+        (group,) = batch
+        loss = self.system.task.loss(self.system(group), group["target"])
+        self.log("train_loss", loss, on_step=True, on_epoch=False, batch_size=len(group["utt"]))
+        return loss
+
+    def validation_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
+        self._dev += [(self.system(group), group["target"]) for group in batch]
+
+    def on_validation_epoch_end(self) -> None:
+        outputs = torch.cat([outputs for outputs, _ in self._dev]).float()  # list of (B, C) -> (N, C)
+        targets = torch.cat([targets for _, targets in self._dev])  # list of (B,) -> (N,)
+        self._dev.clear()
+        scores = self.system.task.scores(outputs)
+        figures = dict(self.system.task.dev_metrics(scores.cpu().numpy(), targets.cpu().numpy()))
+        figures["dev_loss"] = float(self.system.task.loss(outputs, targets))
+        # Every device scores the whole dev set, so the figures are the same on all of them.
+        self.log_dict(figures, rank_zero_only=False)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        node = self.config["optimizer"]
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        arguments = {**node.get("init_args", {}), "params": trained}
+        optimizer = build({"class_path": node["class_path"], "init_args": arguments})
+        schedule = self.config["schedule"]
+        if schedule["kind"] == "constant":
+            return {"optimizer": optimizer}
+        first, last = node["init_args"]["lr"], schedule["final_lr"]
+        steps = self.trainer.estimated_stepping_batches
+
+        def factor(step: int) -> float:
+            return (last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))) / first
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        own = {f"system.{key}" for key in self.system.own_state()}
+        checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
+
+
+class KeepLast(Checkpoint):
+    """Keeps ``last.ckpt``, the state to resume from: after every epoch, and every ``minutes`` inside one.
+
+    A ``Checkpoint`` callback runs after all others, so that what it saves includes their state.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path = path
+        self.interval = 60 * minutes
+        self.seconds_before = 0.0  # training time of earlier runs of the same experiment
+        self._started = self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        learner.train_batches.done = batch_idx + 1
+        # The end of an epoch is saved below, with the dev figures.
+        if time.monotonic() - self._saved >= self.interval and not trainer.is_last_batch:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        self._save(trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds_before + time.monotonic() - self._started}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.seconds_before = state["seconds"]
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        temporary = self.path.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+            fsync_folder(self.path.parent)
+        self._saved = time.monotonic()
+
+
+class Progress(Callback):
+    """A line an epoch; on a terminal, also a bar inside the epoch."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # Not at the epoch's start: Lightning has none when it resumes inside an epoch.
+        if self._bar is None and sys.stderr.isatty() and trainer.is_global_zero:
+            from rich.console import Console
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(f"epoch {trainer.current_epoch + 1}", total=trainer.num_training_batches)
+            self._bar.start()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batch_idx + 1)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        self._close()
+        if trainer.is_global_zero:
+            figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
+            text = "  ".join(f"{key} {value:.4f}" for key, value in sorted(figures.items()))
+            print(f"epoch {trainer.current_epoch + 1:3d}  {text}", flush=True)
+
+    def on_exception(
+        self, trainer: lightning.Trainer, learner: lightning.LightningModule, exception: BaseException
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None

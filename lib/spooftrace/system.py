@@ -1,0 +1,112 @@
+"""A system: streams, a back-end and a task, put together from a configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from spooftrace.atomic import atomic_write
+from spooftrace.config import build
+from spooftrace.errors import InputError
+
+
+class System(nn.Module):
+    """Front-ends of the live streams, the back-end, the task.
+
+    Args:
+        config: A configuration from :func:`spooftrace.config.load_config`.
+        cached_dims: Width of each stream that is read from archives; its front-end is then not built at all.
+
+    Raises:
+        InputError: A width or the number of outputs does not fit between the parts.
+    """
+
+    def __init__(self, config: Mapping[str, Any], cached_dims: Mapping[str, int]) -> None:
+        super().__init__()
+        self.streams = list(config["streams"])
+        self.frontends = nn.ModuleDict(
+            {name: build(node) for name, node in config["streams"].items() if name not in cached_dims}
+        )
+        self.backend: nn.Module = build(config["backend"])
+        self.task: nn.Module = build(config["task"])
+        dims = {**cached_dims, **{name: frontend.dim for name, frontend in self.frontends.items()}}
+        wanted = getattr(self.backend, "input_dim", None)
+        if wanted is not None and len(self.streams) == 1 and wanted != dims[self.streams[0]]:
+            raise InputError(
+                f"stream '{self.streams[0]}' has {dims[self.streams[0]]} features a frame, but "
+                f"backend.init_args.input_dim is {wanted}"
+            )
+        if self.backend.num_outputs != self.task.num_outputs:
+            raise InputError(
+                f"backend.init_args.num_outputs is {self.backend.num_outputs}, but the task "
+                f"{type(self.task).__name__} needs {self.task.num_outputs}"
+            )
+
+    @property
+    def needs_wave(self) -> bool:
+        """Whether a live stream computes from the waveform."""
+        return len(self.frontends) > 0
+
+    def forward(self, batch: Mapping[str, Any]) -> Tensor:
+        """Outputs (B, num_outputs) of a batch from :class:`spooftrace.batches.Batches`."""
+        features = []
+        for name in self.streams:
+            if name in self.frontends:
+                stream, _ = self.frontends[name](batch["wave"], batch["wave_len"])  # (B, N) -> (B, T, D)
+            else:
+                stream = batch[name]  # (B, T, D), as stored
+            features.append(stream)
+        return self.backend(*features)
+
+    def own_state(self) -> dict[str, Tensor]:
+        """The weights that belong to the trained model: everything except frozen front-ends."""
+        frozen = tuple(f"frontends.{name}." for name, frontend in self.frontends.items() if not frontend.finetune)
+        return {key: value for key, value in self.state_dict().items() if not key.startswith(frozen or ("\0",))}
+
+    def load_own_state(self, state: Mapping[str, Tensor], where: str) -> None:
+        """Load what :meth:`own_state` gave; raises ``InputError`` when it does not fit this system."""
+        expected = self.own_state()
+        wrong = sorted(
+            set(expected.keys() ^ state.keys())
+            | {key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape}
+        )
+        if wrong:
+            raise InputError(f"{where}: {len(wrong)} weights do not fit config.yaml beside it, first {wrong[0]}")
+        self.load_state_dict(state, strict=False)
+
+
+def count_parameters(module: nn.Module, trainable: bool = False) -> int:
+    """Number of parameters, or of those that are trained."""
+    return sum(p.numel() for p in module.parameters() if p.requires_grad or not trainable)
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors, whole or not at all."""
+    content = save({key: value.detach().cpu().contiguous() for key, value in state.items()})
+    with atomic_write(path, "wb") as file:
+        file.write(content)
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read weights written by :func:`save_weights`; raises ``InputError`` for a missing or damaged file."""
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no trained model there; run stage 4 (training) first") from None
+    except Exception as error:  # safetensors raises its own error type for damaged files
+        raise InputError(f"{path}: not a readable model file ({error}); train again") from None
+
+
+def pick_device(num_gpus: int) -> torch.device:
+    """``cuda`` for one or more GPUs, ``cpu`` for none; raises ``InputError`` when the GPU is not there."""
+    if num_gpus == 0:
+        return torch.device("cpu")
+    available = torch.cuda.device_count()
+    if num_gpus > available:
+        raise InputError(f"--ngpu {num_gpus}: {available} GPU(s) are available here; use --ngpu {available}")
+    return torch.device("cuda")

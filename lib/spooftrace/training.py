@@ -1,0 +1,225 @@
+"""Stage 4: train a system with Lightning, resumable at any moment.
+
+``exp/<name>/`` gets ``config.yaml`` (resolved), ``checkpoints/`` (``last.ckpt`` to resume from, the best epochs),
+``tensorboard/``, and at the end ``model.safetensors`` and ``run.json``; the last one marks a finished training.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spooftrace.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``spooftrace train``."""
+    parser.add_argument("--config", action="append", required=True, help="YAML file; may be given several times")
+    parser.add_argument("--train", type=Path, required=True, help="training data directory")
+    parser.add_argument("--dev", type=Path, required=True, help="data directory that selects the epoch")
+    parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
+    parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs to train on; 0: the CPU (default)")
+    parser.epilog = "Anything else is an override of the configuration: --optimizer.init_args.lr 1e-5"
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """``spooftrace train``."""
+    from spooftrace.config import load_config
+
+    train(load_config(args.config, overrides), args.train, args.dev, args.dump, args.exp, args.ngpu)
+
+
+def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0) -> None:
+    """Train one system; does nothing when ``exp`` holds a finished training of the same configuration.
+
+    Raises:
+        InputError: Bad data or configuration, or ``exp`` holds a training of another configuration.
+    """
+    from spooftrace.config import load_config, save_config
+
+    saved = exp / "config.yaml"
+    if saved.exists() and load_config([saved]) != config:
+        raise InputError(f"{exp}: holds a training with another configuration; choose another --exp or remove it")
+    if (exp / "run.json").exists():
+        print(f"{exp}: already trained")
+        return
+    save_config(config, saved)
+    _fit(config, train_dir, dev_dir, dump, exp, num_gpus)
+
+
+def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
+    # Lightning and its plugins announce deprecations of their own dependencies on import.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    import lightning
+    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no advertisements, no lists of what is unused
+    from spooftrace.learner import KeepLast, Learner, Progress
+    from spooftrace.system import System, count_parameters, pick_device, save_weights
+
+    started = time.monotonic()
+    options = config["trainer"]
+    pick_device(num_gpus)
+    lightning.seed_everything(config["seed_everything"], verbose=False)
+    cached = open_streams(config, dump, train_dir)
+    system = System(config, {name: stream.dim for name, stream in cached.items()})
+    learner = Learner(system, config)
+    train_set = make_batches(config, system, train_dir, dump, training=True, world_size=max(1, num_gpus))
+    dev_set = make_batches(config, system, dev_dir, dump, training=False)
+    learner.train_batches = train_set
+    _describe(system, train_set, dev_set)
+
+    folder = exp / "checkpoints"
+    best = ModelCheckpoint(
+        folder, "epoch{epoch:03d}", options["monitor"], mode="min", save_top_k=options["average_best"],
+        save_weights_only=True, auto_insert_metric_name=False, enable_version_counter=False,
+    )  # fmt: skip
+    last = KeepLast(folder / "last.ckpt", options["checkpoint_minutes"])
+    stop = []
+    if options["patience"] is not None:
+        stop = [EarlyStopping(options["monitor"], mode="min", patience=options["patience"])]
+    trainer = lightning.Trainer(
+        accelerator="gpu" if num_gpus else "cpu",
+        devices=max(1, num_gpus),
+        strategy="ddp" if num_gpus > 1 else "auto",
+        precision=options["precision"],
+        max_epochs=options["max_epochs"],
+        gradient_clip_val=options["gradient_clip_val"],
+        callbacks=[*stop, Progress(), best, last],
+        logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(50, len(train_set)),
+    )
+    try:
+        trainer.fit(learner, train_set, dev_set, ckpt_path=last.path if last.path.exists() else None, weights_only=True)
+    except SystemExit:
+        # Lightning turns Ctrl-C into an exit without a word.
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    if trainer.global_rank != 0:
+        return
+
+    save_weights(_average(learner, best), exp / "model.safetensors")
+    backend = count_parameters(system.backend)
+    facts = {
+        "parameters": {
+            "backend": backend,
+            "trainable": count_parameters(system, trainable=True),
+            "total": count_parameters(system),
+        },
+        "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
+        "epochs": trainer.current_epoch,
+        "best_epoch": _epoch_of(best.best_model_path),
+        "best": {options["monitor"]: float(best.best_model_score)},
+        "device": _device_name(num_gpus),
+    }
+    _write_run(config, exp, facts)
+    print(f"{exp}: trained {facts['epochs']} epochs, best {options['monitor']} {float(best.best_model_score):.4f}")
+
+
+def open_streams(config: Mapping[str, Any], dump: Path, directory: Path) -> dict[str, Any]:
+    """The cached streams of a data directory, by name."""
+    from spooftrace.batches import CachedStream
+
+    return {
+        name: CachedStream.open(dump, name, config["streams"][name], directory) for name in config["data"]["cached"]
+    }
+
+
+def make_batches(
+    config: Mapping[str, Any], system: Any, directory: Path, dump: Path, training: bool,
+    labelled: bool = True, world_size: int = 1,
+) -> Any:  # fmt: skip
+    """Batches of a data directory, for training (shuffled, random crops) or for scoring."""
+    from spooftrace.batches import Batches, Utterances
+    from spooftrace.config import Data
+    from spooftrace.datadir import DataDir
+
+    options = Data(**config["data"])
+    data = DataDir.read(directory)
+    if not data.utts:
+        raise InputError(f"{directory}: no utterances")
+    targets = None
+    if labelled:
+        labels = data.table(system.task.label_file)
+        targets = [system.task.target(labels[utt]) for utt in data.utts]
+    crop = "random" if training else {"first": "first", "full": "none"}[options.eval_crop]
+    utterances = Utterances(
+        data, targets, open_streams(config, dump, directory), system.needs_wave, options,
+        config["seed_everything"], crop,
+    )  # fmt: skip
+    size = options.batch_size if training else options.eval_batch_size
+    return Batches(
+        utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers,
+        world_size=world_size,
+    )  # fmt: skip
+
+
+def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
+    from spooftrace.system import count_parameters
+
+    print(
+        f"training {count_parameters(system, trainable=True):,} of {count_parameters(system):,} parameters on "
+        f"{len(train_set.utterances):,} utterances, {len(dev_set.utterances):,} in dev, "
+        f"{len(train_set):,} batches an epoch",
+        flush=True,
+    )
+
+
+def _average(learner: Any, best: Any) -> dict[str, Any]:
+    """Mean of the best epochs' weights; counters, which have no mean, come from the very best epoch."""
+    import torch
+
+    paths = sorted(best.best_k_models, key=lambda path: (path != best.best_model_path, path))
+    states = [torch.load(path, map_location="cpu", weights_only=True)["state_dict"] for path in paths]
+    prefix = "system."
+    mean = {}
+    for key, value in states[0].items():
+        if value.is_floating_point():
+            value = torch.stack([state[key].double() for state in states]).mean(0).to(value.dtype)
+        mean[key.removeprefix(prefix)] = value
+    return {key: mean[key] for key in learner.system.own_state()}
+
+
+def _epoch_of(checkpoint: str) -> int:
+    return int(Path(checkpoint).stem.removeprefix("epoch")) + 1  # people count from 1
+
+
+def _device_name(num_gpus: int) -> str:
+    import torch
+
+    return f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:
+    from spooftrace.atomic import atomic_write
+    from spooftrace.provenance import git_commit, versions
+
+    content = {
+        "system": exp.name.rpartition("_")[0] or exp.name,
+        "seed": config["seed_everything"],
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "command": shlex.join(["spooftrace", *sys.argv[1:]]),
+        **facts,
+    }
+    if not math.isfinite(next(iter(facts["best"].values()))):
+        raise InputError(f"{exp}: the dev figure is not finite; lower the learning rate")
+    with atomic_write(exp / "run.json") as file:
+        json.dump(content, file, indent=2, sort_keys=True)
+        file.write("\n")

@@ -1,0 +1,128 @@
+"""Stage 3: cached equals live, killed jobs go on, mistakes are named."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from spooftrace.archive import ArchiveReader
+from spooftrace.cli import main
+from spooftrace.config import load_config
+from spooftrace.system import System
+from spooftrace.training import make_batches, open_streams
+
+
+def extract(config: Path, data: Path, *options: str) -> int:
+    return main(["extract", "--config", str(config), "--data", str(data), *options])
+
+
+def test_cached_and_live_give_the_same_outputs(make_data, write_config):
+    data = make_data("eval", 9)
+    cached = write_config()
+    assert extract(cached, data) == 0
+    assert extract(cached, data, "--collect") == 0
+    outputs = []
+    for overrides in ([], ["--data.cached", "[]"]):
+        config = load_config([cached], overrides)
+        torch.manual_seed(0)
+        streams = open_streams(config, Path("dump"), data)
+        system = System(config, {name: stream.dim for name, stream in streams.items()}).eval()
+        batches = make_batches(config, system, data, Path("dump"), training=False)
+        with torch.inference_mode():
+            groups = [group for batch in batches for group in batch]
+            found = {u: row for group in groups for u, row in zip(group["utt"], system(group), strict=True)}
+        outputs.append(torch.stack([found[utt] for utt in sorted(found)]))
+    assert outputs[0].shape == (9, 2)
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-5)
+
+
+def test_parts_are_joined_and_a_second_run_does_nothing(make_data, write_config, capsys):
+    data, config = make_data("eval", 7), write_config()
+    for job in "123":
+        assert extract(config, data, "--job", job, "--num-jobs", "3") == 0
+    assert extract(config, data, "--num-jobs", "3", "--collect") == 0
+    reader = ArchiveReader("dump/lfcc/eval/feats.scp")
+    assert sorted(reader) == [f"eval_{number:03d}" for number in range(7)]
+    before = Path("dump/lfcc/eval/feats.1.ark").stat().st_mtime_ns
+    capsys.readouterr()
+    assert extract(config, data) == 0
+    assert "already extracted" in capsys.readouterr().out
+    assert Path("dump/lfcc/eval/feats.1.ark").stat().st_mtime_ns == before
+
+
+def test_another_setting_or_other_audio_is_extracted_anew(make_data, write_config):
+    data, config = make_data("eval", 3), write_config()
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    old = np.array(ArchiveReader("dump/lfcc/eval/feats.scp")["eval_000"])
+    other = write_config("other.yaml", streams={"lfcc": {"class_path": "LFCC", "init_args": {"cmn": True}}})
+    assert extract(other, data) == extract(other, data, "--collect") == 0
+    assert not np.array_equal(old, ArchiveReader("dump/lfcc/eval/feats.scp")["eval_000"])
+    (data / "wav.scp").write_text("".join(f"eval_00{n} audio/eval/eval_000.flac\n" for n in range(3)), encoding="utf-8")
+    assert extract(other, data) == extract(other, data, "--collect") == 0
+    reader = ArchiveReader("dump/lfcc/eval/feats.scp")
+    assert np.array_equal(reader["eval_000"], reader["eval_002"])
+
+
+def test_missing_part_is_named(make_data, write_config, capsys):
+    data, config = make_data("eval", 4), write_config()
+    assert extract(config, data, "--job", "1", "--num-jobs", "2") == 0
+    assert extract(config, data, "--num-jobs", "2", "--collect") == 1
+    assert "part 2 of the extraction is not finished; run stage 3 again" in capsys.readouterr().err
+    assert not Path("dump/lfcc/eval/feats.scp").exists()
+
+
+def test_corrupt_audio_is_named_and_what_was_done_is_kept(make_data, write_config, capsys):
+    data, config = make_data("eval", 6), write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
+    broken = Path("audio/eval/eval_004.flac")  # the longest, so the last
+    content = broken.read_bytes()
+    broken.write_bytes(content[: len(content) // 2])
+    assert extract(config, data) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "audio/eval/eval_004.flac" in error
+    soundfile.write(broken, np.random.default_rng(0).standard_normal(4800) * 0.1, 16000)
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    assert len(ArchiveReader("dump/lfcc/eval/feats.scp")) == 6
+
+
+def test_fine_tuned_streams_cannot_be_cached(make_data, write_config, capsys, monkeypatch):
+    from spooftrace.frontends import LFCC
+
+    monkeypatch.setattr(LFCC, "finetune", True, raising=False)
+    original = LFCC.__init__
+
+    def finetuned(self, *args, **kwargs):
+        original(self, *args, **kwargs)
+        self.finetune = True
+
+    monkeypatch.setattr(LFCC, "__init__", finetuned)
+    assert extract(write_config(), make_data("eval", 2)) == 1
+    assert "take it out of data.cached" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_extraction_goes_on(make_data, write_config):
+    data = make_data("eval", 40)
+    config = write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
+    command = [sys.executable, "-m", "spooftrace.cli", "extract", "--config", str(config), "--data", str(data)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    folder = Path("dump/lfcc/eval")
+    while process.poll() is None and not list(folder.glob("*.part")):
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (folder / "feats.1.scp").exists()
+    assert extract(config, data, "--collect") == 1
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    killed = {key: np.array(array) for key, array in ArchiveReader(folder / "feats.scp").items()}
+    assert main(["extract", "--config", str(config), "--data", str(data), "--dump", "whole"]) == 0
+    whole = ArchiveReader("whole/lfcc/eval/feats.1.scp")
+    assert sorted(killed) == sorted(whole)
+    assert all(np.array_equal(killed[key], whole[key]) for key in whole)

@@ -1,0 +1,130 @@
+"""Training: what it leaves behind, and that a killed run ends with the same weights and scores."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from spooftrace.cli import main
+from spooftrace.system import load_weights
+
+
+def prepare(make_data, config: Path, *sets: str) -> None:
+    for number, name in enumerate(sets):
+        data = make_data(name, 14, seed=number)
+        assert main(["extract", "--config", str(config), "--data", str(data)]) == 0
+        assert main(["extract", "--config", str(config), "--data", str(data), "--collect"]) == 0
+
+
+def train(config: Path, exp: str, *overrides: str) -> int:
+    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", exp]
+    return main([*command, *overrides])
+
+
+def test_train_score_evaluate(make_data, write_config, capsys):
+    config = write_config()
+    prepare(make_data, config, "train", "dev")
+    assert train(config, "exp/lfcc_s1", "--seed_everything", "1", "--trainer.average_best", "2") == 0
+    run = json.loads(Path("exp/lfcc_s1/run.json").read_text(encoding="utf-8"))
+    assert run["system"] == "lfcc"
+    assert run["seed"] == 1
+    assert run["epochs"] == 3
+    assert run["parameters"] == {"backend": 122, "trainable": 122, "total": 122}
+    assert main(["score", "--exp", "exp/lfcc_s1", "--data", "data/dev"]) == 0
+    lines = Path("exp/lfcc_s1/dev/scores.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[0] for line in lines] == [f"dev_{number:03d}" for number in range(14)]
+    out = "exp/lfcc_s1/dev/metrics.json"
+    command = ["evaluate", "--data", "data/dev", "--scores", "exp/lfcc_s1/dev/scores.txt", "--out", out]
+    assert main(command) == 0
+    assert json.loads(Path(out).read_text(encoding="utf-8"))["trials"] == 14
+
+    capsys.readouterr()
+    assert train(config, "exp/lfcc_s1", "--seed_everything", "1", "--trainer.average_best", "2") == 0
+    assert "already trained" in capsys.readouterr().out
+    assert train(config, "exp/lfcc_s1", "--seed_everything", "2") == 1
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_same_seed_same_weights_other_seed_other_weights(make_data, write_config):
+    config = write_config()
+    prepare(make_data, config, "train", "dev")
+    weights = []
+    for exp, seed in (("exp/a_s1", "1"), ("exp/b_s1", "1"), ("exp/c_s2", "2")):
+        assert train(config, exp, "--seed_everything", seed) == 0
+        weights.append(load_weights(Path(exp) / "model.safetensors"))
+    assert all(weights[0][key].equal(weights[1][key]) for key in weights[0])
+    assert not all(weights[0][key].equal(weights[2][key]) for key in weights[0])
+
+
+def test_early_stopping_keeps_the_best_epoch(make_data, write_config):
+    trainer = {"max_epochs": 40, "patience": 2, "monitor": "dev_loss"}
+    # A huge learning rate makes things worse after the first epochs.
+    optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 300.0}}
+    config = write_config(trainer=trainer, optimizer=optimizer)
+    prepare(make_data, config, "train", "dev")
+    assert train(config, "exp/stop_s1") == 0
+    run = json.loads(Path("exp/stop_s1/run.json").read_text(encoding="utf-8"))
+    assert run["best_epoch"] == run["epochs"] - 2
+    assert run["epochs"] < 40
+
+
+AASIST = {
+    "streams": {"wave": {"class_path": "Waveform"}},
+    "backend": {"class_path": "AASIST", "init_args": {"channels": [4, 4, 4, 4, 4, 4], "gat_dims": [8, 8]}},
+    "data": {"crop": 8000, "batch_size": 2, "num_workers": 1},
+    # Every batch is checkpointed, so that a kill lands inside an epoch.
+    "trainer": {"max_epochs": 4, "average_best": 2, "checkpoint_minutes": 0.0},
+}
+
+
+@pytest.mark.slow
+def test_killed_training_ends_with_the_same_weights(make_data, write_config):
+    """AASIST has dropout, random crops and batch statistics: everything that a careless resume would change."""
+    config = write_config(**AASIST)
+    for number, name in enumerate(("train", "dev")):
+        make_data(name, 14, seed=number)
+    assert train(config, "exp/whole_s1") == 0
+
+    command = [sys.executable, "-m", "spooftrace.cli", "train", "--config", str(config)]
+    command += ["--train", "data/train", "--dev", "data/dev", "--exp", "exp/killed_s1"]
+    last = Path("exp/killed_s1/checkpoints/last.ckpt")
+    positions = []
+    for kill in range(3):
+        before = last.stat().st_mtime_ns if last.exists() else 0
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        while process.poll() is None and (last.stat().st_mtime_ns if last.exists() else 0) == before:
+            time.sleep(0.002)
+        time.sleep(0.03 * kill)  # another place in the epoch each time
+        process.kill()
+        _, errors = process.communicate()
+        assert process.returncode == -signal.SIGKILL, errors.decode()
+        state = torch.load(last, weights_only=True)
+        positions.append((state["epoch"], state["loops"]["fit_loop"]["state_dict"]["combined_loader"][0]["done"]))
+    assert any(batches > 0 for _, batches in positions), f"no kill landed inside an epoch: {positions}"
+    assert not Path("exp/killed_s1/run.json").exists(), "every run was killed before it could finish"
+    assert train(config, "exp/killed_s1") == 0
+    whole = load_weights(Path("exp/whole_s1/model.safetensors"))
+    killed = load_weights(Path("exp/killed_s1/model.safetensors"))
+    assert all(whole[key].equal(killed[key]) for key in whole)
+    for exp in ("exp/whole_s1", "exp/killed_s1"):
+        assert main(["score", "--exp", exp, "--data", "data/dev"]) == 0
+    assert Path("exp/whole_s1/dev/scores.txt").read_bytes() == Path("exp/killed_s1/dev/scores.txt").read_bytes()
+
+
+def test_interrupt_says_how_to_go_on(make_data, write_config, monkeypatch, capsys):
+    config = write_config()
+    prepare(make_data, config, "train", "dev")
+    from spooftrace.learner import Learner
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Learner, "on_validation_epoch_end", interrupt)
+    assert train(config, "exp/a_s1") == 130
+    assert "run it again" in capsys.readouterr().err
+    assert not Path("exp/a_s1/run.json").exists()
