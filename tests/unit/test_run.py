@@ -386,12 +386,27 @@ def test_a_log_that_vanishes(run):
 
 def test_progress_line_on_a_terminal(run):
     reader, terminal = pty.openpty()
-    words = [*run.command, "JOB=1:3", "x.JOB.log", "true"]
+    command = "for step in 1 2 3 4 5; do echo step $step of JOB; sleep 0.2; done"
+    words = [*run.command, "JOB=1:2", "x.JOB.log", "bash", "-c", command]
     assert subprocess.run(words, cwd=run.folder, stderr=terminal).returncode == 0
     os.close(terminal)
     shown = os.read(reader, 4096).decode()
     os.close(reader)
-    assert shown.endswith("\rrun.py: 3/3 done\r\n") and shown.count("\n") == 1
+    assert "\rrun.py: 0/2 done; x.1.log: step " in shown
+    assert shown.rstrip().endswith("\rrun.py: 2/2 done")
+    assert shown.count("\n") == 1
+
+
+def test_short_jobs_are_quiet(run):
+    assert run("JOB=1:3", "x.JOB.log", "true").stderr == ""
+
+
+def test_progress_lines_in_a_log(run):
+    impatient = "import sys; from spooftrace.jobs import local; local.PROGRESS_SECONDS = local.TERMINAL_SECONDS = 0.2; "
+    impatient += "sys.exit(local.main(['x.log', 'bash', '-c', 'echo half done; sleep 1']))"
+    done = subprocess.run([sys.executable, "-c", impatient], cwd=run.folder, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "run.py: 0/1 done; x.log: half done\n" in done.stderr
 
 
 # ---- signals: every process of a task holds a fifo open, so the fifo ends when the last of them is gone ----

@@ -10,6 +10,7 @@ import ctypes
 import math
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from . import contract, records
 from .contract import Job, LauncherExit
 
 POLL_SECONDS = 0.02
+PROGRESS_SECONDS = 15.0  # between progress lines in a log
+TERMINAL_SECONDS = 0.5  # between updates of the progress line on a terminal
 STOP_SECONDS = 30.0  # from a forwarded signal to SIGKILL: time to save a checkpoint; SLURM's default too
 LEFTOVER_SECONDS = 2.0  # for background processes to end when their task's command has ended
 CANNOT_RUN = 126  # the shell's code for a command that exists but could not be run
@@ -66,6 +69,10 @@ class Pool:
         self.codes: dict[int, int] = {}
         self.stopped_by: int | None = None
         self.kill_now = False
+        self._shown_before = False
+        self._show_at = time.monotonic() + TERMINAL_SECONDS
+        if not sys.stderr.isatty():
+            self._show_at += PROGRESS_SECONDS
 
     def run(self, tasks: Sequence[int]) -> dict[int, int]:
         """Run tasks and return the exit code of each; a task that a signal to the launcher cut short has none."""
@@ -85,7 +92,7 @@ class Pool:
                         task.stop(self.stopped_by, 0 if self.kill_now else STOP_SECONDS)
                 for task in [task for task in self.running if task.has_ended()]:
                     self._finish(task)
-                    self._show_progress(len(tasks))
+                self._show_progress(len(tasks))
                 time.sleep(POLL_SECONDS)
         finally:
             for task in self.running:  # only after an error in the launcher itself
@@ -118,10 +125,24 @@ class Pool:
             self.codes[task.number] = code
 
     def _show_progress(self, total: int) -> None:
-        if total > 1 and sys.stderr.isatty():
-            done = len(self.codes)
-            end = "\n" if done == total else ""
-            print(f"\r{self.launcher}: {done}/{total} done", end=end, file=sys.stderr, flush=True)
+        """How many tasks are done and what the oldest running one said last: a line that is rewritten on a terminal,
+        a new line now and then elsewhere. Short jobs stay quiet."""
+        terminal = sys.stderr.isatty()
+        done = len(self.codes)
+        now = time.monotonic()
+        finished = done == total and self._shown_before
+        if now < self._show_at and not (terminal and finished):
+            return
+        self._show_at = now + (TERMINAL_SECONDS if terminal else PROGRESS_SECONDS)
+        self._shown_before = True
+        text = f"{self.launcher}: {done}/{total} done"
+        if self.running:
+            text += f"; {self.running[0].log}: {records.last_line(self.running[0].log)}"
+        if terminal:
+            columns = shutil.get_terminal_size().columns - 1
+            print("\r" + text[:columns].ljust(columns), end="\n" if finished else "", file=sys.stderr, flush=True)
+        else:
+            print(text, file=sys.stderr, flush=True)
 
 
 class Task:

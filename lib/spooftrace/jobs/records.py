@@ -102,6 +102,12 @@ def failure_report(job: Job, codes: dict[int, int], launcher: str) -> str:
     return "\n".join([*lines, *("  " + line for line in _last_lines(log))])
 
 
+def last_line(log: Path) -> str:
+    """What a running task said last, empty if nothing yet."""
+    lines = [line for line in _last_lines(log) if not line.startswith("#")]
+    return lines[-1] if lines else ""
+
+
 def _last_lines(path: Path) -> list[str]:
     try:
         with open(path, "rb") as file:
