@@ -1,0 +1,178 @@
+"""Reading arks: by key through an scp, or one entry after the other."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from spooftrace.archive.format import Entry, parse_entry
+from spooftrace.atomic import atomic_write
+from spooftrace.errors import InputError
+
+AGAIN = "run stage 3 again"
+
+
+class ArchiveReader(Mapping[str, np.ndarray]):
+    """Mapping from key to array, for the arks that an scp file points to.
+
+    Arrays are read-only views of the mapped file (no copy, no system call once a page is in memory); compressed ones
+    are decompressed into a new array. A view keeps its file mapped for as long as it lives, also after ``close``. Its
+    address has no particular alignment, which NumPy and torch accept; ``numpy.array(view)`` makes an aligned copy.
+
+    Every ark is opened once, when first needed, in every process that uses the reader: a pickled or forked reader
+    (DataLoader workers) opens its own. Paths in the scp are relative to the current directory.
+
+    Args:
+        scp: a file of ``key path:offset`` lines, in any order.
+
+    Raises:
+        InputError: the scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
+            corrupt, or holds something else at that place. A key that is not in the scp is a ``KeyError``.
+    """
+
+    def __init__(self, scp: str | Path) -> None:
+        self.scp = Path(scp)
+        self._row: dict[str, int] = {}
+        self._arks: list[str] = []
+        # Two small arrays instead of a million tuples keep large stores light and quick to send to workers.
+        arks, offsets = [], []
+        ark_number: dict[str, int] = {}
+        for number, (key, ark, offset) in enumerate(read_scp(scp), 1):
+            if self._row.setdefault(key, len(offsets)) != len(offsets):
+                raise InputError(f"{scp}:{number}: key '{key}' is already on line {self._row[key] + 1}; {AGAIN}")
+            arks.append(ark_number.setdefault(ark, len(ark_number)))
+            offsets.append(offset)
+        self._arks = list(ark_number)
+        self._ark = np.array(arks, np.int32)
+        self._offset = np.array(offsets, np.int64)
+        self._maps: dict[int, mmap.mmap] = {}
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        entry, buffer = self._entry(key)
+        return entry.load(buffer)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """The shape of an array, from its header alone."""
+        return self._entry(key)[0].shape
+
+    def _entry(self, key: str) -> tuple[Entry, mmap.mmap]:
+        row = self._row.get(key)
+        if row is None:
+            raise KeyError(f"{self.scp}: no key '{key}'; {AGAIN}")
+        ark, offset = int(self._ark[row]), int(self._offset[row])
+        buffer = self._maps.get(ark)
+        if buffer is None:
+            buffer = self._maps[ark] = map_file(self._arks[ark])
+        try:
+            # The key stands before the data: an scp and an ark of different runs are noticed here.
+            name = key.encode() + b" "
+            if offset < len(name) or buffer[offset - len(name) : offset] != name:
+                raise ValueError("the ark has something else there, it is not the one this scp was written with")
+            return parse_entry(buffer, offset), buffer
+        except ValueError as error:
+            raise InputError(f"{self._arks[ark]}: key '{key}' at offset {offset}: {error}; {AGAIN}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._row
+
+    def close(self) -> None:
+        """Unmap the arks (those with living views as soon as the last view goes). Reading again reopens them."""
+        self._maps = {}
+
+    def __enter__(self) -> ArchiveReader:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+
+def read_sequential(ark: str | Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Every ``(key, array)`` of an ark in the order of the file, without an scp; arrays as from ``ArchiveReader``.
+
+    Raises:
+        InputError: the file is missing, or corrupt or cut short (after the entries before that place were given).
+    """
+    buffer = map_file(ark)
+    if hasattr(mmap, "MADV_SEQUENTIAL"):
+        buffer.madvise(mmap.MADV_SEQUENTIAL)
+    position = 0
+    while position < len(buffer):
+        blank = buffer.find(b" ", position)
+        try:
+            if blank < 0:
+                raise ValueError("the file ends inside a key")
+            key = buffer[position:blank].decode()
+            entry = parse_entry(buffer, blank + 1)
+        except ValueError as error:
+            raise InputError(f"{ark}: entry at offset {position}: {error}; {AGAIN}") from None
+        yield key, entry.load(buffer)
+        position = entry.end
+
+
+def merge_scp(scp: str | Path, parts: Sequence[str | Path]) -> int:
+    """Join the scp files of an array job into one, sorted by key; returns the number of keys.
+
+    Raises:
+        InputError: a part is missing or malformed, or two lines have the same key.
+    """
+    where: dict[str, str] = {}
+    for part in parts:
+        for number, (key, ark, offset) in enumerate(read_scp(part), 1):
+            if where.setdefault(key, f"{ark}:{offset}") != f"{ark}:{offset}":
+                raise InputError(f"{part}:{number}: key '{key}' is already stored at {where[key]}; {AGAIN}")
+    with atomic_write(scp) as file:
+        file.writelines(f"{key} {where[key]}\n" for key in sorted(where))
+    return len(where)
+
+
+def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
+    """``(key, ark, offset)`` line by line.
+
+    Raises:
+        InputError: the file is missing, or a line is not ``key path:offset``.
+    """
+    try:
+        with open(scp, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    key, place = line.split(maxsplit=1)
+                    ark, offset = place.rsplit(":", 1)
+                    yield key, ark, int(offset)
+                except ValueError:
+                    raise InputError(
+                        f"{scp}:{number}: '{line.strip()}' is not 'key path:offset' (ranges and pipes are not "
+                        f"supported); {AGAIN}"
+                    ) from None
+    except FileNotFoundError:
+        raise InputError(f"{scp}: no such file; run stage 3 first") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{scp}: not UTF-8 text; {AGAIN}") from None
+
+
+def map_file(path: str | Path) -> mmap.mmap:
+    """The whole file as read-only memory.
+
+    Raises:
+        InputError: the file is missing or empty.
+    """
+    try:
+        with open(path, "rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such ark (paths are relative to the current directory); {AGAIN}") from None
+    except ValueError:
+        raise InputError(f"{path}: the ark is empty; {AGAIN}") from None

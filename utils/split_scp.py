@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Split a table: utils/split_scp.py [--utt2spk=FILE] IN OUT1 ... OUTN, or -j N I [--one-based] IN [OUT]."""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1] / "lib")
+
+from spooftrace.datadir.__main__ import main  # noqa: E402 (the path has to be set first)
+
+if __name__ == "__main__":
+    sys.exit(main(["split-scp", *sys.argv[1:]]))
