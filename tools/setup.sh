@@ -4,7 +4,7 @@
 # Environment: SPOOFTRACE_PYTHON  the Python (3.10 or newer) to use; default: python3.
 set -euo pipefail
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd -P "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/tools/venv
 case ${1:-} in
   "") ;;

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""The data that the mini corpus's codec is trained on, as data directories; a maintainer's script.
+
+    python3 local/codec_data.py --packages DIR --out DIR
+
+Unpacks the Debian packages (see packages.py; G.722 needs ffmpeg), decodes the recordings of the train split and writes
+
+  OUT/train     all of them, 16 kHz FLAC, for 'spooftrace codec train'
+  OUT/heldout   ten prompts of 4 to 7 s, left out of OUT/train, for 'local/check_intelligibility.py'
+  OUT/unseen    the same from a dev and an eval voice the codec has never heard
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+from packages import RATE, SPLITS, Source, decode, fetch_and_unpack, find_ffmpeg
+
+from spooftrace.atomic import atomic_write
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.progress import Progress
+
+HELD_OUT = "ast-en"
+UNSEEN = ("ast-it",)
+PROMPTS = 10
+SECONDS = (4.0, 7.0)
+
+
+def spread(utts: list[str], durations: dict[str, float]) -> list[str]:
+    """``PROMPTS`` utterances of ``SECONDS`` length, evenly spread over the sorted list."""
+    fitting = [utt for utt in utts if SECONDS[0] < durations[utt] < SECONDS[1]]
+    return [fitting[index * len(fitting) // PROMPTS] for index in range(PROMPTS)]
+
+
+def store(source: Source, unpacked: Path, out: Path, ffmpeg: str) -> dict[str, float]:
+    """Decode a source to ``out/audio/SOURCE/UTT.flac``; returns utterance -> seconds."""
+    durations = {}
+    for path in source.files(unpacked):
+        parent = "" if source.family in ("ktuberling", "tuxpaint") else f"{path.parent.name}-"
+        utt = f"{source.name}-{parent}{path.stem}".replace(" ", "_")
+        wave = decode(path, ffmpeg)
+        peak = float(np.abs(wave).max(initial=0))
+        if len(wave) < 0.4 * RATE or not np.isfinite(wave).all() or peak < 1e-3:
+            continue
+        with atomic_write(out / "audio" / source.name / f"{utt}.flac", "wb") as file:
+            sf.write(file, wave * min(1.0, 0.97 / peak), RATE, format="FLAC", subtype="PCM_16")
+        durations[utt] = len(wave) / RATE
+    return durations
+
+
+def write(out: Path, name: str, utts: list[str], speakers: dict[str, str], durations: dict[str, float]) -> None:
+    tables = {
+        "utt2spk": {utt: speakers[utt] for utt in utts},
+        "wav.scp": {utt: f"{out}/audio/{speakers[utt]}/{utt}.flac" for utt in utts},
+        "utt2dur": {utt: f"{durations[utt]:.3f}" for utt in utts},
+    }
+    DataDir.write(out / name, tables)
+    print(f"{out / name}: {len(utts)} utterances, {sum(durations[utt] for utt in utts) / 60:.1f} min")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packages", type=Path, required=True, metavar="DIR", help="folder of .deb files")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--ffmpeg", metavar="FILE", help="default: that of the PyPI package imageio-ffmpeg")
+    args = parser.parse_args()
+    try:
+        ffmpeg = find_ffmpeg(args.ffmpeg)
+        unpacked = fetch_and_unpack(args.packages)
+        speakers: dict[str, str] = {}
+        durations: dict[str, float] = {}
+        names = [*SPLITS["train"], *UNSEEN]
+        with Progress("decoding sources", len(names)) as progress:
+            for name in names:
+                found = store(Source(name), unpacked, args.out, ffmpeg)
+                durations |= found
+                speakers |= dict.fromkeys(found, name)
+                progress.advance()
+    except InputError as error:
+        print(f"codec_data.py: {error}", file=sys.stderr)
+        return 1
+    utts = sorted(durations)
+    held_out = spread([utt for utt in utts if speakers[utt] == HELD_OUT], durations)
+    unseen = [utt for name in UNSEEN for utt in spread([utt for utt in utts if speakers[utt] == name], durations)]
+    train = [utt for utt in utts if utt not in held_out and speakers[utt] not in UNSEEN]
+    for name, members in (("train", train), ("heldout", held_out), ("unseen", unseen)):
+        write(args.out, name, members, speakers, durations)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""Residual vector quantization with codebooks that follow the data by exponential moving averages.
+
+Sources: residual quantization and quantizer dropout as in SoundStream (Zeghidour et al. 2021, sections III-C, III-D),
+codebook updates as in VQ-VAE-2 (Razavi et al. 2019, appendix), k-means start and restart of dead entries as in EnCodec
+(Défossez et al. 2022, section 3.2).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Quantized(NamedTuple):
+    """What a quantizer returns.
+
+    Attributes:
+        values: (B, T, D), sum of the chosen code vectors; its gradient goes to the input unchanged.
+        codes: (B, Q, T) int64, entry chosen by each quantizer.
+        commitment: scalar, mean squared distance of each residual to its code vector, relative to the input's variance.
+    """
+
+    values: Tensor
+    codes: Tensor
+    commitment: Tensor
+
+
+class ResidualVectorQuantizer(nn.Module):
+    """``num_quantizers`` codebooks in a row, each coding what the ones before left over.
+
+    In training mode a forward pass also moves the codebooks. The first one sets them by k-means.
+
+    Args:
+        dim: size D of the vectors.
+        codebook_size: entries K of each codebook.
+        num_quantizers: number of codebooks.
+        decay: of the moving averages, per training step.
+        dead_below: an entry used less than this share of its fair part, 1 / K of the vectors, is set to a random one.
+        kmeans_iterations: of the start on the first batch.
+    """
+
+    codebooks: Tensor
+    usage: Tensor
+    sums: Tensor
+    started: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        codebook_size: int = 256,
+        num_quantizers: int = 8,
+        decay: float = 0.98,
+        dead_below: float = 0.05,
+        kmeans_iterations: int = 8,
+    ) -> None:
+        super().__init__()
+        self.codebook_size, self.num_quantizers = codebook_size, num_quantizers
+        self.decay, self.dead_below, self.kmeans_iterations = decay, dead_below, kmeans_iterations
+        self.register_buffer("codebooks", torch.zeros(num_quantizers, codebook_size, dim))  # (Q, K, D)
+        # Averages per entry: how many vectors chose it, and the sum of these. Needed for training only.
+        self.register_buffer("usage", torch.ones(num_quantizers, codebook_size))  # (Q, K)
+        self.register_buffer("sums", torch.zeros(num_quantizers, codebook_size, dim))  # (Q, K, D)
+        self.register_buffer("started", torch.tensor(False))
+
+    def forward(
+        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Quantized:
+        """Quantize, and in training mode learn.
+
+        Args:
+            x: (B, T, D).
+            num_quantizers: (B,) how many codebooks each item uses (quantizer dropout); all by default.
+            generator: source of the random draws of training (k-means start, restart of dead entries).
+        """
+        batch, frames, dim = x.shape
+        if num_quantizers is None:
+            num_quantizers = torch.full((batch,), self.num_quantizers, device=x.device)
+        flat = x.reshape(-1, dim)  # (B, T, D) -> (B*T, D)
+        if self.training and not self.started:
+            self._start(flat.detach(), generator)
+        variance = flat.detach().var() + 1e-5
+        residual, total, commitment, codes = flat, torch.zeros_like(flat), flat.new_zeros(()), []
+        for index in range(int(num_quantizers.max())):
+            chosen = nearest(residual.detach(), self.codebooks[index])  # (B*T,)
+            vectors = self.codebooks[index][chosen]  # (B*T, D)
+            active = (num_quantizers > index).repeat_interleave(frames)  # (B,) -> (B*T,)
+            if self.training:
+                self._learn(index, residual.detach()[active], chosen[active], generator)
+            distance = (residual - vectors).square() * active[:, None]
+            commitment = commitment + distance.mean() / variance
+            total = total + vectors * active[:, None]
+            residual = residual - vectors
+            codes.append(chosen.view(batch, frames))
+        values = flat + (total - flat).detach()  # straight through: the gradient skips the rounding
+        return Quantized(values.view_as(x), torch.stack(codes, 1), commitment / self.num_quantizers)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D).
+
+        Raises:
+            ValueError: more codebooks than there are, or a code outside 0 .. K-1.
+        """
+        if codes.shape[1] > self.num_quantizers:
+            raise ValueError(f"codes of {codes.shape[1]} quantizers; this codec has {self.num_quantizers}")
+        if codes.numel() and (codes.min() < 0 or codes.max() >= self.codebook_size):
+            raise ValueError(f"codes must lie in 0 .. {self.codebook_size - 1}")
+        return torch.stack([self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])]).sum(0)
+
+    @torch.no_grad()
+    def _start(self, x: Tensor, generator: torch.Generator | None) -> None:
+        """Set each codebook to the k-means centres of its residuals."""
+        residual = x
+        for index in range(self.num_quantizers):
+            centres = self._sample(residual, self.codebook_size, generator)
+            # Two equal vectors would stay one centre for ever: move the copies of a small batch apart.
+            noise = torch.randn(centres.shape, generator=generator, device=x.device)
+            centres = centres + 1e-3 * residual.std() * noise
+            for _ in range(self.kmeans_iterations):
+                counts, sums = self._count(residual, nearest(residual, centres))
+                centres = torch.where(counts[:, None] > 0, sums / counts[:, None].clamp(min=1), centres)
+            self.codebooks[index] = centres
+            self.usage[index] = 1
+            self.sums[index] = centres
+            residual = residual - centres[nearest(residual, centres)]
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _learn(self, index: int, x: Tensor, chosen: Tensor, generator: torch.Generator | None) -> None:
+        """Move codebook ``index`` towards the vectors ``x`` (N, D) that chose its entries ``chosen`` (N,)."""
+        if not len(x):
+            return
+        usage, sums = self.usage[index], self.sums[index]  # views: in-place changes below reach the buffers
+        batch_counts, batch_sums = self._count(x, chosen)
+        usage.mul_(self.decay).add_(batch_counts, alpha=1 - self.decay)
+        sums.mul_(self.decay).add_(batch_sums, alpha=1 - self.decay)
+        fair = len(x) / self.codebook_size
+        dead = usage < self.dead_below * fair
+        count = int(dead.sum())
+        if count:
+            usage[dead] = 0.5 * fair  # time to win vectors before it can die again
+            sums[dead] = 0.5 * fair * self._sample(x, count, generator)
+        # Laplace smoothing keeps the division safe for entries that are hardly used.
+        total = usage.sum()
+        smoothed = (usage + 1e-5) / (total + self.codebook_size * 1e-5) * total
+        self.codebooks[index] = sums / smoothed[:, None]
+
+    def _count(self, x: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """How many of ``x`` (N, D) chose each entry (K,), and their sums (K, D)."""
+        counts = torch.bincount(chosen, minlength=self.codebook_size).to(x.dtype)
+        sums = x.new_zeros(self.codebook_size, x.shape[1]).index_add_(0, chosen, x)
+        return counts, sums
+
+    @staticmethod
+    def _sample(x: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+        """``count`` rows of ``x`` (N, D), without repetition while there are enough."""
+        rounds = -(-count // len(x))
+        order = [torch.randperm(len(x), generator=generator, device=x.device) for _ in range(rounds)]
+        return x[torch.cat(order)[:count]]
+
+
+def nearest(x: Tensor, codebook: Tensor) -> Tensor:
+    """Index (N,) of the entry of ``codebook`` (K, D) closest to each row of ``x`` (N, D)."""
+    # |x - c|^2 = |x|^2 - 2 x.c + |c|^2, and |x|^2 is the same for all entries.
+    return (codebook.square().sum(1) - 2 * x @ codebook.T).argmin(1)

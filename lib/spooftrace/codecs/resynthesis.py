@@ -1,0 +1,170 @@
+"""Copies of recorded speech made with a vocoder or a codec: same words, same speaker, same length, new waveform.
+
+A data directory lists copies by ``utt2source``: utterance -> audio file of the original. An utterance whose source is
+its own file is an original. Which copies there are is a table, making them is a separate step that can be split into
+jobs, stopped and repeated: it makes what is missing, each file whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.atomic import atomic_write
+from spooftrace.audio import read_audio
+from spooftrace.audio.chain import finish
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.progress import Progress
+
+RATE = 16000
+MAX_LAG = 400  # samples; no system here delays by more than a few milliseconds
+
+System = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One copy to be made: of which file, by which system, to which file."""
+
+    utt: str
+    system: str
+    source: str
+    target: str
+
+
+def load_system(name: str, codec: str | Path | None = None) -> System:
+    """The system of this name: a function from float32 (N,) at 16 kHz to float32 (about N,), at any level.
+
+    Args:
+        name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; or
+            ``codec_qN``, a codec with its first N codebooks.
+        codec: weights file for ``codec_qN``.
+
+    Raises:
+        InputError: there is no such system, or the codec's file is missing or unfit.
+    """
+    from spooftrace.codecs import vocoders
+
+    match = re.fullmatch(r"codec_q([1-9]\d*)", name)
+    if match:
+        return _load_codec_system(name, int(match[1]), codec)
+    systems: dict[str, System] = {
+        "world": vocoders.world,
+        "world24": lambda wave: vocoders.world(wave, coded_dims=24),
+        "griffinlim": vocoders.griffin_lim,
+    }
+    if name not in systems:
+        raise InputError(f"system '{name}': unknown; use one of {', '.join(systems)}, codec_qN (e.g. codec_q8)")
+    return systems[name]
+
+
+def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) -> System:
+    import torch
+
+    from spooftrace.codecs.codec import load_codec
+
+    if path is None:
+        raise InputError(f"system '{name}': needs the codec's weights; give --codec FILE")
+    codec = load_codec(path)
+    if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != RATE:
+        held = f"{codec.quantizer.num_quantizers} codebooks at {codec.sample_rate} Hz"
+        raise InputError(f"system '{name}': {path} has {held}; {RATE} Hz and {num_quantizers} codebooks are needed")
+    return lambda wave: codec.copy(torch.from_numpy(wave)[None], num_quantizers)[0].numpy()
+
+
+def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.ndarray:
+    """Shift ``copy`` (M,) to where it correlates best with ``original`` (N,), then cut or fill it to (N,)."""
+    from scipy.signal import correlate
+
+    correlation = correlate(copy, original, mode="full", method="fft")  # (M + N - 1,), lag 0 at N - 1
+    first = max(len(original) - 1 - max_lag, 0)
+    lag = first + int(correlation[first : len(original) + max_lag].argmax()) - (len(original) - 1)
+    copy = copy[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag, copy.dtype), copy])
+    return np.pad(copy[: len(original)], (0, max(len(original) - len(copy), 0)))
+
+
+def resynthesize(wave: np.ndarray, system: System, utt: str) -> np.ndarray:
+    """The copy of ``wave`` (N,) as it goes to disk: aligned, equally long, through the corpus's final chain; int16."""
+    return finish(align(system(np.ascontiguousarray(wave, np.float32)), wave), utt, RATE)
+
+
+def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> DataDir:
+    """Write a data directory with a copy of every utterance of ``data`` by each of ``systems``, audio still to be made.
+
+    The copies are ``UTT-SYSTEM`` in ``out/audio/SYSTEM/``; speakers and durations are those of the originals.
+
+    Raises:
+        InputError: ``data`` cannot be used, or cuts its utterances out of longer recordings.
+    """
+    original = DataDir.read(data)
+    if "segments" in original.tables:
+        raise InputError(f"{original.path / 'segments'}: copies need one audio file per utterance; cut the files first")
+    wav = original.table("wav.scp")
+    copies = [Copy(f"{u}-{s}", s, wav[u], f"{out}/audio/{s}/{u}-{s}.flac") for u in original.utts for s in systems]
+    origin = {f"{u}-{s}": u for u in original.utts for s in systems}
+    tables = {
+        "wav.scp": {copy.utt: copy.target for copy in copies},
+        "utt2source": {copy.utt: copy.source for copy in copies},
+        "utt2system": {copy.utt: copy.system for copy in copies},
+        "utt2label": {copy.utt: "spoof" for copy in copies},
+    }
+    for name in ("utt2spk", "utt2dur"):
+        if name in original.tables:
+            tables[name] = {utt: original.tables[name][source] for utt, source in origin.items()}
+    return DataDir.write(out, tables)
+
+
+def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
+    """All copies that data directories list, ordered by system, so that every n-th of them is a fair share."""
+    copies = []
+    for folder in folders:
+        data = DataDir.read(folder)
+        wav, systems = data.table("wav.scp"), data.table("utt2system")
+        for utt, source in data.table("utt2source").items():
+            if source != wav[utt]:
+                copies.append(Copy(utt, systems[utt], source, wav[utt]))
+    return sorted(copies, key=lambda copy: (copy.system, copy.utt))
+
+
+def make_copies(
+    folders: Iterable[str | Path], codec: str | Path | None = None, job: int = 1, num_jobs: int = 1
+) -> tuple[int, int]:
+    """Make the missing audio of the copies that data directories list.
+
+    Args:
+        folders: data directories with ``utt2source``, ``utt2system`` and ``wav.scp``.
+        codec: weights file for the systems ``codec_qN``.
+        job: which share of the work to do, from 1.
+        num_jobs: number of shares.
+
+    Returns:
+        How many copies were made, and how many of this share were there already.
+
+    Raises:
+        InputError: an original is missing or damaged, a system is unknown, a copy comes out silent or too loud.
+    """
+    share = planned_copies(folders)[job - 1 :: num_jobs]
+    # Files appear whole or not at all, so one that is there is finished.
+    missing = [copy for copy in share if not Path(copy.target).is_file()]
+    systems = {name: load_system(name, codec) for name in sorted({copy.system for copy in missing})}
+    with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:
+        for copy in missing:
+            write_flac(copy.target, resynthesize(read_audio(copy.source, RATE), systems[copy.system], copy.utt))
+            progress.advance()
+    return len(missing), len(share) - len(missing)
+
+
+def write_flac(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
+    """Write int16 samples (N,) as FLAC, atomically."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
