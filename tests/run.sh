@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Set up the environment and run the checks and tests, the fast ones first.
+# Usage: tests/run.sh [pytest arguments]      e.g. tests/run.sh -k archive
+set -euo pipefail
+
+case ${1:-} in --help) sed -n '2,3s/^# //p' "$0"; exit 0 ;; esac
+cd -P "$(dirname "${BASH_SOURCE[0]}")/.."
+tools/setup.sh
+export PATH="$PWD/tools/venv/bin:$PATH"
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} TOKENIZERS_PARALLELISM=false
+
+if [ $# -gt 0 ]; then exec python -m pytest "$@"; fi
+
+ruff check .
+ruff format --check .
+# Tests on real Whisper weights skip, and say so, where the weights cannot be had.
+tools/get_model.sh whisper-base || echo "tests/run.sh: no Whisper weights; the tests that need them will be skipped" >&2
+python -m pytest -m "not slow" --doctest-modules lib tests
+python -m pytest -m slow tests
