@@ -18,8 +18,8 @@ How it lies on disk::
 
 A copy is in the same split as its original, has the same speaker, words and length, and goes through the same final
 processing, so that neither content nor channel gives the class away. Voices of different splits are different people
-as far as credits, languages and speaker embeddings tell. The systems take turns: within a split, and nearly so within a
-voice, each makes equally many copies. ``world24`` is in eval only.
+as far as credits, languages and speaker embeddings tell. The systems take turns, so that each makes nearly equally
+many copies of a split and of a voice. ``world24`` is in eval only.
 
 Codec labels (``utt2vq``, ``utt2aux``, ``utt2dec``, ``utt2codec``, ``utt2nac``): ``real`` marks bona fide speech in the
 three taxonomy tables, as in CodecFake+; ``-`` stands where there is no codec to describe.
