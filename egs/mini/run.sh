@@ -8,6 +8,7 @@
 #   --system NAMES     systems of conf/systems, separated by commas (default: lfcc_linear,whisper_linear)
 #   --seed N           random seed (default: 1234)
 #   --nj N             parallel jobs of stages 1 and 3 (default: one a core)
+#   --tag TEXT         name of the experiment, exp/<system>_<tag> (default: s<seed>)
 #   --ngpu N           GPUs of stages 3 to 5 (default: 0, the CPU)
 #   --train_args TEXT  overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
 # Stages:
@@ -15,7 +16,7 @@
 #   1  prepare data/{train,dev,eval}: unpack the recordings, make the spoofed copies
 #   2  (nothing to derive from this corpus)
 #   3  extract cached streams to dump/
-#   4  train in exp/<system>_s<seed>/
+#   4  train in exp/<system>_<tag>/
 #   5  score dev and eval
 #   6  evaluate
 #   7  report: RESULTS.md and figures/
@@ -27,6 +28,7 @@ stage=0
 stop_stage=7
 system=lfcc_linear,whisper_linear
 seed=1234
+tag=
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
 train_args=
@@ -74,7 +76,7 @@ if runs 2; then
 fi
 
 for name in "${systems[@]}"; do
-  exp=exp/${name}_s$seed
+  exp=exp/${name}_${tag:-s$seed}
 
   if runs 3; then
     log "stage 3: extract cached streams of $name"

@@ -155,16 +155,13 @@ class Batches:
         seed: int,
         shuffle: bool,
         num_workers: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
     ) -> None:
         self.utterances = utterances
         self.batch_size = batch_size
         self.seed = seed
         self.shuffle = shuffle
         self.num_workers = num_workers
-        self.rank = rank
-        self.world_size = world_size
+        self.rank, self.world_size = 0, 1  # which share of each training batch is ours
         self.epoch = 0
         self.done = 0  # batches of this epoch that were trained on, which the loader's prefetching runs ahead of
 

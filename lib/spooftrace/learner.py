@@ -19,6 +19,7 @@ from torch import Tensor
 from spooftrace.atomic import fsync_folder
 from spooftrace.batches import Batches
 from spooftrace.config import build
+from spooftrace.errors import InputError
 from spooftrace.system import System
 
 
@@ -37,6 +38,9 @@ class Learner(lightning.LightningModule):
         self.system = system
         self.config = config
         self._dev: list[tuple[Tensor, Tensor]] = []
+
+    def on_fit_start(self) -> None:
+        self.train_batches.rank, self.train_batches.world_size = self.global_rank, self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
         if self.train_batches.epoch != self.current_epoch:  # a resumed epoch keeps the place that it was given
@@ -60,6 +64,9 @@ class Learner(lightning.LightningModule):
         targets = torch.cat([targets for _, targets in self._dev])  # list of (B,) -> (N,)
         self._dev.clear()
         scores = self.system.task.scores(outputs)
+        if not scores.isfinite().all():
+            advice = "lower optimizer.init_args.lr or set trainer.gradient_clip_val"
+            raise InputError(f"epoch {self.current_epoch + 1}: the dev scores are not finite numbers; {advice}")
         figures = dict(self.system.task.dev_metrics(scores.cpu().numpy(), targets.cpu().numpy()))
         figures["dev_loss"] = float(self.system.task.loss(outputs, targets))
         # Every device scores the whole dev set, so the figures are the same on all of them.

@@ -9,11 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import shlex
 import sys
 import time
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
 
     saved = exp / "config.yaml"
     if saved.exists() and load_config([saved]) != config:
-        raise InputError(f"{exp}: holds a training with another configuration; choose another --exp or remove it")
+        raise InputError(
+            f"{exp}: holds a training with another configuration; choose another folder (run.sh --tag) or remove it"
+        )
     if (exp / "run.json").exists():
         print(f"{exp}: already trained")
         return
@@ -58,8 +60,9 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
 
 
 def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
-    # Lightning and its plugins announce deprecations of their own dependencies on import.
+    # Lightning warns of deprecations in its own dependencies, and of a checkpoint folder that a resumed run finds.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*exists and is not empty.*")
     import lightning
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
@@ -75,8 +78,11 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     cached = open_streams(config, dump, train_dir)
     system = System(config, {name: stream.dim for name, stream in cached.items()})
     learner = Learner(system, config)
-    train_set = make_batches(config, system, train_dir, dump, training=True, world_size=max(1, num_gpus))
+    train_set = make_batches(config, system, train_dir, dump, training=True)
     dev_set = make_batches(config, system, dev_dir, dump, training=False)
+    for directory, batches in ((train_dir, train_set), (dev_dir, dev_set)):
+        if len(set(batches.utterances.targets)) < 2:
+            raise InputError(f"{directory / system.task.label_file}: all labels are the same; training needs both")
     learner.train_batches = train_set
     _describe(system, train_set, dev_set)
 
@@ -86,6 +92,8 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         save_weights_only=True, auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
     last = KeepLast(folder / "last.ckpt", options["checkpoint_minutes"])
+    if last.path.exists() and not zipfile.is_zipfile(last.path):
+        raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
     stop = []
     if options["patience"] is not None:
         stop = [EarlyStopping(options["monitor"], mode="min", patience=options["patience"])]
@@ -143,7 +151,7 @@ def open_streams(config: Mapping[str, Any], dump: Path, directory: Path) -> dict
 
 def make_batches(
     config: Mapping[str, Any], system: Any, directory: Path, dump: Path, training: bool,
-    labelled: bool = True, world_size: int = 1,
+    labelled: bool = True,
 ) -> Any:  # fmt: skip
     """Batches of a data directory, for training (shuffled, random crops) or for scoring."""
     from spooftrace.batches import Batches, Utterances
@@ -164,10 +172,7 @@ def make_batches(
         config["seed_everything"], crop,
     )  # fmt: skip
     size = options.batch_size if training else options.eval_batch_size
-    return Batches(
-        utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers,
-        world_size=world_size,
-    )  # fmt: skip
+    return Batches(utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers)
 
 
 def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
@@ -218,8 +223,6 @@ def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -
         "command": shlex.join(["spooftrace", *sys.argv[1:]]),
         **facts,
     }
-    if not math.isfinite(next(iter(facts["best"].values()))):
-        raise InputError(f"{exp}: the dev figure is not finite; lower the learning rate")
     with atomic_write(exp / "run.json") as file:
         json.dump(content, file, indent=2, sort_keys=True)
         file.write("\n")

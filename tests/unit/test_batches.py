@@ -56,9 +56,11 @@ def test_epochs_differ_in_order_and_crop(utterances):
 
 
 def test_ranks_share_a_global_batch(utterances):
-    alone = flatten(Batches(utterances(), 4, seed=7, shuffle=True))
-    ranks = [flatten(Batches(utterances(), 4, seed=7, shuffle=True, rank=r, world_size=2)) for r in range(2)]
-    for (utts, _), (first, _), (second, _) in zip(alone, *ranks, strict=True):
+    alone = Batches(utterances(), 4, seed=7, shuffle=True)
+    shares = [Batches(utterances(), 4, seed=7, shuffle=True) for _ in range(2)]
+    for rank, batches in enumerate(shares):
+        batches.rank, batches.world_size = rank, 2
+    for (utts, _), (first, _), (second, _) in zip(flatten(alone), *map(flatten, shares), strict=True):
         assert sorted(utts) == sorted(first + second)
 
 

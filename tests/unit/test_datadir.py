@@ -1,4 +1,4 @@
-"""Reading, writing and checking data directories."""
+"""Reading, writing, checking and splitting data directories."""
 
 import os
 import subprocess
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spooftrace.datadir import DataDir, read_list, read_table, validate, write_table
+from spooftrace.datadir.split import split_by_speaker, split_evenly
 from spooftrace.datadir.tables import table_text
 from spooftrace.errors import InputError
 
@@ -229,3 +230,28 @@ def test_importing_loads_nothing_heavy():
     code = "import sys, spooftrace.datadir.__main__; print(sorted({'numpy', 'torch', 'soundfile'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.data())
+def test_parts_by_speaker_are_whole_ordered_and_even(sizes, draw):
+    utt2spk = {f"{spk:02d}-{utt:02d}": str(spk) for spk, size in enumerate(sizes) for utt in range(size)}
+    parts = draw.draw(st.integers(1, len(sizes)))
+    result = split_by_speaker(list(utt2spk), utt2spk, parts)
+    assert [utt for part in result for utt in part] == list(utt2spk)
+    assert all(result)
+    speakers = [{utt2spk[utt] for utt in part} for part in result]
+    assert sum(map(len, speakers)) == len(sizes)
+    if set(sizes) == {sizes[0]}:  # equal speakers: as even as whole speakers can be
+        assert max(map(len, speakers)) - min(map(len, speakers)) <= 1
+
+
+@given(st.integers(1, 50), st.integers(1, 60))
+def test_parts_by_line_follow_kaldi(lines, parts):
+    items = list(range(lines))
+    if parts > lines:
+        with pytest.raises(InputError, match="use fewer jobs"):
+            split_evenly(items, parts)
+        return
+    result = split_evenly(items, parts)
+    assert [item for part in result for item in part] == items
+    assert [len(part) for part in result] == [lines // parts + (index < lines % parts) for index in range(parts)]

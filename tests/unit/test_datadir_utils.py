@@ -6,12 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from spooftrace.datadir import DataDir, read_table, validate
-from spooftrace.datadir.split import split_by_speaker, split_evenly
-from spooftrace.errors import InputError
 
 UTILS = Path(__file__).resolve().parents[2] / "utils"
 UTTS = [f"u{number:02d}" for number in range(10)]
@@ -276,28 +272,3 @@ def test_output_into_a_closed_pipe_is_quiet():
     command = f'"{UTILS}/utt2spk_to_spk2utt.py" utt2spk | head -1'
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("s000000 u000000\n", "")
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=12), st.data())
-def test_parts_by_speaker_are_whole_ordered_and_even(sizes, draw):
-    utt2spk = {f"{spk:02d}-{utt:02d}": str(spk) for spk, size in enumerate(sizes) for utt in range(size)}
-    parts = draw.draw(st.integers(1, len(sizes)))
-    result = split_by_speaker(list(utt2spk), utt2spk, parts)
-    assert [utt for part in result for utt in part] == list(utt2spk)
-    assert all(result)
-    speakers = [{utt2spk[utt] for utt in part} for part in result]
-    assert sum(map(len, speakers)) == len(sizes)
-    if set(sizes) == {sizes[0]}:  # equal speakers: as even as whole speakers can be
-        assert max(map(len, speakers)) - min(map(len, speakers)) <= 1
-
-
-@given(st.integers(1, 50), st.integers(1, 60))
-def test_parts_by_line_follow_kaldi(lines, parts):
-    items = list(range(lines))
-    if parts > lines:
-        with pytest.raises(InputError, match="use fewer jobs"):
-            split_evenly(items, parts)
-        return
-    result = split_evenly(items, parts)
-    assert [item for part in result for item in part] == items
-    assert [len(part) for part in result] == [lines // parts + (index < lines % parts) for index in range(parts)]

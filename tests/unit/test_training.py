@@ -128,3 +128,31 @@ def test_interrupt_says_how_to_go_on(make_data, write_config, monkeypatch, capsy
     assert train(config, "exp/a_s1") == 130
     assert "run it again" in capsys.readouterr().err
     assert not Path("exp/a_s1/run.json").exists()
+
+
+def test_divergence_is_named(make_data, write_config, capsys):
+    config = write_config(optimizer={"class_path": "torch.optim.SGD", "init_args": {"lr": 1e38}})
+    prepare(make_data, config, "train", "dev")
+    assert train(config, "exp/a_s1") == 1
+    error = capsys.readouterr().err
+    assert "the dev scores are not finite numbers; lower optimizer.init_args.lr" in error
+
+
+def test_one_class_is_not_enough(make_data, write_config, capsys):
+    config = write_config()
+    prepare(make_data, config, "train", "dev")
+    labels = Path("data/dev/utt2label")
+    labels.write_text(labels.read_text(encoding="utf-8").replace("spoof", "bonafide"), encoding="utf-8")
+    assert train(config, "exp/a_s1") == 1
+    assert "data/dev/utt2label: all labels are the same" in capsys.readouterr().err
+
+
+def test_damaged_checkpoint_is_named(make_data, write_config, capsys):
+    config = write_config()
+    prepare(make_data, config, "train", "dev")
+    assert train(config, "exp/a_s1") == 0
+    Path("exp/a_s1/run.json").unlink()
+    last = Path("exp/a_s1/checkpoints/last.ckpt")
+    last.write_bytes(last.read_bytes()[:-100])
+    assert train(config, "exp/a_s1") == 1
+    assert "last.ckpt: damaged checkpoint; remove it" in capsys.readouterr().err
