@@ -188,7 +188,12 @@ class Batches:
             num_workers=min(self.num_workers, len(batches)),
             collate_fn=_collate,
         )
-        yield from loader
+        try:
+            yield from loader
+        except InputError as error:
+            # From a loader process it comes with the process's traceback; its last line is the message.
+            message = str(error).strip().splitlines()[-1]
+            raise InputError(message.removeprefix(f"{InputError.__module__}.InputError: ")) from None
 
     def _indices(self) -> list[list[int]]:
         count = len(self.utterances)

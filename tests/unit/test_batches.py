@@ -85,6 +85,15 @@ def test_short_utterances_are_filled_up(utterances, pad, tail_is_zero):
         np.testing.assert_array_equal(wave[3200:6400], wave[:3200])
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_damaged_audio_is_one_line_from_any_process(utterances, workers):
+    broken = Path("audio/train/train_004.flac")
+    broken.write_bytes(broken.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"audio/train/train_004\.flac") as caught:
+        list(Batches(utterances(), 3, seed=7, shuffle=True, num_workers=workers))
+    assert "\n" not in str(caught.value)
+
+
 def test_cached_stream_needs_stage_three(recipe, make_data, write_features):
     data = make_data("train", 4)
     node = {"class_path": "LFCC"}
