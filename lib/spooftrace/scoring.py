@@ -96,11 +96,13 @@ def load_system(exp: Path, dump: Path, directory: Path) -> tuple[Any, Mapping[st
 
 
 def fingerprint(exp: Path, directory: Path, dump: Path) -> str:
-    """Changes when the model, the list of audio files or the stored features change."""
+    """Changes when the model, its configuration, the list of audio files or the stored features change."""
     from spooftrace.config import load_config
 
     model = exp / "model.safetensors"
-    parts = [model.read_bytes() if model.exists() else b"", (directory / "wav.scp").read_bytes()]
+    parts = [
+        file.read_bytes() if file.exists() else b"" for file in (model, exp / "config.yaml", directory / "wav.scp")
+    ]
     for stream in load_config([exp / "config.yaml"])["data"]["cached"]:
         features = dump / stream / directory.name / "feats.scp"
         parts.append(f"{stream} {features.stat().st_mtime_ns if features.exists() else 0}".encode())
