@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -525,7 +526,7 @@ def test_second_interrupt_kills_at_once(run, fifo):
 
 def test_interrupt_reaches_a_launcher_in_the_background(run, fifo):
     # A script's `run.py ... &` starts with SIGINT ignored.
-    ignore = f"trap '' INT; exec {sys.executable} {run.command[-1]!r} \"$@\""
+    ignore = f"trap '' INT; exec {shlex.quote(sys.executable)} {shlex.quote(run.command[-1])} \"$@\""
     run.command = ["bash", "-c", ignore, "x"]
     process = run.start("x.log", "bash", "-c", TWO_PROCESSES)
     fifo.wait_until_ready(1)
