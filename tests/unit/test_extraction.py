@@ -72,6 +72,14 @@ def test_parts_are_joined_and_a_second_run_does_nothing(make_data, write_config,
     assert Path("dump/lfcc/eval/feats.1.ark").stat().st_mtime_ns == before
 
 
+def test_more_jobs_than_utterances(make_data, write_config):
+    data, config = make_data("eval", 2), write_config()
+    for job in "1234":
+        assert extract(config, data, "--job", job, "--num-jobs", "4") == 0
+    assert extract(config, data, "--num-jobs", "4", "--collect") == 0
+    assert len(ArchiveReader("dump/lfcc/eval/feats.scp")) == 2
+
+
 def test_another_setting_or_other_audio_is_extracted_anew(make_data, write_config):
     data, config = make_data("eval", 3), write_config()
     assert extract(config, data) == extract(config, data, "--collect") == 0
