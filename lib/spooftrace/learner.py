@@ -81,7 +81,8 @@ class Learner(lightning.LightningModule):
         if schedule["kind"] == "constant":
             return {"optimizer": optimizer}
         first, last = node["init_args"]["lr"], schedule["final_lr"]
-        steps = self.trainer.estimated_stepping_batches
+        # Not Lightning's estimated_stepping_batches: asking for it sets the loader up before its state is restored.
+        steps = self.config["trainer"]["max_epochs"] * len(self.train_batches)
 
         def factor(step: int) -> float:
             return (last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))) / first

@@ -77,6 +77,7 @@ AASIST = {
     "streams": {"wave": {"class_path": "Waveform"}},
     "backend": {"class_path": "AASIST", "init_args": {"channels": [4, 4, 4, 4, 4, 4], "gat_dims": [8, 8]}},
     "data": {"crop": 8000, "batch_size": 2, "num_workers": 1},
+    "schedule": {"kind": "cosine", "final_lr": 1e-4},
     # Every batch is checkpointed, so that a kill lands inside an epoch.
     "trainer": {"max_epochs": 4, "average_best": 2, "checkpoint_minutes": 0.0},
 }
