@@ -58,7 +58,9 @@ config() { # the system as published, then this recipe's overrides of it
 if runs 0; then
   log "stage 0: pretrained models and corpus"
   for name in "${systems[@]}"; do
-    if grep -qs "openai/whisper-base" "$root/conf/systems/$name.yaml"; then "$root/tools/get_model.sh" whisper-base; fi
+    grep -qs "openai/whisper-base" "$root/conf/systems/$name.yaml" || continue
+    "$root/tools/get_model.sh" whisper-base || {
+      echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
   done
 fi
 

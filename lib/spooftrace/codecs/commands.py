@@ -33,8 +33,14 @@ def run(args: argparse.Namespace) -> int:
     """Run one sub-command."""
     if args.codec_command == "train":
         return _train(args)
+    import torch
+
     from spooftrace.codecs.resynthesis import list_copies, make_copies
     from spooftrace.errors import InputError
+
+    # Sums in another order can round differently: with one thread the files do not depend on the number of cores.
+    # Jobs bring the parallelism, and the threads of several jobs would only get into each other's way.
+    torch.set_num_threads(1)
 
     if not 1 <= args.job <= args.num_jobs:
         raise InputError(f"--job {args.job} must lie in 1 .. --num-jobs {args.num_jobs}")
