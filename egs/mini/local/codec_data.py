@@ -7,7 +7,7 @@ Unpacks the Debian packages (see packages.py; G.722 needs ffmpeg), decodes the r
 
   OUT/train     all of them, 16 kHz FLAC, for 'spooftrace codec train'
   OUT/heldout   ten prompts of 4 to 7 s, left out of OUT/train, for 'local/check_intelligibility.py'
-  OUT/unseen    the same from a dev and an eval voice the codec has never heard
+  OUT/unseen    ten more of a dev voice, in Italian, that the codec never hears
 """
 
 from __future__ import annotations
