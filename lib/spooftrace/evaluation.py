@@ -20,7 +20,7 @@ import numpy as np
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir import read_table
 from spooftrace.errors import InputError
-from spooftrace.metrics import eer, ties_across_classes
+from spooftrace.metrics import act_dcf, cllr, eer, min_cllr, min_dcf, ties_across_classes
 
 Value = TypeVar("Value")
 
@@ -28,6 +28,11 @@ EER_CONVENTION = (
     "EER as in the ASVspoof 2019, 2021 and ASVspoof 5 packages: trials in the order of a stable sort with bona fide "
     "first inside a tie, ties not grouped; (FRR + FAR) / 2 at the lowest threshold with the smallest |FRR - FAR|, no "
     "interpolation. 'eer' pools all trials; 'by_system' takes the spoof trials of one system against all bona fide."
+)
+COST_CONVENTION = (
+    "ASVspoof 5 Track 1: spoof prior 0.05, a rejected bona fide trial costs 1, an accepted spoof trial 10, divided by "
+    "the better of accepting and rejecting all; Cllr in bits. actDCF and Cllr take the scores for natural-log "
+    "likelihood ratios, minDCF and minCllr only for an order."
 )
 
 
@@ -106,6 +111,11 @@ def evaluate_detection(data: str | Path, scores: str | Path) -> dict[str, Any]:
         "eer_threshold": threshold,
         "eer_convention": EER_CONVENTION,
         "pooled": True,
+        "min_dcf": min_dcf(bonafide, spoof)[0],
+        "act_dcf": act_dcf(bonafide, spoof)[0],
+        "cllr": cllr(bonafide, spoof),
+        "min_cllr": min_cllr(bonafide, spoof),
+        "cost_convention": COST_CONVENTION,
         "ties_across_classes": ties_across_classes(bonafide, spoof),
         "by_system": by_system,
         "mean_over_systems": float(np.mean([cell["eer"] for cell in by_system.values()])) if by_system else None,
@@ -131,6 +141,10 @@ def format_table(metrics: dict[str, Any]) -> str:
     ]
     if metrics["mean_over_systems"] is not None:
         lines.append(f"{'mean over systems':<{width}}  {'':>8}  {100 * metrics['mean_over_systems']:>7.3f}")
+    lines.append(
+        f"minDCF {metrics['min_dcf']:.4f}, actDCF {metrics['act_dcf']:.4f}, Cllr {metrics['cllr']:.4f}, "
+        f"minCllr {metrics['min_cllr']:.4f} (pooled, ASVspoof 5 costs, scores taken for log-likelihood ratios)"
+    )
     if metrics["ties_across_classes"]:
         lines.append(
             f"{metrics['ties_across_classes']} trials have the score of a trial of the other class: "

@@ -11,7 +11,7 @@ import pytest
 from spooftrace import evaluation
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
-from spooftrace.metrics import eer
+from spooftrace.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
 
 # utterance -> (label, system, score); one tie across the classes (b2, s1).
 TRIALS = {
@@ -70,6 +70,11 @@ def test_metrics_file(data, scores, tmp_path, capsys):
         "eer": rate,
         "eer_threshold": threshold,
         "eer_convention": evaluation.EER_CONVENTION,
+        "min_dcf": min_dcf(bonafide, a07 + a08)[0],
+        "act_dcf": act_dcf(bonafide, a07 + a08)[0],
+        "cllr": cllr(bonafide, a07 + a08),
+        "min_cllr": min_cllr(bonafide, a07 + a08),
+        "cost_convention": evaluation.COST_CONVENTION,
         "pooled": True,
         "ties_across_classes": 2,
         "by_system": {
@@ -80,6 +85,7 @@ def test_metrics_file(data, scores, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"{100 * rate:.3f}" in printed.splitlines()[2]
     assert "A08" in printed
+    assert f"minDCF {min_dcf(bonafide, a07 + a08)[0]:.4f}, actDCF" in printed
     assert "2 trials have the score of a trial of the other class" in printed
 
 
