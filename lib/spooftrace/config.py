@@ -109,9 +109,18 @@ def save_config(config: Mapping[str, Any], path: str | Path) -> None:
 
 
 def build(node: Mapping[str, Any]) -> Any:
-    """Construct the object of a checked ``{class_path, init_args}`` node."""
+    """Construct the object of a checked ``{class_path, init_args}`` node.
+
+    Raises:
+        InputError: The class refuses a value, e.g. a layer that a model does not have.
+    """
     module, _, name = node["class_path"].rpartition(".")
-    return getattr(importlib.import_module(module), name)(**node.get("init_args", {}))
+    try:
+        return getattr(importlib.import_module(module), name)(**node.get("init_args", {}))
+    except InputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name}: {_one_line(error)}") from error
 
 
 def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,13 @@ def test_build_constructs_the_named_class():
     assert backend.input_dim == 60
 
 
+def test_values_that_a_class_refuses_are_named():
+    config = load_config([ROOT / "conf/systems/whisper_nes2net_x.yaml"], ["--backend.init_args.input_dim", "500"])
+    with pytest.raises(InputError, match="Nes2NetX: input_dim must be a multiple of 8") as caught:
+        build(config["backend"])
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [

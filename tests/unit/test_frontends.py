@@ -132,7 +132,7 @@ def test_shapes_that_do_not_fit_are_refused(wave, wave_len):
 
 def test_an_unknown_layout_is_refused():
     with pytest.raises(ValueError, match="'frame' is none of frames"):
-        FrontEnd("frame", dim=1, frame_rate=1)
+        FrontEnd.__init__(Waveform(), "frame", dim=1, frame_rate=1)
 
 
 def test_importing_the_front_ends_does_not_import_transformers():

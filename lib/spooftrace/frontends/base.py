@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from typing import Literal, TypeVar, get_args
 
 import torch
@@ -22,7 +23,7 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)  # (B, 1) against (size,) -> (B, size)
 
 
-class FrontEnd(nn.Module):
+class FrontEnd(nn.Module, ABC):
     """Turns 16 kHz waveforms into one stream of features.
 
     Attributes:
@@ -89,20 +90,20 @@ class FrontEnd(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return self.extract(wave, wave_len), self.num_frames(wave_len)
 
+    @abstractmethod
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         """The features alone, for a wave (B, N) that is already zero after ``wave_len`` (B,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def num_frames(self, num_samples: Length) -> Length:
         """Exact number of frames that ``num_samples`` samples give, without running anything (int or integer tensor).
 
         1 for a ``vector``, the number of samples for a ``wave``.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def arguments(self) -> dict[str, str | int | float | bool]:
         """The constructor arguments that decide the numbers (not where a model lies on the disk)."""
-        raise NotImplementedError
 
     def fingerprint(self) -> dict[str, str | int | float | bool]:
         """What decides the numbers: class, arguments, sha256 of the weights if there are any.
