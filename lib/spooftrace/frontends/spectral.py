@@ -6,6 +6,7 @@ Both cut the wave into frames centred on every 160th sample (10 ms), zeros beyon
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 
 import torch
 from torch import Tensor
@@ -44,9 +45,9 @@ class _FilterBank(FrontEnd):
         with torch.autocast(wave.device.type, enabled=False):
             return self.features(wave, wave_len, self.num_frames(wave_len))
 
+    @abstractmethod
     def features(self, wave: Tensor, wave_len: Tensor, frames_len: Tensor) -> Tensor:
         """The features (B, T, D), zero after the end, of a wave that is zero after the end."""
-        raise NotImplementedError
 
 
 class LogMel(_FilterBank):
