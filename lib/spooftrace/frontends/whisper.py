@@ -94,9 +94,8 @@ class Whisper(FrontEnd):
         if frames_len is not None:
             valid = length_mask(2 * frames_len, 2 * frames).unsqueeze(1)  # (B, 1, 2 T), of log-mel frames
             if int(frames_len.min()) < frames:
-                mask = length_mask(frames_len, frames)[
-                    :, None, None
-                ]  # (B, 1, 1, T), of keys, for all heads and queries
+                # Of keys, the same for all heads and queries.
+                mask = length_mask(frames_len, frames)[:, None, None]  # (B, T) -> (B, 1, 1, T)
         with torch.autocast(wave.device.type, enabled=False):
             x = log_mel(wave, self.window, self.mel, valid)  # (B, S) -> (B, M, 2 T)
         x = F.gelu(self.encoder.conv1(x))  # (B, M, 2 T) -> (B, D, 2 T)
