@@ -66,7 +66,7 @@ fi
 
 if runs 1; then
   log "stage 1: data directories and spoofed copies"
-  spooftrace prepare mini "$MINI" data
+  spooftrace prepare mini --root "$MINI" --out data
   $train_cmd --num-threads 1 JOB=1:"$nj" data/log/spoof.JOB.log \
     spooftrace codec resynthesize data/train data/dev data/eval \
     --codec "$MINI/codec_rvq8.safetensors" --job JOB --num-jobs "$nj"

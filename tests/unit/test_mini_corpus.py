@@ -168,12 +168,12 @@ def copy_of_corpus(tmp_path):
 def test_damaged_archive_is_one_clear_line(copy_of_corpus, tmp_path, capsys):
     archive = copy_of_corpus / mini.ARCHIVE
     archive.write_bytes(archive.read_bytes()[:-5000])
-    assert main(["prepare", "mini", str(copy_of_corpus), str(tmp_path / "data")]) == 1
+    assert main(["prepare", "mini", "--root", str(copy_of_corpus), "--out", str(tmp_path / "data")]) == 1
     error = capsys.readouterr().err
     assert "bonafide.tar: damaged" in error
     assert error.count("\n") == 1
     archive.unlink()
-    assert main(["prepare", "mini", str(copy_of_corpus), str(tmp_path / "data")]) == 1
+    assert main(["prepare", "mini", "--root", str(copy_of_corpus), "--out", str(tmp_path / "data")]) == 1
     assert "bonafide.tar: no such file" in capsys.readouterr().err
 
 

@@ -1,27 +1,46 @@
-"""Corpora as they are distributed -> data directories: ``spooftrace prepare CORPUS ...``.
+"""Corpora as they are distributed -> data directories: ``spooftrace prepare CORPUS --root DIR --out data``.
 
-One module per corpus. Its docstring says where the corpus comes from and how it lies on disk; it has
-``add_arguments(parser)`` and ``run(args)`` for the command line, and imports nothing heavy.
+One module per corpus. Its docstring says where the corpus comes from and how it lies on disk. Its ``run(args)`` writes
+the data directories and returns them; ``add_arguments(parser)`` is there where the options that all corpora share do
+not suffice. Nothing here imports anything heavy.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+from pathlib import Path
+
+from spooftrace.errors import InputError
 
 CORPORA = {
     "mini": "the mini corpus of egs/mini, which comes with the repository",
+    "asvspoof2019": "ASVspoof 2019 LA",
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """One sub-command per corpus."""
-    commands = parser.add_subparsers(dest="corpus_name", required=True, metavar="CORPUS")
+    commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
     for name, text in CORPORA.items():
         module = importlib.import_module(f"{__name__}.{name}")
-        module.add_arguments(commands.add_parser(name, help=text, description=text))
+        command = commands.add_parser(
+            name, help=text, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_argument("--root", type=Path, required=True, help="folder of the corpus; it is only read")
+        command.add_argument("--out", type=Path, default=Path("data"), help="where the data directories go (data)")
+        command.add_argument(
+            "--allow-partial", action="store_true", help="accept missing audio files, and fewer trials than released"
+        )
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(command)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Prepare the corpus that was asked for."""
-    return importlib.import_module(f"{__name__}.{args.corpus_name}").run(args)
+def run(args: argparse.Namespace) -> None:
+    """Prepare the corpus that was asked for.
+
+    Raises:
+        InputError: no set of it was found.
+    """
+    if not importlib.import_module(f"{__name__}.{args.corpus}").run(args):
+        raise InputError(f"{args.root}: has no set of {CORPORA[args.corpus]}; is it the right folder?")

@@ -75,18 +75,13 @@ SPLITS = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``spooftrace prepare mini``."""
-    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="the folder with bonafide.tar")
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder for audio/, train/, dev/ and eval/")
-
-
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> list[DataDir]:
     """Prepare the corpus and say what is in it."""
-    for split, data in prepare(args.corpus, args.out).items():
+    prepared = list(prepare(args.root, args.out).values())
+    for data in prepared:
         labels = list(data.table("utt2label").values())
-        print(f"{args.out / split}: {labels.count('bonafide')} bona fide, {labels.count('spoof')} spoofed utterances")
-    return 0
+        print(f"{data.path}: {labels.count('bonafide')} bona fide, {labels.count('spoof')} spoofed utterances")
+    return prepared
 
 
 def prepare(corpus: str | Path, out: str | Path) -> dict[str, DataDir]:

@@ -1,0 +1,160 @@
+"""Official protocols, keys and label files -> the tables of a data directory.
+
+Every corpus has a file that lists its trials, each in columns of its own. The modules of this package read them with
+what is here: ``rows`` (and ``csv_rows``) gives the fields of each line with its number, ``LABELS`` knows how corpora
+spell the two classes, and ``Trials`` collects utterances, refusing the same id twice and unknown values by file and
+line. The result is a key as it is; with audio it becomes a data directory (``spooftrace.corpora.release``).
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+from spooftrace.errors import InputError
+
+# As spelt in protocols and keys; upper and lower case are the same.
+LABELS = {
+    "bonafide": "bonafide",
+    "bona-fide": "bonafide",  # In-the-Wild
+    "genuine": "bonafide",  # ADD
+    "real": "bonafide",  # Codecfake, ST-Codecfake
+    "spoof": "spoof",
+    "spoofs": "spoof",  # one line of CodecFake+'s CoRS_ALL.txt
+    "fake": "spoof",  # Codecfake, ADD
+    "deepfake": "spoof",  # CtrSVDD
+}
+
+
+def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each line, split at white space, with the line's number; empty lines are passed over.
+
+    White space, not tabs: most ``.tsv`` files of this field are separated by blanks, and some lines end in one.
+
+    Args:
+        path: the text file, UTF-8.
+        columns: the numbers of columns a line may have.
+
+    Raises:
+        InputError: no such file, not text, or a line with another number of columns.
+
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "protocol.txt"
+    >>> _ = path.write_text("LA_0079 LA_T_1138215 - - bonafide\\n")
+    >>> list(rows(path, 5))
+    [(1, ['LA_0079', 'LA_T_1138215', '-', '-', 'bonafide'])]
+    """
+    for number, line in _lines(path):
+        fields = line.split()
+        if len(fields) in columns:
+            yield number, fields
+        elif fields:
+            expected = " or ".join(map(str, sorted(columns)))
+            raise InputError(
+                f"{path}:{number}: {len(fields)} columns, expected {expected}; is this the protocol of another corpus?"
+            )
+
+
+def csv_rows(
+    path: str | Path, header: Collection[str], delimiter: str = ",", quoted: bool = True
+) -> Iterator[tuple[int, dict[str, str]]]:
+    """The records of a table with a header line, as dictionaries with the line number; other columns are kept too.
+
+    Args:
+        path: the text file, UTF-8, with or without a byte-order mark.
+        header: columns that must be there.
+        delimiter: what separates the columns.
+        quoted: whether double quotes group; with False they are characters like any other.
+
+    Raises:
+        InputError: no such file, not text, a column that is not in the header, or a record of another length.
+    """
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.DictReader((line for _, line in _lines(path)), delimiter=delimiter, quoting=quoting)
+    missing = [name for name in header if name not in (reader.fieldnames or [])]
+    if missing:
+        raise InputError(
+            f"{path}:1: no column '{missing[0]}', found {', '.join(reader.fieldnames or ['nothing'])}; "
+            "is this the protocol of another corpus?"
+        )
+    for record in reader:
+        if None in record or None in record.values():
+            raise InputError(f"{path}:{reader.line_num}: not the {len(reader.fieldnames or [])} columns of line 1")
+        yield reader.line_num, record
+
+
+def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            yield from enumerate(file, start=1)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not a protocol file") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); is it the right file?") from None
+
+
+class Trials:
+    """The utterances of one set and what the protocol says about them, as tables of a data directory.
+
+    ``tables`` maps a file name such as ``utt2label`` to its table, utterance -> value, in the order of the protocol.
+
+    Args:
+        utt_pattern: regular expression that every utterance id of this corpus matches in full.
+        known: table name -> the values that occur in this corpus, for tables whose values are checked.
+
+    >>> trials = Trials(known={"utt2system": {"-", "A01"}})
+    >>> trials.add(("protocol.txt", 1), "u1", speaker="s1", label="bonafide", system="-")
+    >>> trials.tables["utt2label"]
+    {'u1': 'bonafide'}
+    """
+
+    def __init__(self, utt_pattern: str = r"\S+", known: Mapping[str, Collection[str]] | None = None) -> None:
+        self.tables: dict[str, dict[str, str]] = {"utt2spk": {}, "utt2label": {}}
+        self._is_utt = re.compile(utt_pattern).fullmatch
+        self._known = dict(known or {})
+        # One string object for each distinct value: a corpus has a million rows and a few dozen values.
+        self._one: dict[str, str] = {}
+
+    def __len__(self) -> int:
+        return len(self.tables["utt2spk"])
+
+    def add(self, at: tuple[str | Path, int], utt: str, *, speaker: str, label: str, **columns: str) -> None:
+        """Add one utterance.
+
+        Args:
+            at: file and line that it comes from, for error messages.
+            utt: its id.
+            speaker: its speaker, ``-`` if unknown.
+            label: its class, in any of the spellings of ``LABELS``.
+            columns: further tables without their ``utt2``: ``system="A07"`` goes to ``utt2system``. Every utterance of
+                a set must give the same ones.
+
+        Raises:
+            InputError: the id is there already or does not look like one of this corpus, or a value is unknown.
+        """
+        speakers = self.tables["utt2spk"]
+        if utt in speakers:
+            raise InputError(f"{at[0]}:{at[1]}: '{utt}' is listed a second time; the file is damaged, get it again")
+        if not self._is_utt(utt):
+            raise InputError(
+                f"{at[0]}:{at[1]}: '{utt}' is not an utterance id of this corpus; is it the protocol of another one?"
+            )
+        known_label = LABELS.get(label) or LABELS.get(label.lower())
+        if known_label is None:
+            raise InputError(f"{at[0]}:{at[1]}: unknown label '{label}'; known are {', '.join(LABELS)}")
+        speakers[utt] = self._one.setdefault(speaker, speaker)
+        self.tables["utt2label"][utt] = known_label
+        for name, value in columns.items():
+            table = "utt2" + name
+            if table in self._known and value not in self._known[table]:
+                raise InputError(f"{at[0]}:{at[1]}: unknown {name} '{value}' of '{utt}'; the file is damaged, or newer")
+            self.tables.setdefault(table, {})[utt] = self._one.setdefault(value, value)
+
+    def counts(self, table: str = "utt2label") -> Counter[str]:
+        """How many utterances have each value of a table."""
+        return Counter(self.tables[table].values())
