@@ -13,6 +13,7 @@ import pytest
 from spooftrace.metrics import (
     ASVSPOOF5_ASV,
     AsvErrorRates,
+    DetCurve,
     TandemWeights,
     act_dcf,
     cllr,
@@ -24,6 +25,7 @@ from spooftrace.metrics import (
     range_eer,
     revised_weights,
     segment_eer,
+    ties_across_classes,
 )
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity" / "metrics"
@@ -119,6 +121,17 @@ def test_min_tdcf_refuses_what_the_official_code_refuses(scores, name):
     for weights in (legacy_weights(ASVSPOOF5_ASV), revised_weights(ASVSPOOF5_ASV)):
         with pytest.raises(ValueError, match="not decisions"):
             min_tdcf(scores[f"{name}__bona"], scores[f"{name}__spoof"], weights)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_one_curve_for_all_metrics_gives_what_each_gives_alone(scores, name):
+    bonafide, spoof = scores[f"{name}__bona"], scores[f"{name}__spoof"]
+    curve = DetCurve(bonafide, spoof)
+    for metric in (eer, min_dcf, act_dcf, cllr, min_cllr, ties_across_classes):
+        assert metric(curve) == metric(bonafide, spoof)
+    for make in (legacy_weights, revised_weights):
+        if name not in REFUSED:
+            assert min_tdcf(curve, make(ASVSPOOF5_ASV)) == min_tdcf(bonafide, spoof, make(ASVSPOOF5_ASV))
 
 
 @pytest.fixture(scope="module")

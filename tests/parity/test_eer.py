@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spooftrace.metrics import det_curve, eer
+from spooftrace.metrics import DetCurve, det_curve, eer
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity" / "metrics"
 AVAILABLE = (FOLDER / "fixtures.json").is_file()
@@ -25,11 +25,13 @@ def scores():
 def test_eer_is_the_official_one(scores, name):
     official = SETS[name]["asvspoof5_track1"]
     bonafide, spoof = scores[f"{name}__bona"], scores[f"{name}__spoof"]
-    rate, threshold = eer(bonafide, spoof)
+    curve = DetCurve(bonafide, spoof)
+    rate, threshold = eer(curve)
     assert rate == pytest.approx(official["eer"], abs=1e-12)
     assert threshold == official["eer_threshold"]
+    assert eer(bonafide, spoof) == (rate, threshold)
 
-    frr, far, thresholds = det_curve(bonafide, spoof)
+    frr, far, thresholds = det_curve(curve)
     k = official["eer_index"]
     assert thresholds[k] == official["eer_threshold"]
     assert (frr[k], far[k]) == pytest.approx((official["eer_frr"], official["eer_far"]), abs=1e-12)

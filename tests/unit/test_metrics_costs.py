@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.isotonic import isotonic_regression
 from sklearn.metrics import roc_curve
 
-from spooftrace.metrics import act_dcf, cllr, costs, det_curve, eer, min_cllr, min_dcf
+from spooftrace.metrics import DetCurve, act_dcf, cllr, costs, det_curve, eer, min_cllr, min_dcf
 
 # With the ASVspoof 5 constants the normalised cost is 1.9 frr + far. Bona fide, spoof, minDCF, its threshold.
 MIN_DCF_BY_HAND = {
@@ -105,6 +106,58 @@ def test_min_dcf_is_the_least_cost_a_threshold_reaches(bonafide, spoof, p_spoof,
     assert act_dcf(bonafide, spoof, p_spoof, c_miss, c_fa)[0] >= cost - 1e-12
 
 
+@given(coarse, coarse, st.sampled_from([0.05, 0.5, 0.9]), st.sampled_from([1.0, 10.0]))
+def test_min_dcf_is_the_first_minimum_of_the_whole_curve(bonafide, spoof, p_spoof, c_fa):
+    frr, far, thresholds = det_curve(bonafide, spoof)
+    miss, false_accept = 1 - p_spoof, c_fa * p_spoof
+    cost = miss * frr + false_accept * far
+    expected = (cost.min() / min(miss, false_accept), thresholds[np.argmin(cost)])
+    assert min_dcf(bonafide, spoof, p_spoof, c_fa=c_fa) == expected
+    assert min_dcf(DetCurve(bonafide, spoof), p_spoof, c_fa=c_fa) == expected
+
+
+@given(coarse, coarse)
+def test_one_curve_serves_every_metric(bonafide, spoof):
+    curve = DetCurve(bonafide, spoof)
+    for metric in (min_dcf, act_dcf, cllr, min_cllr):
+        assert metric(curve) == metric(bonafide, spoof)
+
+
+def min_cllr_of_scikit_learn(bonafide, spoof):
+    score, label = np.concatenate((bonafide, spoof)), np.repeat([1.0, 0.0], [len(bonafide), len(spoof)])
+    order = np.lexsort((-label, score))  # bona fide first inside a tie, which makes it one pool
+    posterior, label = isotonic_regression(label[order]), label[order] == 1
+    odds = len(bonafide) / len(spoof)
+    of_bonafide, of_spoof = posterior[label], posterior[~label]
+    nats = np.mean(np.log1p((1 - of_bonafide) / of_bonafide * odds))
+    nats += np.mean(np.log1p(of_spoof / (1 - of_spoof) / odds))
+    return nats / (2 * math.log(2))
+
+
+@given(coarse, coarse)
+def test_min_cllr_is_that_of_isotonic_regression(bonafide, spoof):
+    assert min_cllr(bonafide, spoof) == pytest.approx(min_cllr_of_scikit_learn(bonafide, spoof), rel=1e-12, abs=1e-15)
+
+
+ramp = np.linspace(0, 1, 3000)
+LARGE = {
+    "normal": lambda rng: (rng.normal(1, 1, 4000), rng.normal(0, 1, 30_000)),
+    "one decimal": lambda rng: (rng.normal(1, 1, 4000).round(1), rng.normal(0, 1, 30_000).round(1)),
+    "few bona fide": lambda rng: (rng.normal(1, 1, 5), rng.normal(0, 1, 30_000)),
+    "hardly any violation": lambda rng: (ramp**0.3, np.linspace(0, 1, 7000)),
+    "violations all the way": lambda rng: (ramp**3, np.linspace(0, 1, 7000)),
+    "overflowing": lambda rng: (rng.normal(1e6, 1e6, 4000), rng.normal(-1e6, 1e6, 30_000)),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_both_cllr_of_many_trials(name):
+    bonafide, spoof = LARGE[name](np.random.default_rng(5))
+    expected = (np.mean(np.logaddexp(0, -bonafide)) + np.mean(np.logaddexp(0, spoof))) / (2 * math.log(2))
+    assert cllr(bonafide, spoof) == pytest.approx(expected, rel=1e-12)
+    assert min_cllr(bonafide, spoof) == pytest.approx(min_cllr_of_scikit_learn(bonafide, spoof), rel=1e-12)
+
+
 @given(coarse, coarse)
 def test_increasing_maps_change_no_minimum(bonafide, spoof):
     bonafide, spoof = np.array(bonafide, float), np.array(spoof, float)
@@ -147,7 +200,9 @@ def test_grouped_eer_by_hand():
         eer([1], [0], ties="random")
 
 
-def test_docstring_examples():
-    result = doctest.testmod(costs)
-    assert result.attempted > 0
-    assert result.failed == 0
+@pytest.mark.parametrize("function", [min_dcf, act_dcf, cllr, min_cllr])
+def test_docstring_examples(function):
+    # doctest.testmod passes over functions that a decorator of another module has wrapped
+    (examples,) = doctest.DocTestFinder().find(function, globs=vars(costs))
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0

@@ -1,13 +1,14 @@
 """Detection metrics against values computed by hand and properties that hold for any scores."""
 
 import doctest
+import itertools
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spooftrace.metrics import det_curve, detection, eer, ties_across_classes
+from spooftrace.metrics import DetCurve, det_curve, detection, eer, sorted_by_group, ties_across_classes
 
 # Bona fide scores, spoof scores, EER, threshold, trials tied across classes; each worked out on paper.
 BY_HAND = {
@@ -28,8 +29,9 @@ BY_HAND = {
 @pytest.mark.parametrize("case", BY_HAND)
 def test_hand_computed_cases(case):
     bonafide, spoof, rate, threshold, ties = BY_HAND[case]
-    assert eer(bonafide, spoof) == (pytest.approx(rate, abs=1e-15), threshold)
-    assert ties_across_classes(bonafide, spoof) == ties
+    for trials in ((bonafide, spoof), (DetCurve(bonafide, spoof),)):
+        assert eer(*trials) == (pytest.approx(rate, abs=1e-15), threshold)
+        assert ties_across_classes(*trials) == ties
 
 
 def test_curve_is_that_of_a_stable_sort_with_bona_fide_first():
@@ -60,10 +62,15 @@ def test_curve_is_that_of_a_stable_sort_with_bona_fide_first():
         ([[1.0]], [1.0], "one-dimensional"),
     ],
 )
-@pytest.mark.parametrize("metric", [det_curve, eer, ties_across_classes])
+@pytest.mark.parametrize("metric", [DetCurve, det_curve, eer, ties_across_classes])
 def test_bad_scores_are_refused_with_the_reason(metric, bonafide, spoof, reason):
     with pytest.raises(ValueError, match=reason):
         metric(bonafide, spoof)
+
+
+def test_one_array_is_not_enough():
+    with pytest.raises(TypeError, match="spoof"):
+        eer([1.0, 2.0])
 
 
 def test_the_scores_given_stay_as_they_are():
@@ -88,6 +95,63 @@ def test_rates_are_monotone_and_in_range(bonafide, spoof):
     rate, threshold = eer(bonafide, spoof)
     assert 0 <= rate <= 1
     assert threshold in thresholds
+
+
+@given(coarse, coarse, st.sampled_from(["asvspoof", "grouped"]))
+def test_eer_is_the_first_smallest_gap_of_the_whole_curve(bonafide, spoof, ties):
+    frr, far, thresholds = det_curve(bonafide, spoof, ties)
+    k = np.argmin(np.abs(frr - far))
+    expected = ((frr[k] + far[k]) / 2, thresholds[k])
+    assert eer(bonafide, spoof, ties) == expected
+    assert eer(DetCurve(bonafide, spoof), ties) == expected
+
+
+@given(coarse, coarse)
+def test_corners_are_points_of_the_curve_and_between_them_no_step_down_precedes_a_step_up(bonafide, spoof):
+    curve = DetCurve(bonafide, spoof)
+    rejected_bonafide, rejected_spoof = curve.corners
+    frr, far, _ = det_curve(curve)
+    at = rejected_bonafide + rejected_spoof
+    np.testing.assert_array_equal((frr[at], far[at]), curve.corner_rates)
+    assert (at[0], at[-1]) == (0, frr.size - 1)
+    assert (np.diff(at) > 0).all()
+    for start, end in itertools.pairwise(at):
+        moves_up = np.diff(frr[start : end + 1]) > 0
+        assert (np.diff(moves_up.astype(int)) <= 0).all()
+
+
+labelled = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 3)), min_size=1, max_size=60)
+
+
+@given(coarse, labelled)
+def test_a_group_of_sorted_trials_has_the_metrics_of_its_trials_alone(bonafide, spoof):
+    scores, groups = (np.array(column) for column in zip(*spoof, strict=True))
+    whole = DetCurve(bonafide, scores)
+    cells = {group: DetCurve(whole.bonafide, part) for group, part in sorted_by_group(scores, groups).items()}
+    assert list(cells) == sorted(set(groups.tolist()))
+    for group, cell in cells.items():
+        alone = scores[groups == group]
+        assert eer(cell) == eer(bonafide, alone)
+        assert ties_across_classes(cell) == ties_across_classes(bonafide, alone)
+        for ours, expected in zip(det_curve(cell), det_curve(bonafide, alone), strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
+def test_sorted_scores_are_taken_as_they_are():
+    whole = DetCurve([3.0, 1.0], [2.0, 0.0])
+    again = DetCurve(whole.bonafide, whole.spoof)
+    assert again.bonafide is whole.bonafide
+    assert again.spoof is whole.spoof
+
+
+def test_groups_that_do_not_fit_are_refused():
+    assert sorted_by_group([], []) == {}
+    with pytest.raises(ValueError, match="one group for each score"):
+        sorted_by_group([1.0, 2.0], [0])
+    with pytest.raises(ValueError, match="integers from 0 up"):
+        sorted_by_group([1.0, 2.0], [0, -1])
+    with pytest.raises(ValueError, match="integers from 0 up"):
+        sorted_by_group([1.0, 2.0], ["A01", "A02"])
 
 
 @given(distinct, st.data())

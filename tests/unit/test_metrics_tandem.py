@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from spooftrace.metrics import (
     ASVSPOOF5_ASV,
     AsvErrorRates,
+    DetCurve,
     TandemPriors,
     TandemWeights,
     asv_error_rates,
+    det_curve,
     legacy_weights,
     min_tdcf,
     revised_weights,
@@ -122,6 +124,28 @@ def test_min_tdcf_is_the_least_cost_a_threshold_reaches(bonafide, spoof, c0, c1,
     assert c0 / (c0 + min(c1, c2)) - 1e-12 <= cost <= 1 + 1e-12
 
 
+some_or_none = st.sampled_from([0.0, 1e-17, 0.3, 2.0])
+
+
+@given(spread, coarse, st.floats(0.1, 10), some_or_none, some_or_none)
+def test_min_tdcf_is_the_first_minimum_of_the_whole_curve(bonafide, spoof, c0, c1, c2):
+    frr, far, thresholds = det_curve(bonafide, spoof)
+    cost = (c0 + c1 * frr + c2 * far) / (c0 + min(c1, c2))
+    expected = (cost.min(), thresholds[np.argmin(cost)])
+    assert min_tdcf(bonafide, spoof, TandemWeights(c0, c1, c2)) == expected
+    assert min_tdcf(DetCurve(bonafide, spoof), TandemWeights(c0, c1, c2)) == expected
+
+
+@given(coarse, coarse)
+def test_fewer_than_three_distinct_scores_are_refused(bonafide, spoof):
+    distinct = len({*bonafide, *spoof})
+    if distinct < 3:
+        with pytest.raises(ValueError, match=f"only {distinct} distinct"):
+            min_tdcf(bonafide, spoof, revised_weights(ASV))
+    else:
+        min_tdcf(bonafide, spoof, revised_weights(ASV))
+
+
 @given(coarse, coarse, coarse)
 def test_asv_rates_are_fractions_and_follow_the_threshold(target, nontarget, spoof):
     rates, threshold = asv_error_rates(target, nontarget, spoof)
@@ -132,7 +156,9 @@ def test_asv_rates_are_fractions_and_follow_the_threshold(target, nontarget, spo
     assert 0 <= higher.spoof_accept <= rates.spoof_accept <= 1
 
 
-def test_docstring_examples():
-    result = doctest.testmod(tandem)
-    assert result.attempted > 0
-    assert result.failed == 0
+@pytest.mark.parametrize("function", [asv_error_rates, min_tdcf])
+def test_docstring_examples(function):
+    # doctest.testmod passes over functions that a decorator of another module has wrapped
+    (examples,) = doctest.DocTestFinder().find(function, globs=vars(tandem))
+    assert examples.examples
+    assert doctest.DocTestRunner().run(examples).failed == 0

@@ -1,7 +1,7 @@
 """Numbers out of scores. Arrays in, plain numbers out; no files and no torch."""
 
 from spooftrace.metrics.costs import act_dcf, cllr, min_cllr, min_dcf
-from spooftrace.metrics.detection import det_curve, eer, ties_across_classes
+from spooftrace.metrics.detection import DetCurve, det_curve, eer, sorted_by_group, ties_across_classes
 from spooftrace.metrics.localisation import change_resolution, range_eer, segment_eer
 from spooftrace.metrics.sasv import A_DCF1, ASVSPOOF5_A_DCF, SasvCosts, SasvEers, TandemEer, a_dcf, sasv_eers, t_eer
 from spooftrace.metrics.tandem import (
@@ -22,6 +22,7 @@ __all__ = [
     "ASVSPOOF_PRIORS",
     "A_DCF1",
     "AsvErrorRates",
+    "DetCurve",
     "SasvCosts",
     "SasvEers",
     "TandemEer",
@@ -42,6 +43,7 @@ __all__ = [
     "revised_weights",
     "sasv_eers",
     "segment_eer",
+    "sorted_by_group",
     "t_eer",
     "ties_across_classes",
 ]

@@ -88,7 +88,7 @@ def sasv_eers(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> Sasv
     >>> sasv_eers([3.0, 5.0], [1.0, 2.0], [4.0, 0.0])
     SasvEers(sasv=0.125, sv=0.0, spf=0.5)
     """
-    target, nontarget, spoof = _checked(target, nontarget, spoof)
+    target, nontarget, spoof = map(np.sort, _checked(target, nontarget, spoof))  # once for all pairs
     impostors = np.concatenate((nontarget, spoof))
     return SasvEers(eer(target, impostors)[0], eer(target, nontarget)[0], eer(target, spoof)[0])
 

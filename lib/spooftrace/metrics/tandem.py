@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spooftrace.metrics.detection import checked_scores, det_curve, eer
+from spooftrace.metrics.detection import Array, DetCurve, checked_scores, eer, takes_scores
 
 
 class AsvErrorRates(NamedTuple):
@@ -113,12 +113,13 @@ def revised_weights(
     return _usable(TandemWeights(c0, c1, c2))
 
 
-def min_tdcf(bonafide: ArrayLike, spoof: ArrayLike, weights: TandemWeights) -> tuple[float, float]:
+@takes_scores
+def min_tdcf(curve: DetCurve, weights: TandemWeights) -> tuple[float, float]:
     """Smallest normalised tandem cost over all countermeasure thresholds, and the threshold (the lowest if several).
 
     Args:
-        bonafide: countermeasure scores of the bona fide trials, shape (Nb,).
-        spoof: countermeasure scores of the spoof trials, shape (Ns,).
+        curve: the trials of the countermeasure, or instead ``bonafide, spoof``: their scores as two arrays of shapes
+            (Nb,) and (Ns,).
         weights: from :func:`legacy_weights`, :func:`revised_weights`, or as published for a condition.
 
     Raises:
@@ -129,13 +130,15 @@ def min_tdcf(bonafide: ArrayLike, spoof: ArrayLike, weights: TandemWeights) -> t
     (0.5, 1.0)
     """
     c0, c1, c2 = _usable(weights)
-    frr, far, thresholds = det_curve(bonafide, spoof)
-    distinct = 1 + np.count_nonzero(np.diff(thresholds[1:]))
-    if distinct < 3:
+    lowest, highest = min(curve.bonafide[0], curve.spoof[0]), max(curve.bonafide[-1], curve.spoof[-1])
+    if not any(_any_between(scores, lowest, highest) for scores in (curve.bonafide, curve.spoof)):
+        distinct = 1 + (lowest < highest)
         raise ValueError(f"the scores take only {distinct} distinct values; the t-DCF needs scores, not decisions")
-    cost = (c0 + c1 * frr + c2 * far) / (c0 + min(c1, c2))
-    k = int(np.argmin(cost))
-    return float(cost[k]), float(thresholds[k])
+    return curve.minimum(lambda frr, far: (c0 + c1 * frr + c2 * far) / (c0 + min(c1, c2)))
+
+
+def _any_between(ordered: Array, low: float, high: float) -> bool:
+    return bool(np.searchsorted(ordered, low, "right") < np.searchsorted(ordered, high, "left"))
 
 
 def _check(asv: AsvErrorRates, priors: TandemPriors) -> None:
