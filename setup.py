@@ -36,6 +36,7 @@ setup(
         "tensorboard>=2.16",
         "torch>=2.4",
         "transformers>=4.46",
+        "webrtcvad-wheels>=2.0.14",  # the webrtcvad sources, as wheels
     ],
     extras_require={"dev": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
     entry_points={"console_scripts": ["spooftrace = spooftrace.cli:main"]},

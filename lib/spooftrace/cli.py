@@ -12,12 +12,17 @@ from spooftrace import __version__
 from spooftrace.errors import InputError
 
 COMMANDS = {
+    "download": ("spooftrace.corpora.download", "stage 0: what to get from where for a corpus, and getting it"),
     "prepare": ("spooftrace.corpora", "stage 1: a corpus as it is distributed -> data directories"),
+    "durations": ("spooftrace.durations", "stage 1: how long each recording is; finds damaged ones"),
+    "trim": ("spooftrace.trim", "stage 2: copies of a data directory without silence"),
     "extract": ("spooftrace.extraction", "stage 3: compute and store the cached streams of a system"),
     "train": ("spooftrace.training", "stage 4: train a system"),
     "score": ("spooftrace.scoring", "stage 5: score a data directory with a trained system"),
     "evaluate": ("spooftrace.evaluation", "stage 6: scores and labels -> metrics"),
+    "calibrate": ("spooftrace.calibrate", "calibrate and fuse score files, trained on a development set"),
     "report": ("spooftrace.report", "stage 7: metrics -> RESULTS.md and figures"),
+    "matrix": ("spooftrace.report.matrix", "one table of systems x test sets of several corpora"),
     "detect": ("spooftrace.detect", "score audio files with a trained system"),
     "codec": ("spooftrace.codecs.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
 }
