@@ -1,0 +1,275 @@
+"""Unpack tar and zip archives, cut into several files or not, such that a kill at any moment loses nothing.
+
+Every member is written under a temporary name and renamed when it is whole, so whatever lies under its own name is
+complete, and unpacking again skips it. Against power cuts too, call ``os.sync`` before noting that an archive is done.
+Archives are read front to back once, and memory does not grow with them. They come from the network: nothing is
+written outside the folder, and no link is made that leads out of it.
+"""
+
+from __future__ import annotations
+
+import bz2
+import errno
+import gzip
+import io
+import lzma
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from spooftrace.corpora.volumes import BLOCK, Volumes, ZipEntry, ZipVolumes
+from spooftrace.errors import InputError
+from spooftrace.progress import Progress
+
+MEGABYTE = 1_000_000
+# First bytes of a file -> what opens the stream in it.
+PACKERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
+    b"\x1f\x8b": lambda file: cast(IO[bytes], gzip.GzipFile(fileobj=file)),
+    b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
+    b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),  # noqa: SIM115
+}
+BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One entry of an archive, whatever its format. ``blocks`` gives the contents of a file."""
+
+    name: str
+    kind: str  # file, folder, symlink, hardlink
+    same: Callable[[Path], bool]  # whether this file is the member, unpacked before
+    blocks: Callable[[], Iterator[bytes]]
+    link: str = ""
+    time: float | None = None
+
+
+def unpack(paths: Sequence[Path], folder: Path, check_space: bool = True) -> list[str]:
+    """Unpack one archive into a folder; members that are there already are left as they are.
+
+    Args:
+        paths: its files in order: one, or the parts of a byte-split archive, or the volumes of a spanned zip.
+        folder: where the members go; made if need be.
+        check_space: refuse to begin when the disk has not room enough.
+
+    Returns:
+        The names at the top of the archive.
+
+    Raises:
+        InputError: the archive is damaged or not whole, a member leads out of the folder, or the disk is full.
+    """
+    paths = list(paths)
+    name = paths[0].name if len(paths) == 1 else f"{paths[0].name} ... {paths[-1].name}"
+    _no_gap(paths)
+    total = sum(path.stat().st_size for path in paths)
+    folder.mkdir(parents=True, exist_ok=True)
+    root = Path(os.path.realpath(folder))
+    is_zip = paths[-1].suffix.lower() == ".zip"
+    with Progress(f"unpacking {name}, MB", total // MEGABYTE) as progress:
+        try:
+            if is_zip:
+                with closing(ZipVolumes(paths)) as archive:
+                    if check_space:
+                        require_space(folder, sum(e.size for e in archive.entries()), f"to unpack {name}")
+                    return _write(_zip_members(archive), root, paths[-1], lambda: archive.place, progress)
+            if check_space:
+                require_space(folder, total, f"to unpack {name}")
+            with closing(Volumes(paths)) as volumes:
+                return _write(_tar_members(volumes, paths[-1]), root, paths[-1], volumes.tell, progress)
+        except BROKEN as error:
+            raise InputError(
+                f"{paths[-1]}: damaged or not whole ({error}); move it away and run again, or get it again"
+            ) from None
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise InputError(
+                    f"{folder}: the disk is full; make room and run again, what is unpacked is kept"
+                ) from None
+            raise
+
+
+def require_space(folder: Path, needed: int, what: str) -> None:
+    """Refuse to begin what will fill the disk.
+
+    Raises:
+        InputError: fewer than ``needed`` bytes are free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{folder}: {in_gb(needed)} are needed {what}, {in_gb(free)} are free; make room or go elsewhere"
+        )
+
+
+def in_gb(size: float) -> str:
+    """Bytes in words.
+
+    >>> in_gb(7_640_952_520), in_gb(74_650)
+    ('7.6 GB', '0.07 MB')
+    """
+    return f"{size / 1e9:,.1f} GB" if size >= 1e8 else f"{size / 1e6:,.2f} MB"
+
+
+def _no_gap(paths: Sequence[Path]) -> None:
+    numbers = [int(match[1]) for path in paths if (match := re.search(r"\.part(\d+)$", path.name))]
+    if numbers and (numbers[0] > 1 or numbers != list(range(numbers[0], numbers[0] + len(paths)))):
+        raise InputError(f"{paths[0].parent}: parts of {paths[0].stem} are missing, only {numbers} are here")
+
+
+def _tar_members(volumes: Volumes, path: Path) -> Iterator[Member]:
+    raw = io.BufferedReader(volumes, BLOCK)
+    head = raw.peek(8)
+    plain = next((pack(raw) for magic, pack in PACKERS.items() if head.startswith(magic)), raw)
+    watched = _Watched(plain)
+    # Stream mode never seeks back, which in a compressed archive means to unpack it again from its start.
+    with tarfile.open(fileobj=cast(IO[bytes], watched), mode="r|") as tar:
+        kinds = {tarfile.SYMTYPE: "symlink", tarfile.LNKTYPE: "hardlink"}
+        for info in tar:
+            tar.members = []  # tarfile would keep all of them
+            kind = "file" if info.isfile() else "folder" if info.isdir() else kinds.get(info.type, "")
+            if not kind:
+                raise InputError(f"{path}: '{info.name}' is a device or pipe; this is no corpus archive")
+            yield Member(
+                info.name,
+                kind,
+                lambda file, info=info: _has_time(file, info),
+                lambda info=info: _blocks(cast(IO[bytes], tar.extractfile(info))),
+                info.linkname,
+                info.mtime,
+            )
+        # tarfile takes a damaged header and a file cut between two members for the end.
+        if watched.block(tar.offset) != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it ends without the mark of a tar archive's end")
+        for _ in _blocks(cast(IO[bytes], watched)):  # up to the checksum at the end of a compressed file
+            pass
+
+
+def _has_time(file: Path, info: tarfile.TarInfo) -> bool:
+    there = file.lstat()
+    return stat.S_ISREG(there.st_mode) and there.st_size == info.size and int(there.st_mtime) == int(info.mtime)
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    while block := file.read(BLOCK):
+        yield block
+
+
+class _Watched:
+    """A stream that remembers the last of what was read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._tail, self._end = stream, b"", 0
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._tail = self._tail[-tarfile.RECORDSIZE :] + data
+        self._end += len(data)
+        return data
+
+    def block(self, at: int) -> bytes:
+        """The tar block that begins at a place near the end of what was read."""
+        start = at - (self._end - len(self._tail))
+        return self._tail[start : start + tarfile.BLOCKSIZE]
+
+
+def _zip_members(archive: ZipVolumes) -> Iterator[Member]:
+    for entry in archive.entries():
+        if entry.name.startswith("__MACOSX/"):  # Finder's notes, some named like audio files
+            continue
+        is_link = stat.S_ISLNK(entry.mode)
+        kind = "folder" if entry.name.endswith("/") else "symlink" if is_link else "file"
+        link = b"".join(archive.read(entry)).decode("utf-8", "replace") if is_link else ""
+        yield Member(
+            entry.name,
+            kind,
+            lambda file, entry=entry: _has_crc(file, entry),
+            lambda entry=entry: archive.read(entry),
+            link,
+        )
+
+
+def _has_crc(file: Path, entry: ZipEntry) -> bool:
+    there = file.lstat()
+    if not stat.S_ISREG(there.st_mode) or there.st_size != entry.size:
+        return False
+    crc = 0
+    with open(file, "rb") as opened:
+        for block in _blocks(opened):
+            crc = zlib.crc32(block, crc)
+    return crc == entry.crc
+
+
+def _write(
+    members: Iterator[Member], root: Path, archive: Path, place: Callable[[], int], progress: Progress
+) -> list[str]:
+    tops: dict[str, None] = {}
+    folders: set[Path] = set()  # made, and known to be inside
+    for member in members:
+        path = _inside(member.name, root, archive)
+        if path == root:
+            continue
+        tops[path.relative_to(root).parts[0]] = None
+        parent = path if member.kind == "folder" else path.parent
+        if parent not in folders:
+            _leads_inside(parent, root, member.name, archive)
+            parent.mkdir(parents=True, exist_ok=True)
+            folders.add(parent)
+        if member.kind in ("symlink", "hardlink"):
+            _link(member, path, root, archive)
+            folders.clear()  # a folder may lead elsewhere now
+        elif member.kind == "file" and not (path.exists() and member.same(path)):
+            _write_file(member, path)
+        # In whole megabytes, as the progress line counts.
+        progress.advance(max(0, place() // MEGABYTE - progress.done))
+    return list(tops)
+
+
+def _inside(name: str, root: Path, archive: Path) -> Path:
+    parts = PurePosixPath(name).parts
+    if name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
+        raise InputError(f"{archive}: member '{name}' leads out of the folder; do not trust this archive")
+    return root.joinpath(*parts)
+
+
+def _leads_inside(path: Path, root: Path, name: str, archive: Path) -> None:
+    real = Path(os.path.realpath(path))
+    if real != root and root not in real.parents:
+        raise InputError(f"{archive}: member '{name}' leads out of the folder by a link; do not trust this archive")
+
+
+def _write_file(member: Member, path: Path) -> None:
+    temporary = path.with_name(f".{path.name[:200]}.unpacking")
+    temporary.unlink(missing_ok=True)
+    try:
+        with open(temporary, "xb") as file:
+            for block in member.blocks():
+                file.write(block)
+        if member.time is not None:
+            os.utime(temporary, (member.time, member.time))
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _link(member: Member, path: Path, root: Path, archive: Path) -> None:
+    # A symbolic link is read from where it lies, a hard link from the top of the archive.
+    base = path.parent if member.kind == "symlink" else root
+    target = base / member.link
+    if member.link.startswith("/"):
+        target = Path(member.link)
+    _leads_inside(target, root, f"{member.name} -> {member.link}", archive)
+    path.unlink(missing_ok=True)
+    if member.kind == "symlink":
+        path.symlink_to(member.link)
+    elif target.exists():
+        os.link(target, path)
+    else:
+        raise InputError(f"{archive}: '{member.name}' is a link to '{member.link}', which is not there; get it again")
