@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
+import os
 import sys
 from collections.abc import Sequence
 
@@ -53,6 +54,9 @@ def main(words: Sequence[str] | None = None) -> int:
         return module.run(parser.parse_args(words[1:])) or 0
     except InputError as error:
         print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # "... | head": nobody reads on, and the interpreter must not try again at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         # A full disk, a missing permission: the message names the file.

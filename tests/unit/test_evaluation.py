@@ -1,17 +1,22 @@
-"""The evaluation stage: pairing by utterance, messages for bad input, what metrics.json holds."""
+"""The evaluate command: pairing by utterance, messages for bad input, what it writes and prints, its options."""
 
 import argparse
 import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 from spooftrace import evaluation
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
-from spooftrace.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
+from spooftrace.metrics import (
+    act_dcf,
+    cllr,
+    eer,
+    min_cllr,
+    min_dcf,
+)
 
 # utterance -> (label, system, score); one tie across the classes (b2, s1).
 TRIALS = {
@@ -23,6 +28,7 @@ TRIALS = {
     "s3": ("spoof", "A08", 2.5),
     "s4": ("spoof", "A08", -3.0),
 }
+HEAVY_ONES = "print([m for m in ('torch', 'matplotlib', 'scipy', 'sklearn') if m in sys.modules])"
 LINES = [f"{utt} {score}" for utt, (_, _, score) in TRIALS.items()]
 
 
@@ -48,10 +54,14 @@ def scores(tmp_path):
     return path
 
 
-def evaluate(data, scores, out):
+def run(*words):
     parser = argparse.ArgumentParser()
     evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args(["--data", str(data), "--scores", str(scores), "--out", str(out)]))
+    evaluation.run(parser.parse_args(list(map(str, words))))
+
+
+def evaluate(data, scores, out, *words):
+    run("--data", data, "--scores", scores, "--out", out, *words)
     return json.loads(out.read_text(encoding="utf-8"))
 
 
@@ -60,8 +70,9 @@ def test_metrics_file(data, scores, tmp_path, capsys):
     bonafide, a07, a08 = [2.0, 0.5, 3.0], [0.5, -1.0], [2.5, -3.0]
     rate, threshold = eer(bonafide, a07 + a08)
     cells = {"A07": eer(bonafide, a07)[0], "A08": eer(bonafide, a08)[0]}
-    assert metrics == {
+    expected = {
         "task": "detection",
+        "convention": "plain",
         "set": "eval",
         "data": data.as_posix(),
         "trials": 7,
@@ -82,8 +93,10 @@ def test_metrics_file(data, scores, tmp_path, capsys):
         },
         "mean_over_systems": pytest.approx(sum(cells.values()) / 2),
     }  # fmt: skip
+    assert {name: metrics.get(name) for name in expected} == expected
+    assert "subset" not in metrics
     printed = capsys.readouterr().out
-    assert f"{100 * rate:.3f}" in printed.splitlines()[2]
+    assert f"{100 * rate:.3f}" in printed.splitlines()[3]
     assert "A08" in printed
     assert f"minDCF {min_dcf(bonafide, a07 + a08)[0]:.4f}, actDCF" in printed
     assert "2 trials have the score of a trial of the other class" in printed
@@ -127,9 +140,13 @@ BAD_SCORES = {
     "NaN": ([LINES[0], "", "b2 nan"], r"scores.txt:3: score 'nan' of b2 is not a finite number"),
     "infinite": (["b1 -inf"], r"scores.txt:1: score '-inf' of b1 is not a finite number"),
     "too large": (["b1 1e999"], r"scores.txt:1: score '1e999' of b1 is not a finite number"),
+    "another class": (
+        ["b1 A07 spoof 2.0"] + [f"{utt} - spoof 1" for utt in list(TRIALS)[1:]],
+        r"b1 is spoof here, but bo",
+    ),
     "too few columns": ([*LINES[:2], "b3"], r"scores.txt:3: expected 2 columns 'utt score', found 1"),
-    "too many columns": (["b1 - bonafide 2.0"], r"scores.txt:1: expected 2 columns 'utt score', found 4"),
-    "header": (["filename cm-score", *LINES], r"scores.txt:1: score 'cm-score' of filename is not a finite number"),
+    "too many columns": ([*LINES[:2], "b3 - bonafide 2.0"], r"scores.txt:3: expected 2 columns 'utt score', found 4"),
+    "another header": (["utt score", *LINES], r"scores.txt:1: score 'score' of utt is not a finite number"),
     "empty": ([], r"no score for 7 of the 7 trials"),
 }
 
@@ -176,15 +193,44 @@ def test_bad_data_directories(data, scores, tmp_path, case):
         evaluate(data, scores, tmp_path / "metrics.json")
 
 
-def test_read_scores_keeps_every_digit(tmp_path):
-    values = np.random.default_rng(0).normal(size=50) * 10.0 ** np.arange(-25, 25)
-    path = tmp_path / "scores.txt"
-    path.write_text("".join(f"utt_{index} {value!r}\n" for index, value in enumerate(values.tolist())))
-    assert list(evaluation.read_scores(path).values()) == values.tolist()
+def test_every_layout_gives_the_same_metrics(data, scores, tmp_path):
+    expected = evaluate(data, scores, tmp_path / "expected.json")
+    layouts = {
+        "asvspoof2019": [f"{utt} {system} {label} {score}" for utt, (label, system, score) in TRIALS.items()],
+        "asvspoof5": ["filename\tcm-score", *(line.replace(" ", "\t") for line in LINES)],
+        "with endings": [line.replace(" ", ".flac ") for line in LINES],
+    }
+    for lines in layouts.values():
+        scores.write_text("\n".join(lines))
+        assert evaluate(data, scores, tmp_path / "metrics.json") == expected
+    scores.write_text("\n".join(layouts["asvspoof2019"]))
+    run("--scores", scores, "--out", tmp_path / "metrics.json", "--format", "plain")
+    own_key = json.loads((tmp_path / "metrics.json").read_text())
+    assert own_key | {"data": None, "set": None} == expected | {"data": None, "set": None}
 
 
-@pytest.mark.parametrize("module", ["spooftrace.evaluation", "spooftrace.report"])
+def test_without_an_output_file_the_figures_are_printed(data, scores, capsys):
+    run("--data", data, "--scores", scores)
+    assert capsys.readouterr().out.startswith("eval: 7 trials (3 bona fide, 4 spoof)\n")
+
+
+@pytest.mark.parametrize("words", [[], ["--format", "asvspoof5", "--tables", "{folder}"]])
+def test_the_whole_command_goes_without_heavy_modules(data, scores, tmp_path, words):
+    words = [
+        "evaluate",
+        "--data",
+        str(data),
+        "--scores",
+        str(scores),
+        *(word.format(folder=tmp_path) for word in words),
+    ]
+    code = f"import sys; from spooftrace.cli import main; assert main({words!r}) == 0\n{HEAVY_ONES}"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("module", ["spooftrace.evaluation", "spooftrace.calibrate", "spooftrace.report"])
 def test_importing_the_stage_loads_nothing_heavy(module):
-    code = f"import sys, {module}; print([m for m in ('torch', 'matplotlib', 'scipy', 'sklearn') if m in sys.modules])"
+    code = f"import sys, {module}\n{HEAVY_ONES}"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

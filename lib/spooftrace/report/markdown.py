@@ -11,6 +11,8 @@ from spooftrace.report.runs import Group, Run
 
 MISSING = "n/a"
 SMALL_CELL = 100
+MAX_ATTACKS = 24  # more columns than these nobody can read: the tables beside metrics.json have them
+COSTS = {"min_dcf": "minDCF", "act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr", "min_tdcf": "min t-DCF"}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -36,7 +38,7 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
     """
     members = {group.name: group.on(test_set) for group in groups}
     first = next(run for runs in members.values() for run in runs).metrics[test_set]
-    attacks = sorted(first["by_system"])
+    attacks = shown_attacks(first)
     rows = []
     for name, runs in members.items():
         values = np.array([_rates(run.metrics[test_set], attacks) for run in runs])
@@ -56,17 +58,35 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
     return table(["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2)
 
 
+def costs_table(groups: Sequence[Group], test_set: str) -> str:
+    """Detection costs of all runs on one test set, those that were computed; ASVspoof 5 ranks by minDCF."""
+    runs = [(group.name, run) for group in groups for run in group.on(test_set)]
+    known = {key: name for key, name in COSTS.items() if any(run.metrics[test_set].get(key) for _, run in runs)}
+    rows = [[name, _text(run.seed), *(_cost(run.metrics[test_set].get(key)) for key in known)] for name, run in runs]
+    return table(["System", "Seed", *known.values()], rows, left=2)
+
+
+def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:
+    """The attack systems with a column of their own."""
+    attacks = sorted(metrics["by_system"])
+    return attacks if len(attacks) <= MAX_ATTACKS else []
+
+
 def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     """What a reader must know before comparing numbers: sizes, coarse cells, ties, scores that look flipped."""
     runs = [run for group in groups for run in group.on(test_set)]
     first = runs[0].metrics[test_set]
     notes = [f"{first['trials']:,} trials: {first['bonafide']:,} bona fide, {first['spoof']:,} spoof."]
     cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
-    cells |= {attack: first["by_system"][attack]["spoof"] for attack in sorted(first["by_system"])}
+    cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
     names_of: dict[int, list[str]] = {}
     for name, count in cells.items():
         if count < SMALL_CELL:
             names_of.setdefault(count, []).append(name)
+    if len(first["by_system"]) > MAX_ATTACKS:
+        notes.append(f"{len(first['by_system'])} attack systems: their figures are in the tables of each run.")
+    if "subset" in first:
+        notes.append(f"The official subset '{first['subset']}' of the test set.")
     if names_of:
         steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
         notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
@@ -84,7 +104,10 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
 
 def conventions(runs: Sequence[Run]) -> list[str]:
     """How the numbers were computed, one sentence group an item."""
-    rules = sorted({metrics["eer_convention"] for run in runs for metrics in run.metrics.values()})
+    named = ("eer_convention", "cost_convention", "min_tdcf_convention")
+    rules = sorted(
+        {metrics[key] for run in runs for metrics in run.metrics.values() for key in named if key in metrics}
+    )
     return [
         *rules,
         "Pooled EER: one threshold for all attack systems. Mean EER: the unweighted mean of the EERs of the single "
@@ -148,6 +171,10 @@ def _count(number: int | None) -> str:
 
 def _percent(rate: float) -> str:
     return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
+
+
+def _cost(value: float | None) -> str:
+    return MISSING if value is None else f"{value:.4f}"
 
 
 def _range(low: float, high: float) -> str:

@@ -59,7 +59,7 @@ def find_runs(exp: Path) -> list[Run]:
     """
     metrics: dict[Path, dict[str, Any]] = {}
     for path in sorted(exp.glob("*/*/metrics.json")):
-        metrics.setdefault(path.parent.parent, {})[path.parent.name] = _read_metrics(path)
+        metrics.setdefault(path.parent.parent, {})[path.parent.name] = read_metrics(path)
     if not metrics:
         raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
     runs = [
@@ -119,7 +119,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_metrics(path: Path) -> dict[str, Any]:
+def read_metrics(path: Path) -> dict[str, Any]:
+    """One ``metrics.json``; raises InputError where it cannot be reported."""
     content = _read_json(path)
     if content.get("task") != "detection":
         raise InputError(f"{path}: task {content.get('task')!r} cannot be reported; only detection can")

@@ -1,0 +1,207 @@
+"""``spooftrace evaluate``: scores and a key in, ``metrics.json``, text and tables out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spooftrace.atomic import atomic_write
+from spooftrace.errors import InputError
+from spooftrace.evaluation import export
+from spooftrace.evaluation.asv import read_asv
+from spooftrace.evaluation.detection import breakdown_tables, evaluate_detection, format_text
+from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, read_data_key, read_key
+from spooftrace.evaluation.layout import write_tables
+from spooftrace.evaluation.score_files import ScoreFile, read_score_file
+from spooftrace.evaluation.trials import Key, ScoredTrials, join
+from spooftrace.evaluation.uncertainty import UNITS, differences, format_differences, format_intervals, intervals
+
+ALL = "all"  # subsets
+
+# The options that not all tasks have.
+OPTIONS_OF = {
+    "detection": ("key", "format", "subset", "asv_scores", "export", "bootstrap", "against"),
+    "attribution": ("labels", "embeddings", "train_embeddings", "train_data"),
+    "parsing": ("train_data", "codec_data"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``spooftrace evaluate``."""
+    add, path = parser.add_argument, {"type": Path, "metavar": "FILE"}
+    add("--task", choices=TASKS, default="detection", help="what was scored (detection)")
+    add("--scores", required=True, help="score file in any known layout; or outputs of attribution, parsing", **path)
+    add("--data", type=Path, metavar="DIR", help="data directory of the test set, e.g. data/eval")
+    add("--out", help="metrics file to write, e.g. exp/x/eval/metrics.json", **path)
+    add("--tables", type=Path, metavar="DIR", help="write every table to DIR as .txt, .csv and .tex")
+
+    group = parser.add_argument_group("detection")
+    add = group.add_argument
+    add("--key", help="official key of the test set, instead of --data; needs --format", **path)
+    add(
+        "--format",
+        choices=FORMATS,
+        help="layout of the key, and the challenge that says what is computed; plain: 'utt label' and no challenge "
+        "(for --data the word in its file 'convention')",
+    )
+    add("--subset", help="trials to evaluate, 'all' for all (eval, where the key has subsets)")
+    add("--asv-scores", help="ASV scores for the t-DCF: of ASVspoof 2019, or score.txt of ASVspoof 2021", **path)
+    add("--export", metavar="FORMAT:FILE", help=f"write the scores for submission: {', '.join(export.FORMATS)}")
+    add("--bootstrap", choices=UNITS, help="95 %% intervals of the pooled EER and minDCF; what is resampled")
+    add("--against", help="scores of another system on the same trials: difference and significance", **path)
+
+    group = parser.add_argument_group("attribution and parsing")
+    add = group.add_argument
+    add("--labels", metavar="TABLE", help="table of --data with the true classes (utt2vq)")
+    add("--embeddings", help="feats.scp of the test set, for detectors of unknown classes", **path)
+    add("--train-embeddings", help="feats.scp of the training set", **path)
+    add("--train-data", type=Path, metavar="DIR", help="data directory of the training set: what the model knows")
+    add("--codec-data", type=Path, metavar="DIR", nargs="+", help="further directories with codecs to choose from")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Carry out ``spooftrace evaluate``: print the figures and write what was asked for."""
+    for name in dict.fromkeys(name for names in OPTIONS_OF.values() for name in names):
+        if name not in OPTIONS_OF[args.task] and getattr(args, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is not an option of --task {args.task}")
+    metrics, text = TASKS[args.task](args)
+    if args.out:
+        with atomic_write(args.out) as file:
+            json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)
+            file.write("\n")
+    print(text)
+    if "score_sign_warning" in metrics:
+        print(f"WARNING: {metrics['score_sign_warning']}", file=sys.stderr)
+
+
+def read_trials(
+    data: str | Path, scores: str | Path, subset: str | None = None, form: str | None = None
+) -> ScoredTrials:
+    """The trials of a test set with their scores.
+
+    Args:
+        data: a data directory, or a key file.
+        scores: a score file in any layout of :mod:`spooftrace.evaluation.score_files`.
+        subset: the official subset to keep, such as "eval"; None for all trials.
+        form: what the key file is, a name in :data:`spooftrace.evaluation.keys.FORMATS`.
+
+    Raises:
+        InputError: as the readers of both and :func:`spooftrace.evaluation.trials.join`, and for an unknown subset.
+    """
+    key = read_data_key(data) if form is None or Path(data).is_dir() else read_key(data, form)
+    return _select(join(key, read_score_file(scores)), subset)
+
+
+def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    export_to = _export_to(args.export)
+    file = read_score_file(args.scores)
+    key, convention = _key_and_convention(args, file)
+    everything = join(key, file)
+    subset = args.subset or _usual_subset(everything)
+    subset = None if subset == ALL else subset
+    asv = read_asv(args.asv_scores, convention, subset)
+    trials = _select(everything, subset)
+
+    metrics = evaluate_detection(trials, convention, asv) | {"data": key.path.as_posix()}
+    if subset:
+        metrics["subset"] = subset
+    texts = [format_text(metrics)]
+    if args.bootstrap or args.against:
+        texts += _uncertainty(args, key, trials, subset, metrics)
+    if args.tables:
+        texts.append(_tables(args.tables, breakdown_tables(trials, convention, asv)))
+    if export_to:
+        export.write_export(everything, *export_to)
+        texts.append(f"wrote {export_to[1]} ({export_to[0]}, {len(everything)} trials)")
+    return metrics, "\n".join(texts)
+
+
+def _key_and_convention(args: argparse.Namespace, file: ScoreFile) -> tuple[Key, str]:
+    if args.key and args.data:
+        raise InputError("--key and --data both say what the trials are; give one")
+    if args.key:
+        if not args.format:
+            raise InputError(f"--key {args.key} needs --format: {', '.join(FORMATS)}")
+        return read_key(args.key, args.format), args.format
+    if args.data:
+        return read_data_key(args.data), args.format or convention_of(args.data)
+    return key_of_scores(file), args.format or ("asvspoof2019" if "utt2system" in file.tables else "plain")
+
+
+def _usual_subset(trials: ScoredTrials) -> str:
+    """Figures of ASVspoof 2021 are published for eval; progress and hidden are other conditions."""
+    return "eval" if "subset" in trials.columns and "eval" in trials.columns["subset"].values else ALL
+
+
+def _select(trials: ScoredTrials, subset: str | None) -> ScoredTrials:
+    if subset is None:
+        return trials
+    known = trials.columns["subset"].values if "subset" in trials.columns else ()
+    if subset not in known:
+        raise InputError(f"{trials.name}: no subset '{subset}'; its key has {', '.join(known) or 'no subsets'}")
+    return trials.select(trials.columns["subset"].is_in([subset]))
+
+
+def _uncertainty(
+    args: argparse.Namespace, key: Key, trials: ScoredTrials, subset: str | None, metrics: dict[str, Any]
+) -> list[str]:
+    """Adds intervals and differences to ``metrics``; returns them as text."""
+    unit, texts = args.bootstrap or "trial", []
+    if args.bootstrap:
+        figures = intervals(trials, unit)
+        metrics["intervals"] = {"unit": unit, **figures}
+        texts.append(format_intervals(figures, unit))
+    if args.against:
+        others = _select(join(key, read_score_file(args.against)), subset)
+        figures = differences(trials, others.scores, unit)
+        metrics["difference"] = {"against": args.against.as_posix(), "unit": unit, **figures}
+        texts.append(format_differences(figures, unit, str(args.against)))
+    return texts
+
+
+def _attribution(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from spooftrace.evaluation.attribution import Embeddings, evaluate_attribution, format_text, tables
+
+    parts = (args.embeddings, args.train_embeddings, args.train_data)
+    if any(parts) and not all(parts):
+        raise InputError("--embeddings, --train-embeddings and --train-data go together; give all or none")
+    embeddings = Embeddings(*parts) if all(parts) else None
+    metrics = evaluate_attribution(_data(args), args.scores, args.labels or "utt2vq", embeddings)
+    return _finished(args, metrics, format_text(metrics), tables)
+
+
+def _parsing(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from spooftrace.evaluation.parsing import evaluate_parsing, format_text, tables
+
+    metrics = evaluate_parsing(_data(args), args.scores, args.train_data, args.codec_data or ())
+    return _finished(args, metrics, format_text(metrics), tables)
+
+
+def _data(args: argparse.Namespace) -> Path:
+    if not args.data:
+        raise InputError(f"--task {args.task} needs --data, the data directory of the test set")
+    return args.data
+
+
+def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
+    metrics = metrics | {"data": args.data.as_posix()}
+    return metrics, "\n".join([text, _tables(args.tables, tables(metrics))]) if args.tables else text
+
+
+def _tables(folder: Path, tables: Mapping[str, Any]) -> str:
+    write_tables(folder, tables)
+    return f"wrote {len(tables)} tables to {folder}"
+
+
+def _export_to(text: str | None) -> tuple[str, Path] | None:
+    try:
+        return export.parse_export(text) if text else None
+    except ValueError as error:
+        raise InputError(f"--export: {error}") from None
+
+
+TASKS = {"detection": _detection, "attribution": _attribution, "parsing": _parsing}

@@ -1,0 +1,70 @@
+"""What each challenge counts: the metric it ranks by, the breakdowns it prints, the t-DCF it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from spooftrace.metrics import AsvErrorRates, TandemWeights, legacy_weights, revised_weights
+
+EER_CONVENTION = (
+    "EER as in the ASVspoof 2019, 2021 and ASVspoof 5 packages: trials in the order of a stable sort with bona fide "
+    "first inside a tie, ties not grouped; (FRR + FAR) / 2 at the lowest threshold with the smallest |FRR - FAR|, no "
+    "interpolation. 'eer' pools all trials; 'by_system' takes the spoof trials of one system against all bona fide."
+)
+COST_CONVENTION = (
+    "ASVspoof 5 Track 1: spoof prior 0.05, a rejected bona fide trial costs 1, an accepted spoof trial 10, divided by "
+    "the better of accepting and rejecting all; Cllr in bits. actDCF and Cllr take the scores for natural-log "
+    "likelihood ratios, minDCF and minCllr only for an order."
+)
+UNRANKED_ATTACK, UNRANKED_SOURCE = "A14", "acesinger"  # of CtrSVDD
+CTRSVDD_RULE = (
+    "CtrSVDD: 'eer_ranking' leaves out attack A14 and all trials of source acesinger; 'by_system' of A14 takes all "
+    "bona fide trials, that of the other attacks all but those of acesinger; 'by_source' takes the trials of "
+    "one source only."
+)
+TDCF_CONVENTIONS = {
+    "legacy": (
+        "legacy min t-DCF of ASVspoof 2019 (no C0, so 0 is possible): priors target 0.9405, nontarget 0.0095, spoof "
+        "0.05; a miss costs 1, a false accept 10. Not comparable with the revised one."
+    ),
+    "revised": (
+        "revised (ASV-constrained) min t-DCF of ASVspoof 2021 and ASVspoof 5 Track 2: priors target 0.9405, nontarget "
+        "0.0095, spoof 0.05; a miss costs 1, a false accept 10; above 0 even for perfect scores, as the ASV system "
+        "errs. Not comparable with the legacy one."
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Convention:
+    """What a challenge reports.
+
+    Attributes:
+        primary: the metric it ranks by; "eer" stands in for "min_tdcf" where nothing is known of an ASV system.
+        metrics: those of each row of a breakdown, if they can be had.
+        crossed: pairs of properties that it prints a table of.
+        by: properties of which each value gets a row.
+        tandem_weights: how the rates of an ASV system become the weights of the t-DCF.
+        tdcf: which t-DCF that is, a name in TDCF_CONVENTIONS.
+    """
+
+    primary: str = "eer"
+    metrics: tuple[str, ...] = ("eer", "min_tdcf")
+    crossed: tuple[tuple[str, str], ...] = (("system", "cond"),)
+    by: tuple[str, ...] = ("system", "cond", "subset")
+    tandem_weights: Callable[[AsvErrorRates], TandemWeights] = revised_weights
+    tdcf: str = "revised"
+
+
+CONVENTIONS = {
+    "plain": Convention(),
+    "asvspoof2019": Convention(primary="min_tdcf", tandem_weights=legacy_weights, tdcf="legacy"),
+    "asvspoof2021": Convention(
+        primary="min_tdcf",
+        by=("system", "cond", "transmission", "subset", "source", "vocoder"),
+        crossed=(("system", "cond"), ("vocoder", "cond")),
+    ),
+    "asvspoof5": Convention(primary="min_dcf", metrics=("min_dcf", "act_dcf", "cllr", "eer", "min_tdcf")),
+    "ctrsvdd": Convention(primary="eer_ranking", by=("system", "source"), crossed=()),
+}

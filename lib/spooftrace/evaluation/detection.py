@@ -1,0 +1,265 @@
+"""Detection: scored trials in, the content of ``metrics.json`` and the tables of a challenge out.
+
+Every number says what it is, in its key (``eer`` pools all trials, ``mean_over_systems`` is a mean over attacks) or in
+the ``..._convention`` beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from spooftrace.errors import InputError
+from spooftrace.evaluation.breakdown import (
+    AXIS_NAMES,
+    METRIC_NAMES,
+    POOLED,
+    Cell,
+    Table,
+    WeightsOf,
+    breakdown,
+    cell_metrics,
+    cells,
+    is_total,
+)
+from spooftrace.evaluation.conventions import (
+    CONVENTIONS,
+    COST_CONVENTION,
+    CTRSVDD_RULE,
+    EER_CONVENTION,
+    TDCF_CONVENTIONS,
+    UNRANKED_ATTACK,
+    UNRANKED_SOURCE,
+    Convention,
+)
+from spooftrace.evaluation.layout import aligned
+from spooftrace.evaluation.trials import ScoredTrials
+from spooftrace.metrics import (
+    AsvErrorRates,
+    DetCurve,
+    TandemWeights,
+    act_dcf,
+    cllr,
+    eer,
+    min_cllr,
+    min_dcf,
+    min_tdcf,
+    ties_across_classes,
+)
+
+Array = np.ndarray
+# What is known of the ASV system: by (attack, condition), POOLED standing for all; or the same everywhere.
+Asv = Mapping[tuple[str, str], AsvErrorRates | TandemWeights] | AsvErrorRates | TandemWeights
+AXES = tuple(dict.fromkeys(axis for rules in CONVENTIONS.values() for axis in rules.by))
+NAMES = METRIC_NAMES | {"eer_ranking": "EER (%) without A14 and acesinger"}
+
+
+def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv | None = None) -> dict[str, Any]:
+    """Detection metrics of one test set, as written to ``metrics.json``. Rates are fractions.
+
+    Args:
+        trials: the scored trials, both classes.
+        convention: a name in CONVENTIONS.
+        asv: error rates of the speaker verification system behind the t-DCF, or the weights that the organisers
+            published; without it there is no t-DCF.
+
+    Raises:
+        InputError: a class without trials, a property of the trials that the convention needs is not there, or a t-DCF
+            that cannot be computed from these scores and ASV rates.
+    """
+    rules = CONVENTIONS[convention]
+    weights = _weights_of(rules, asv)
+    curve = _curve(trials)
+    pooled, threshold = eer(curve)
+    metrics: dict[str, Any] = {
+        "task": "detection",
+        "set": trials.name,
+        "convention": convention,
+        "trials": len(trials),
+        **_counts(curve),
+        "eer": pooled,
+        "eer_threshold": threshold,
+        "eer_convention": f"{EER_CONVENTION} {CTRSVDD_RULE}" if convention == "ctrsvdd" else EER_CONVENTION,
+        "pooled": True,
+        "min_dcf": min_dcf(curve)[0],
+        "act_dcf": act_dcf(curve)[0],
+        "cllr": cllr(curve),
+        "min_cllr": min_cllr(curve),
+        "cost_convention": COST_CONVENTION,
+        "ties_across_classes": ties_across_classes(curve),
+    }
+    if "subset" in trials.columns:
+        metrics["subsets"] = _occurring(trials, "subset")
+    metrics |= _pooled_tdcf(trials, curve, rules, asv)
+    metrics["primary"] = "eer" if rules.primary == "min_tdcf" and "min_tdcf" not in metrics else rules.primary
+    if convention == "ctrsvdd":
+        is_source, is_attack = _unranked(trials)
+        ranking = _curve(trials.select(~(is_source | is_attack)))
+        metrics |= {"eer_ranking": eer(ranking)[0], "ranking_trials": _counts(ranking)}
+    for axis in _axes(trials, rules):
+        metrics[f"by_{axis}"] = {
+            value: {"trials": part.bonafide.size + part.spoof.size, **_counts(part)}
+            | cell_metrics(part, rules.metrics, weights, {axis: value})
+            for value, _, part in _parts(trials, axis, convention)
+            if part is not None and not is_total(value)
+        }
+    metrics.setdefault("by_system", {})
+    metrics["mean_over_systems"] = _mean(metrics["by_system"], "eer")
+    metrics |= {
+        f"mean_{name}_over_systems": mean
+        for name in rules.metrics
+        if name != "eer" and (mean := _mean(metrics["by_system"], name)) is not None
+    }
+    negated = eer(DetCurve(-curve.bonafide[::-1], -curve.spoof[::-1]))[0]
+    if negated < pooled:
+        metrics["score_sign_warning"] = (
+            f"the EER is {100 * pooled:.2f} % as scored and {100 * negated:.2f} % with every score negated; "
+            "scores must be higher for bona fide (nothing was flipped)"
+        )
+    return metrics
+
+
+def breakdown_tables(trials: ScoredTrials, convention: str = "plain", asv: Asv | None = None) -> dict[str, Table]:
+    """The tables that a challenge prints, by name: each metric by one property of the trials, then by two.
+
+    Left out are tables by a property that the trials lack or that has a single value, and those of a t-DCF where the
+    ASV system was measured in no cell. Arguments and errors as for :func:`evaluate_detection`.
+    """
+    rules = CONVENTIONS[convention]
+    weights = _weights_of(rules, asv)
+    metrics = [metric for metric in rules.metrics if metric != "min_tdcf" or weights]
+    names = METRIC_NAMES | {"min_tdcf": f"{rules.tdcf} min t-DCF"}
+    axes = _axes(trials, rules)
+    tables: dict[str, Table] = {}
+    for rows, columns in [*((axis, None) for axis in axes), *(pair for pair in rules.crossed if {*pair} <= {*axes})]:
+        parts = None if columns else _parts(trials, rows, convention)
+        for metric, table in breakdown(trials, rows, columns, metrics, weights, parts, names).items():
+            single = [not is_total(name) for name in table.rows]
+            if not np.isnan(table.values[single]).all():
+                tables["_".join([metric, "by", rows, *(["and", columns] if columns else [])])] = table
+    return tables
+
+
+def format_text(metrics: Mapping[str, Any]) -> str:
+    """The metrics as plain text: counts, a table for each property, the costs, and what to know before comparing."""
+    names = [name for name in CONVENTIONS[metrics["convention"]].metrics if name in metrics]
+    lines = [
+        f"{metrics['set']}: {metrics['trials']} trials ({metrics['bonafide']} bona fide, {metrics['spoof']} spoof)",
+        *(_axis_text(metrics, axis, names) + "\n" for axis in AXES if axis == "system" or metrics.get(f"by_{axis}")),
+        f"primary metric ({metrics['convention']}): {NAMES[metrics['primary']]} "
+        f"{_figure(metrics['primary'], metrics[metrics['primary']])}, pooled",
+        f"minDCF {metrics['min_dcf']:.4f}, actDCF {metrics['act_dcf']:.4f}, Cllr {metrics['cllr']:.4f}, "
+        f"minCllr {metrics['min_cllr']:.4f} (pooled, ASVspoof 5 costs, scores taken for log-likelihood ratios)",
+    ]
+    if "min_tdcf" in metrics:
+        lines.append(f"min t-DCF {metrics['min_tdcf']:.4f} (pooled): {metrics['min_tdcf_convention']}")
+    if metrics["convention"] == "ctrsvdd":
+        lines.append(CTRSVDD_RULE)
+    if "subsets" in metrics:
+        lines.append(f"subsets pooled: {', '.join(metrics['subsets'])}")
+    if metrics["ties_across_classes"]:
+        lines.append(
+            f"{metrics['ties_across_classes']} trials have the score of a trial of the other class: "
+            "the EER counts bona fide first inside a tie"
+        )
+    return "\n".join(lines)
+
+
+def _axis_text(metrics: Mapping[str, Any], axis: str, names: Sequence[str]) -> str:
+    """The pooled figures, those of each value of one property, and for attacks their mean."""
+    found = {POOLED: metrics} | metrics.get(f"by_{axis}", {})
+    rows = [
+        [row, str(cell["spoof"]), *(_figure(name, cell.get(name)) for name in names)] for row, cell in found.items()
+    ]
+    if axis == "system" and metrics["mean_over_systems"] is not None:
+        means = {"eer": metrics["mean_over_systems"]}
+        means |= {name: metrics.get(f"mean_{name}_over_systems") for name in names if name != "eer"}
+        rows.append(["mean over systems", "", *(_figure(name, means[name]) for name in names)])
+    return aligned([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)
+
+
+def _figure(metric: str, value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return f"{100 * value:.3f}" if metric.startswith("eer") else f"{value:.4f}"
+
+
+def _axes(trials: ScoredTrials, rules: Convention) -> list[str]:
+    """The properties to break down by: all attacks, and what else takes at least two values."""
+    there = [axis for axis in rules.by if axis in trials.columns]
+    return [axis for axis in there if axis == "system" or len(_occurring(trials, axis)) > 1]
+
+
+def _occurring(trials: ScoredTrials, name: str) -> list[str]:
+    column = trials.columns[name]
+    counts = np.bincount(column.codes, minlength=len(column.values))
+    return [value for value, count in zip(column.values, counts, strict=True) if count]
+
+
+def _parts(trials: ScoredTrials, axis: str, convention: str) -> Iterator[Cell]:
+    """The cells of a breakdown by one property, by the challenge's own rule if it has one."""
+    if (convention, axis) != ("ctrsvdd", "system"):
+        yield from cells(trials, axis)
+        return
+    is_source, is_attack = _unranked(trials)
+    fewer = {row: curve for row, _, curve in cells(trials.select(~(is_source & trials.is_bonafide)), axis)}
+    for row, column, curve in cells(trials, axis):
+        if row == POOLED:
+            yield f"{POOLED} without {UNRANKED_ATTACK}", column, _curve(trials.select(~(is_source | is_attack)))
+        yield row, column, curve if row in (UNRANKED_ATTACK, POOLED) else fewer[row]
+
+
+def _unranked(trials: ScoredTrials) -> tuple[Array, Array]:
+    """Which trials are of the source, and which of the attack, that CtrSVDD does not rank by; each bool (N,)."""
+    for name in ("system", "source"):
+        if name not in trials.columns:
+            raise InputError(f"{trials.name}: no utt2{name}; the rule of CtrSVDD needs it, prepare the data again")
+    is_attack = trials.columns["system"].is_in([UNRANKED_ATTACK]) & ~trials.is_bonafide
+    return trials.columns["source"].is_in([UNRANKED_SOURCE]), is_attack
+
+
+def _curve(trials: ScoredTrials) -> DetCurve:
+    try:
+        return DetCurve(trials.bonafide, trials.spoof)
+    except ValueError as error:
+        raise InputError(f"{trials.name}: {error}") from None
+
+
+def _weights_of(rules: Convention, asv: Asv | None) -> WeightsOf | None:
+    """The tandem weights by attack and condition."""
+    if asv is None:
+        return None
+
+    def weights(attack: str, condition: str) -> TandemWeights | None:
+        here = asv.get((attack, condition)) if isinstance(asv, Mapping) else asv
+        return rules.tandem_weights(here) if isinstance(here, AsvErrorRates) else here
+
+    return weights
+
+
+def _pooled_tdcf(trials: ScoredTrials, curve: DetCurve, rules: Convention, asv: Asv | None) -> dict[str, Any]:
+    """The t-DCF over all trials, if it is wanted and possible."""
+    weights = _weights_of(rules, asv)
+    if weights is None:
+        return {}
+    try:
+        pooled = weights(POOLED, POOLED)
+        if pooled is None:
+            raise ValueError("the ASV system's rates over all attacks and conditions are not given")
+        return {"min_tdcf": min_tdcf(curve, pooled)[0], "min_tdcf_convention": TDCF_CONVENTIONS[rules.tdcf]}
+    except ValueError as error:
+        if not isinstance(asv, Mapping):
+            return {}  # rates that the challenge fixes: nobody asked for this figure
+        raise InputError(f"{trials.name}: no min t-DCF: {error}") from None
+
+
+def _counts(curve: DetCurve) -> dict[str, int]:
+    return {"bonafide": curve.bonafide.size, "spoof": curve.spoof.size}
+
+
+def _mean(by_value: Mapping[str, Mapping[str, float]], metric: str) -> float | None:
+    """The unweighted mean of a metric over the cells that have it."""
+    values = [cell[metric] for cell in by_value.values() if metric in cell]
+    return float(np.mean(values)) if values else None

@@ -1,0 +1,124 @@
+"""A table as aligned text, as CSV and as LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.atomic import atomic_write
+from spooftrace.evaluation.breakdown import Table, is_total
+
+LATEX_ESCAPES = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    **{character: "\\" + character for character in "&%$#_{}"},
+}
+
+
+def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], totals: int = 0) -> str:
+    """Lines of padded columns, the first to the left, the others to the right; a rule before the last ``totals`` rows.
+
+    >>> print(aligned(["attack", "EER (%)"], [["A07", "1.25"], ["pooled", "10.00"]], totals=1))
+    attack  EER (%)
+    ---------------
+    A07        1.25
+    ---------------
+    pooled    10.00
+    """
+    grid = [list(header), *map(list, rows)]
+    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
+    lines = []
+    for first, *others in grid:
+        padded = map(str.rjust, others, widths[1:])
+        lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
+    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
+    if totals:
+        lines.insert(len(lines) - totals, rule)
+    lines.insert(1, rule)
+    return "\n".join(lines)
+
+
+def as_text(table: Table) -> str:
+    """The table for a terminal, under its title; empty cells read ``n/a``."""
+    return f"{table.title}\n{aligned(*_strings(table, 'n/a'), totals=_totals(table.rows))}"
+
+
+def as_csv(table: Table) -> str:
+    """The table for other programs: a header line, ten digits, per cent where the title says so, empty cells empty.
+
+    The first field of the header is the title, so that the numbers keep their name.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([table.title, *table.columns])
+    for name, row in zip(table.rows, _shown(table), strict=True):
+        writer.writerow([name, *("" if np.isnan(value) else f"{value:.10g}" for value in row)])
+    return text.getvalue()
+
+
+def as_latex(table: Table, label: str = "") -> str:
+    """The table for a paper: a ``table`` float with caption, which needs the package ``booktabs``.
+
+    Totals stand behind a rule. ``label`` is what ``\\ref`` finds it by, with ``tab:`` before it.
+    """
+    header, rows = _strings(table, "--")
+    body = [" & ".join(map(_escaped, row)) + r" \\" for row in rows]
+    totals = _totals(table.rows)
+    if totals:
+        body.insert(len(body) - totals, r"\midrule")
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        r"\begin{table}[t]",
+        r"\centering",
+        rf"\caption{{{_escaped(table.title)}}}",
+        *([rf"\label{{tab:{label}}}"] if label else []),
+        rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
+        r"\toprule",
+        " & ".join(map(_escaped, header)) + r" \\",
+        r"\midrule",
+        *body,
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def write_tables(folder: str | Path, tables: Mapping[str, Table]) -> list[Path]:
+    """Write ``NAME.txt``, ``NAME.csv`` and ``NAME.tex`` of each table by name; returns their paths."""
+    written = []
+    for name, table in tables.items():
+        texts = {".txt": as_text(table) + "\n", ".csv": as_csv(table), ".tex": as_latex(table, name.replace("_", "-"))}
+        for suffix, text in texts.items():
+            path = Path(folder) / f"{name}{suffix}"
+            with atomic_write(path) as file:
+                file.write(text)
+            written.append(path)
+    return written
+
+
+def _strings(table: Table, empty: str) -> tuple[list[str], list[list[str]]]:
+    """The header and the rows as they are shown."""
+    rows = [
+        [name, *(empty if np.isnan(value) else f"{value:.{table.decimals}f}" for value in row)]
+        for name, row in zip(table.rows, _shown(table), strict=True)
+    ]
+    return [table.row_name, *table.columns], rows
+
+
+def _shown(table: Table) -> np.ndarray:
+    return table.values * 100 if table.percent else table.values
+
+
+def _totals(names: Sequence[str]) -> int:
+    return sum(map(is_total, names))
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"[\\~^&%$#_{}]", lambda match: LATEX_ESCAPES[match[0]], text)

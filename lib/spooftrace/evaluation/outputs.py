@@ -1,0 +1,139 @@
+"""Output files of attribution and parsing: a header line ``utt NAME ...``, then one line for each utterance.
+
+Columns are separated by tabs, as we write them, or by blanks. The truth is a table of the data directory, in which
+``-`` marks an utterance that there is nothing to predict of (no codec made it): such an utterance may be in the output
+file or not, and is not judged. Every other one must be there, once; an utterance that is not in the table is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from spooftrace.datadir import read_table
+from spooftrace.datadir.tables import read_lines
+from spooftrace.errors import InputError
+from spooftrace.evaluation.trials import first
+
+Array = np.ndarray
+NOTHING = "-"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What an output file says: the names of its columns after ``utt``, and the rest of the line of each utterance."""
+
+    path: Path
+    columns: tuple[str, ...]
+    text_of: Mapping[str, str]
+
+    def words(self, utts: Sequence[str]) -> list[str]:
+        """What a file with a single column says of these utterances."""
+        return [self.text_of[utt] for utt in utts]
+
+    def numbers(self, utts: Sequence[str]) -> Array:
+        """The numbers of these N utterances in all C columns, float64 (N, C).
+
+        Raises:
+            InputError: a field is not a finite number (the message names file and line).
+        """
+        fields = [self.text_of[utt].split() for utt in utts]
+        try:
+            numbers = np.array(fields, dtype=np.float64).reshape(len(utts), len(self.columns))
+        except ValueError:
+            self._raise_for_bad_number(utts)
+        if not np.isfinite(numbers).all():
+            self._raise_for_bad_number(utts)
+        return numbers
+
+    def line_of(self, utt: str) -> int:
+        """The number of the line of an utterance."""
+        return next(number for number, line in enumerate(read_lines(self.path), start=1) if line.split()[:1] == [utt])
+
+    def _raise_for_bad_number(self, utts: Sequence[str]) -> NoReturn:
+        for utt in utts:
+            for column, field in zip(self.columns, self.text_of[utt].split(), strict=True):
+                try:
+                    finite = bool(np.isfinite(float(field)))
+                except ValueError:
+                    finite = False
+                if not finite:
+                    raise InputError(
+                        f"{self.path}:{self.line_of(utt)}: '{field}' in column '{column}' is not a finite number; "
+                        "write the outputs again"
+                    )
+        raise AssertionError(f"{self.path} has only finite numbers")
+
+
+def read_outputs(path: str | Path) -> Outputs:
+    """Read an output file.
+
+    Raises:
+        InputError: no such file, a header that does not begin with ``utt`` or repeats a name, a line with another
+            number of columns, or an utterance that comes twice (the message names file and line).
+    """
+    path = Path(path)
+    lines = read_lines(path)
+    header = lines[0].split() if lines else []
+    if len(header) < 2 or header[0] != "utt":
+        raise InputError(
+            f"{path}:1: expected a header 'utt' and the names of the columns; put it before the first line"
+        )
+    if len(set(header)) < len(header):
+        twice = next(name for index, name in enumerate(header) if name in header[:index])
+        raise InputError(f"{path}:1: column '{twice}' is named twice; rename one")
+    text_of: dict[str, str] = {}
+    for number, line in enumerate(lines[1:], start=2):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            raise InputError(
+                f"{path}:{number}: {len(fields)} columns, the header has {len(header)}; write the line anew"
+            )
+        if fields[0] in text_of:
+            raise InputError(f"{path}:{number}: {fields[0]} is there a second time; keep one line")
+        text_of[fields[0]] = line.split(maxsplit=1)[1].rstrip()
+    return Outputs(path, tuple(header[1:]), text_of)
+
+
+def judged(outputs: Outputs, truth: Mapping[str, str], table: Path) -> list[str]:
+    """The utterances to judge, in the order of the table; ``truth`` is what it says.
+
+    Raises:
+        InputError: one of them is not in the outputs, the outputs have an utterance that is not in the table, or there
+            is none to judge.
+    """
+    utts = [utt for utt, value in truth.items() if set(value.split()) != {NOTHING}]
+    if not utts:
+        raise InputError(
+            f"{table}: '{NOTHING}' for every utterance, so there is nothing to predict; is it another table?"
+        )
+    missing = [utt for utt in utts if utt not in outputs.text_of]
+    if missing:
+        raise InputError(
+            f"{outputs.path}: nothing for {len(missing)} of the {len(utts)} utterances of {table} "
+            f"({first(missing)}); run the model on the whole set"
+        )
+    extra = [utt for utt in outputs.text_of if utt not in truth]
+    if extra:
+        raise InputError(
+            f"{outputs.path}:{outputs.line_of(extra[0])}: {len(extra)} utterances are not in {table} "
+            f"({first(extra)}); were the outputs made on another set?"
+        )
+    return utts
+
+
+def truth_table(data: Path, name: str) -> dict[str, str]:
+    """A table of a data directory.
+
+    Raises:
+        InputError: it is not there or malformed.
+    """
+    if not (data / name).is_file():
+        raise InputError(f"{data / name}: no such file; prepare the data with this table, or name another one")
+    return read_table(data / name)
