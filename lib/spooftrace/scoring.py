@@ -22,14 +22,16 @@ SYNC_SECONDS = 5.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace score``."""
     parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
-    parser.add_argument("--data", type=Path, required=True, help="data directory to score")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories to score")
+    parser.add_argument("--out", type=Path, help="folder for <set>/scores.txt; default: the experiment's")
     parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
     parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1), help="1: score on a GPU; 0: the CPU (default)")
 
 
 def run(args: argparse.Namespace) -> None:
     """``spooftrace score``."""
-    score(args.exp, args.data, args.dump, args.exp / args.data.name / "scores.txt", args.ngpu)
+    for directory in args.data:
+        score(args.exp, directory, args.dump, (args.out or args.exp) / directory.name / "scores.txt", args.ngpu)
 
 
 def score(exp: Path, directory: Path, dump: Path, out: Path, num_gpus: int = 0) -> None:

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+from checkouts import ROOT, checkout, run
 
-ROOT = Path(__file__).resolve().parents[2]
 WHISPER = ROOT / "tools/models/whisper-base/model.safetensors"
 SYSTEMS = ["lfcc_linear"] + (["whisper_linear"] if WHISPER.exists() else [])
 SHORT = ["--system", ",".join(SYSTEMS), "--train_args", "--trainer.max_epochs 3", "--nj", "2"]
@@ -18,28 +18,12 @@ SHORT = ["--system", ",".join(SYSTEMS), "--train_args", "--trainer.max_epochs 3"
 pytestmark = pytest.mark.slow
 
 
-def checkout(folder: Path) -> Path:
-    """A checkout in ``folder`` that shares everything but the recipe with this one; returns the recipe's folder."""
-    (folder / "egs").mkdir(parents=True)
-    for name in ("conf", "lib", "tools", "utils"):
-        (folder / name).symlink_to(ROOT / name)
-    made = shutil.ignore_patterns("data", "dump", "exp", "figures", "RESULTS.md", "downloads")
-    shutil.copytree(ROOT / "egs/mini", folder / "egs/mini", ignore=made)
-    return folder / "egs/mini"
-
-
-def run(recipe: Path, *options: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [str(recipe / "run.sh"), *options], cwd=cwd or recipe, capture_output=True, text=True, stdin=subprocess.DEVNULL
-    )
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """The recipe after all its stages, started from somewhere else."""
     if not WHISPER.exists():
         print("no Whisper weights (tools/get_model.sh whisper-base): only the LFCC system is tested")
-    recipe = checkout(tmp_path_factory.mktemp("mini") / "a checkout")
+    recipe = checkout(tmp_path_factory.mktemp("mini") / "a checkout", "mini")
     result = run(recipe, *SHORT, cwd=Path("/"))
     assert result.returncode == 0, result.stderr
     return recipe, result
@@ -117,7 +101,7 @@ def test_mistakes_in_the_command_line(finished, options, message):
 
 
 def test_help_needs_no_environment(tmp_path):
-    recipe = checkout(tmp_path / "fresh")
+    recipe = checkout(tmp_path / "fresh", "mini")
     result = subprocess.run(
         ["bash", str(recipe / "run.sh"), "--help"], capture_output=True, text=True, env={"PATH": "/usr/bin:/bin"}
     )
@@ -126,7 +110,7 @@ def test_help_needs_no_environment(tmp_path):
 
 
 def test_missing_corpus(tmp_path):
-    recipe = checkout(tmp_path / "fresh")
+    recipe = checkout(tmp_path / "fresh", "mini")
     (recipe / "corpus/bonafide.tar").unlink()
     result = run(recipe, "--system", "lfcc_linear", "--stop_stage", "1")
     assert result.returncode != 0
@@ -135,7 +119,7 @@ def test_missing_corpus(tmp_path):
 
 
 def test_corrupt_recording_and_lost_file(finished, tmp_path):
-    recipe = checkout(tmp_path / "copy")
+    recipe = checkout(tmp_path / "copy", "mini")
     shutil.copytree(finished[0] / "data", recipe / "data")
     first = (recipe / "data/eval/wav.scp").read_text(encoding="utf-8").split()[1]
     content = (recipe / first).read_bytes()
@@ -156,7 +140,7 @@ def test_corrupt_recording_and_lost_file(finished, tmp_path):
 
 
 def test_killed_extraction_is_continued(finished, tmp_path):
-    recipe = checkout(tmp_path / "copy")
+    recipe = checkout(tmp_path / "copy", "mini")
     shutil.copytree(finished[0] / "data", recipe / "data")
     options = ["--system", "lfcc_linear", "--stage", "3", "--stop_stage", "3", "--nj", "2"]
     process = subprocess.Popen(

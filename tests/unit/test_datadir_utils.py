@@ -272,3 +272,120 @@ def test_output_into_a_closed_pipe_is_quiet():
     command = f'"{UTILS}/utt2spk_to_spk2utt.py" utt2spk | head -1'
     result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
     assert (result.stdout, result.stderr) == ("s000000 u000000\n", "")
+
+
+def coded(path="data/my set"):
+    """Twelve utterances of four speakers, a third bona fide, in three conditions and by three codecs."""
+    utts = [f"u{number:02d}" for number in range(12)]
+    tables = {
+        "utt2spk": {utt: f"s{index // 3}" for index, utt in enumerate(utts)},
+        "utt2label": {utt: "spoof" if index % 3 else "bonafide" for index, utt in enumerate(utts)},
+        "utt2cond": {utt: ("-", "C01", "C02")[index // 4] for index, utt in enumerate(utts)},
+        "utt2codec": {utt: ("-", "dac", "snac", "-", "mimi", "dac")[index % 6] for index, utt in enumerate(utts)},
+        "utt2source": {utt: "acesinger" if index in (0, 1) else "m4singer" for index, utt in enumerate(utts)},
+        "wav.scp": {utt: f"audio/{utt}.wav" for utt in utts},
+    }
+    return DataDir.write(path, tables).path, utts
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (["utt2cond=C01"], range(4, 8)),
+        (["utt2cond=C01,C02"], range(4, 12)),
+        (["utt2cond=-"], range(4)),
+        (["utt2source!=acesinger"], range(2, 12)),
+        (["utt2cond!=-,C02", "utt2label=bonafide"], [6]),
+        (["utt2source!=acesinger", "utt2codec!=snac,mimi", "utt2label=spoof"], [5, 7, 11]),
+    ],
+)
+def test_subset_by_value(conditions, expected):
+    source, everyone = coded()
+    options = [word for condition in conditions for word in ("--where", condition)]
+    run("subset_data_dir.sh", *options, source, "data/sub")
+    assert utts("data/sub") == [everyone[index] for index in expected]
+    assert validate("data/sub") == []
+
+
+@pytest.mark.parametrize(
+    ("condition", "words"),
+    [
+        ("utt2cond=C01,C03", "data/my set/utt2cond: no value is 'C03'; known are -, C01, C02\n"),
+        ("utt2source!=kising", "data/my set/utt2source: no value is 'kising'; known are acesinger, m4singer\n"),
+        ("utt2cond", "'utt2cond' is not a condition; give utt2NAME=VALUE,VALUE"),
+        ("utt2cond==C01", "no value is '=C01'"),
+        ("wav.scp=audio/u00.wav", "is not a condition"),
+        ("utt2subset=eval", "data/my set/utt2subset: no such file"),
+        ("utt2source!=acesinger,m4singer", "utt2source!=acesinger,m4singer: leaves no utterance of data/my set"),
+    ],
+)
+def test_subset_by_value_mistakes(condition, words):
+    source, _ = coded()
+    assert words in run("subset_data_dir.sh", "--where", condition, source, "data/sub", ok=False)
+    assert not Path("data/sub").exists()
+
+
+def test_conditions_stand_alone():
+    source, _ = coded()
+    assert "not allowed with" in run("subset_data_dir.sh", "--first", "--where", "utt2cond=C01", source, "x", ok=False)
+    assert "expected SRC DEST, got" in run("subset_data_dir.sh", "--where", "utt2cond=C01", source, 3, "x", ok=False)
+
+
+@pytest.mark.parametrize(("table", "share"), [("utt2spk", 0.25), ("utt2spk", 0.5), ("utt2codec", 0.3)])
+def test_disjoint_parts_share_no_value(table, share):
+    source, everyone = coded()
+    said = run("subset_data_dir.sh", "--disjoint", table, share, source, "data/part", "data/rest of it")
+    part, rest = DataDir.read("data/part"), DataDir.read("data/rest of it")
+    assert sorted(part.utts + rest.utts) == everyone
+    assert part.utts and rest.utts
+    assert set(part.table(table).values()) & set(rest.table(table).values()) <= {"-"}
+    assert validate(part.path) == validate(rest.path) == []
+    if table == "utt2spk":
+        assert len(part.utts) == share * len(everyone)
+        assert f"data/part: {len(part.utts)} of 12 utterances of data/my set, " in said
+    else:  # bona fide speech has no codec, and is in both parts
+        assert {"bonafide", "spoof"} == set(part.table("utt2label").values()) == set(rest.table("utt2label").values())
+
+
+def test_disjoint_parts_are_the_same_every_time_whatever_the_share_of_others():
+    source, _ = coded()
+    run("subset_data_dir.sh", "--disjoint", "utt2spk", "0.25", source, "data/1", "data/2")
+    before = [path.read_bytes() for path in sorted(Path("data/1").iterdir())]
+    run("subset_data_dir.sh", "--disjoint", "utt2spk", "0.25", source, "data/3", "data/4")
+    assert [path.read_bytes() for path in sorted(Path("data/3").iterdir())] == before
+
+
+def test_disjoint_parts_both_have_something_at_any_share():
+    source, _ = coded()
+    for share in ("0.001", "0.999"):
+        run("subset_data_dir.sh", "--disjoint", "utt2spk", share, source, "data/part", "data/rest")
+        assert utts("data/part") and utts("data/rest")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["utt2spk", "0", "data/my set", "a", "b"], "a share of 0 is not between 0 and 1"),
+        (["utt2spk", "nan", "data/my set", "a", "b"], "a share of nan is not between"),
+        (["utt2spk", "ten", "data/my set", "a", "b"], "'ten' is not a share"),
+        (["utt2spk", "0.1", "data/my set", "a"], "expected SRC DEST REST, got"),
+        (["utt2spk", "0.1", "data/my set", "a", "a"], "a: is the source or the other part"),
+        (["utt2spk", "0.1", "data/my set", "data/my set", "a"], "data/my set: is the source itself"),
+        (["wav.scp", "0.1", "data/my set", "a", "b"], "'wav.scp' is not a table of utterances"),
+        (["utt2vq", "0.1", "data/my set", "a", "b"], "utt2vq: no such file"),
+        (["utt2all", "0.1", "data/my set", "a", "b"], "utt2all: has 1 values, two parts need 2"),
+    ],
+)
+def test_disjoint_mistakes(arguments, words):
+    source, everyone = coded()
+    (source / "utt2all").write_text("".join(f"{utt} same\n" for utt in everyone))
+    assert words in run("subset_data_dir.sh", "--disjoint", *arguments, ok=False)
+    assert not Path("a").exists() and not Path("b").exists()
+
+
+def test_disjoint_speakers_must_be_known():
+    source, _ = coded()
+    tables = DataDir.read(source).tables
+    DataDir.write(source, tables | {"utt2spk": tables["utt2spk"] | {"u05": "-"}})
+    said = run("subset_data_dir.sh", "--disjoint", "utt2spk", "0.5", source, "a", "b", ok=False)
+    assert "data/my set/utt2spk: the speaker of 'u05' is unknown" in said

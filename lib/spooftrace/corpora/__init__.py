@@ -16,6 +16,19 @@ from spooftrace.errors import InputError
 CORPORA = {
     "mini": "the mini corpus of egs/mini, which comes with the repository",
     "asvspoof2019": "ASVspoof 2019 LA",
+    "asvspoof2021": "ASVspoof 2021 LA and DF, evaluation sets",
+    "asvspoof5": "ASVspoof 5, tracks 1 and 2",
+    "codecfake_wu": "CodecFake (Wu et al. 2024)",
+    "codecfake_plus": "CodecFake+ (Chen et al. 2025), CoRS and CoSG",
+    "st_codecfake": "ST-Codecfake (Xie et al. 2025)",
+    "codecfake_xie": "Codecfake (Xie et al. 2025)",
+    "ctrsvdd": "CtrSVDD, singing voice (SVDD Challenge 2024)",
+    "in_the_wild": "In-the-Wild, evaluation set",
+    "partialspoof": "PartialSpoof 1.2, with labels of segments",
+    "spoofceleb": "SpoofCeleb",
+    "mlaad": "MLAAD, evaluation set",
+    "add2022": "ADD 2022, low-quality and partially fake tracks",
+    "add2023": "ADD 2023, detection and algorithm recognition",
 }
 
 

@@ -37,7 +37,7 @@ SETS = {
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
-    release = Release("ASVspoof 2019 LA", args.root, args.out, args.allow_partial).enter("LA")
+    release = Release("ASVspoof 2019 LA", args.root, args.out, args.allow_partial, "asvspoof2019").enter("LA")
     for name, (ending, expected) in SETS.items():
         with release.part(name):
             protocol = release.find(f"ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{name}.{ending}.txt")

@@ -117,6 +117,7 @@ class Trials:
         self.tables: dict[str, dict[str, str]] = {"utt2spk": {}, "utt2label": {}}
         self._is_utt = re.compile(utt_pattern).fullmatch
         self._known = dict(known or {})
+        self._columns: dict[str, tuple[dict[str, str], Collection[str] | None]] = {}  # table, known values
         # One string object for each distinct value: a corpus has a million rows and a few dozen values.
         self._one: dict[str, str] = {}
 
@@ -150,10 +151,13 @@ class Trials:
         speakers[utt] = self._one.setdefault(speaker, speaker)
         self.tables["utt2label"][utt] = known_label
         for name, value in columns.items():
-            table = "utt2" + name
-            if table in self._known and value not in self._known[table]:
+            if name not in self._columns:
+                table = "utt2" + name
+                self._columns[name] = self.tables.setdefault(table, {}), self._known.get(table)
+            column, known = self._columns[name]
+            if known is not None and value not in known:
                 raise InputError(f"{at[0]}:{at[1]}: unknown {name} '{value}' of '{utt}'; the file is damaged, or newer")
-            self.tables.setdefault(table, {})[utt] = self._one.setdefault(value, value)
+            column[utt] = self._one.setdefault(value, value)
 
     def counts(self, table: str = "utt2label") -> Counter[str]:
         """How many utterances have each value of a table."""

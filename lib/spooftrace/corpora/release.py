@@ -21,7 +21,8 @@ from pathlib import Path
 
 from spooftrace.atomic import atomic_write
 from spooftrace.corpora.protocol import Trials
-from spooftrace.datadir import DataDir
+from spooftrace.datadir import DataDir, read_table
+from spooftrace.datadir.tables import has_content, table_text
 from spooftrace.errors import InputError
 
 SHOWN = 5  # entries of a folder, or files of a list, that a message names
@@ -29,21 +30,23 @@ SHOWN = 5  # entries of a folder, or files of a list, that a message names
 
 @dataclass(frozen=True)
 class Expected:
-    """The counts of one set as released: utterances of each class, and of each attack (or other ``utt2system``)."""
+    """The counts of one set as released: utterances of each class, of each attack (or other ``utt2system``), and of
+    values of other tables, ``{"utt2cond": {"C01": 47253}}``, as far as they are known.
+    """
 
     bonafide: int
     spoof: int
     systems: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def differences(self, trials: Trials) -> list[str]:
         """What is not as released, in words; empty if all is."""
-        found: Counter[str] = trials.counts()
-        wanted = {"bonafide": self.bonafide, "spoof": self.spoof}
-        if self.systems:
-            found = found + trials.counts("utt2system")
-            wanted |= self.systems
-        odd = {name: count for name, count in wanted.items() if found[name] != count}
-        return [f"{found[name]:,} {name} instead of {count:,}" for name, count in odd.items()]
+        labels = {"bonafide": self.bonafide, "spoof": self.spoof}
+        odd = []
+        for table, wanted in {"utt2label": labels, "utt2system": self.systems, **self.others}.items():
+            found = trials.counts(table) if wanted else Counter()
+            odd += [f"{found[name]:,} {name} instead of {n:,}" for name, n in wanted.items() if found[name] != n]
+        return odd
 
 
 class MissingPart(InputError):
@@ -60,13 +63,17 @@ class Release:
         root: folder of the release; it becomes part of the paths in ``wav.scp`` as it is given.
         out: folder for the data directories.
         allow_partial: accept sets of which files or trials are missing; what is there is used.
+        convention: how the sets are evaluated (``spooftrace evaluate --format``), noted in a file of that name.
 
     Raises:
         InputError: ``root`` is not a folder.
     """
 
-    def __init__(self, name: str, root: str | Path, out: str | Path, allow_partial: bool = False) -> None:
+    def __init__(
+        self, name: str, root: str | Path, out: str | Path, allow_partial: bool = False, convention: str = "plain"
+    ) -> None:
         self.name, self.root, self.out, self.allow_partial = name, Path(root), Path(out), allow_partial
+        self.convention = convention
         self.prepared: list[DataDir] = []
         self._listings: dict[tuple[Path, str, bool], set[str]] = {}
         if not self.root.is_dir():
@@ -119,7 +126,7 @@ class Release:
         audio: Path,
         suffix: str = ".flac",
         files: Mapping[str, str] | None = None,
-        others: Collection[str] = (),
+        others: Collection[str] | None = (),
     ) -> DataDir:
         """Check one set against its release and its audio, write ``<out>/<name>`` and print a line about it.
 
@@ -133,7 +140,7 @@ class Release:
             audio: folder of its audio files.
             suffix: end of the file names.
             files: utterance -> file name within ``audio``; by default the utterance id and ``suffix``.
-            others: files of other sets in the same folder, which are not extra.
+            others: files of other sets in the same folder, which are not extra; None where no file of it is.
 
         Raises:
             InputError: other counts than released, unless partial sets are allowed.
@@ -148,7 +155,7 @@ class Release:
         names = files or {utt: utt + suffix for utt in trials.tables["utt2spk"]}
         present = self._listing(audio, suffix, deep=any("/" in name for name in names.values()))
         missing = [utt for utt, file in names.items() if file not in present]
-        extra = sorted(present.difference(names.values(), others))
+        extra = [] if others is None else sorted(present.difference(names.values(), others))
         folder = self.out / name
         _list(folder / "missing.txt", [names[utt] for utt in missing])
         _list(folder / "extra.txt", extra)
@@ -163,10 +170,14 @@ class Release:
         gone = set(missing)
         tables = {"wav.scp": {utt: f"{audio}/{file}" for utt, file in names.items() if utt not in gone}}
         for table, values in trials.tables.items():
-            tables[table] = {utt: value for utt, value in values.items() if utt not in gone} if gone else dict(values)
+            tables[table] = {utt: value for utt, value in values.items() if utt not in gone} if gone else values
+        if (folder / "utt2dur").is_file() and has_content(folder / "wav.scp", table_text(tables["wav.scp"])):
+            tables["utt2dur"] = read_table(folder / "utt2dur")  # of the same files: they need not be looked at again
+        with atomic_write(folder / "convention") as file:
+            file.write(self.convention + "\n")
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
-        print(self._summary(data, len(names), extra, expected, differences))
+        print(self._summary(data, len(trials), extra, expected, differences))
         return data
 
     def _listing(self, folder: Path, suffix: str, deep: bool) -> set[str]:

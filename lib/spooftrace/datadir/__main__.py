@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir.directory import DataDir, validate
-from spooftrace.datadir.edit import choose, combine, fix, subset
-from spooftrace.datadir.split import split_by_speaker, split_dir, split_evenly
+from spooftrace.datadir.edit import choose, combine, fix, subset, where
+from spooftrace.datadir.split import split_by_speaker, split_dir, split_disjoint, split_evenly
 from spooftrace.datadir.tables import (
     read_lines,
     read_list,
@@ -76,8 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         choice.add_argument(f"--{how}", dest="how", action="store_const", const=how, help=text)
     choice.add_argument("--spk-list", metavar="FILE", help="all utterances of the speakers listed in FILE")
     choice.add_argument("--utt-list", metavar="FILE", help="the utterances listed in FILE")
+    choice.add_argument(
+        "--where",
+        metavar="TABLE=VALUE[,VALUE]",
+        action="append",
+        help="utterances with one of these values, e.g. utt2cond=C01,C02; '!=': with none of them; all of several hold",
+    )
+    choice.add_argument(
+        "--disjoint",
+        nargs=2,
+        metavar=("TABLE", "SHARE"),
+        help="about this share, e.g. utt2spk 0.1, to DEST, the others to REST, such that no value of TABLE is in both",
+    )
     new.add_argument(
-        "arguments", nargs="+", metavar="SRC [N] DEST", help="N is left out with a list; 'N SRC DEST' works too"
+        "arguments", nargs="+", metavar="SRC [N] DEST [REST]", help="N only for a number; 'N SRC DEST' works too"
     )
 
     new = command("combine", "combine_data.sh", _combine, "Join data directories; a file that one lacks is left out.")
@@ -121,28 +134,54 @@ def _fix(arguments: argparse.Namespace) -> int:
 
 def _subset(arguments: argparse.Namespace) -> int:
     names = list(arguments.arguments)
-    listed = arguments.spk_list or arguments.utt_list
-    if len(names) != (2 if listed else 3):
-        raise InputError(f"expected {'SRC DEST' if listed else 'SRC N DEST'}, got {' '.join(names)}; see --help")
+    listed = arguments.spk_list or arguments.utt_list or arguments.where
+    expected = "SRC DEST REST" if arguments.disjoint else "SRC DEST" if listed else "SRC N DEST"
+    if len(names) != len(expected.split()):
+        raise InputError(f"expected {expected}, got {' '.join(names)}; see --help")
+    if arguments.disjoint:
+        return _disjoint(*arguments.disjoint, *names)
     if not listed and names[0].isdigit() and not names[1].isdigit():
         names[:2] = names[1::-1]  # N SRC DEST
     data = DataDir.read(names[0], allow_pipes=True)
+    source = str(data.path)
     if arguments.utt_list:
-        utts = read_list(arguments.utt_list)
+        utts, source = read_list(arguments.utt_list), arguments.utt_list
     elif arguments.spk_list:
         speakers = set(read_list(arguments.spk_list))
+        source = arguments.spk_list
         utts = [utt for utt, speaker in data.table("utt2spk").items() if speaker in speakers]
         unknown = sorted(speakers - set(data.table("utt2spk").values()))
         if unknown:
             raise InputError(
                 f"{arguments.spk_list}: speaker '{unknown[0]}' is not in {data.path}; remove it from the list"
             )
+    elif arguments.where:
+        utts, source = where(data, arguments.where), " and ".join(arguments.where)
     else:
         if not names[1].isdigit():
             raise InputError(f"'{names[1]}' is not a number of utterances; expected SRC N DEST, see --help")
         utts = choose(data, arguments.how or "spaced", int(names[1]))
-    made = subset(data, utts, names[-1], listed or str(data.path))
+    made = subset(data, utts, names[-1], source)
     print(f"{names[-1]}: {len(made.utts)} of {len(data.utts)} utterances of {data.path}")
+    return 0
+
+
+def _disjoint(table: str, share: str, source: str, dest: str, rest: str) -> int:
+    data = DataDir.read(source, allow_pipes=True)
+    try:
+        wanted = float(share)
+    except ValueError:
+        raise InputError(f"'{share}' is not a share; give a number between 0 and 1") from None
+    parts = split_disjoint(data, table, wanted)
+    if Path(rest).resolve() in (Path(dest).resolve(), data.path.resolve()):
+        raise InputError(f"{rest}: is the source or the other part; give the rest another directory")
+    for folder, utts in zip((dest, rest), parts, strict=True):
+        made = subset(data, utts, folder)
+        labels = Counter(made.tables.get("utt2label", {}).values())
+        counts = [f"{len(made.utts)} of {len(data.utts)} utterances of {data.path}"]
+        counts += [f"{number} {label}" for label, number in sorted(labels.items())]
+        counts.append(f"{len(set(made.table(table).values()) - {'-'})} values of {table}")
+        print(f"{folder}: {', '.join(counts)}")
     return 0
 
 

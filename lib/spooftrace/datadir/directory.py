@@ -13,11 +13,12 @@ from spooftrace.atomic import atomic_write
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_audio, problems_in_tables
 from spooftrace.datadir.tables import (
     by_key,
+    check_table,
     has_content,
     read_aligned_table,
     read_table,
     spk2utt_from_utt2spk,
-    table_text,
+    text_of,
 )
 from spooftrace.errors import InputError
 
@@ -86,21 +87,25 @@ class DataDir:
             InputError: the tables contradict each other, or a key or value cannot be written.
         """
         path = Path(path)
-        ordered = {name: by_key(table) for name, table in tables.items()}
+        order = by_key(tables.get("utt2spk", {}))
+        ordered = {name: by_key(table, like=order) for name, table in tables.items()}
         if "utt2spk" in ordered:
             ordered["spk2utt"] = spk2utt_from_utt2spk(ordered["utt2spk"])
         for problem in problems_in_tables(path, ordered, allow_pipes):
             raise InputError(problem)
-        texts = {name: table_text(table, path / name) for name, table in ordered.items()}
-        stale = [name for name in known_files(path) if name not in texts]
-        changed = [name for name, text in texts.items() if not has_content(path / name, text)]
-        if stale or changed:
-            (path / "utt2spk").unlink(missing_ok=True)
-            for name in stale:
-                (path / name).unlink()
-            for name in [*(name for name in changed if name != "utt2spk"), "utt2spk"]:
+        for name, table in ordered.items():
+            check_table(table, path / name)
+        utt2spk = path / "utt2spk"
+        for name in known_files(path):
+            if name not in ordered:
+                utt2spk.unlink(missing_ok=True)
+                (path / name).unlink(missing_ok=True)
+        for name in [*(name for name in ordered if name != "utt2spk"), "utt2spk"]:
+            text = text_of(ordered[name])  # one at a time, to hold less in memory
+            if not has_content(path / name, text):
+                utt2spk.unlink(missing_ok=True)
                 with atomic_write(path / name) as file:
-                    file.write(texts[name])
+                    file.write(text)
         return cls(path, ordered)
 
     @cached_property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -13,6 +14,7 @@ from spooftrace.datadir.tables import has_content, read_messy_table, select, spk
 from spooftrace.errors import InputError
 
 Tables = dict[str, dict[str, str]]
+SHOWN = 20  # values of a table that a message names
 
 
 def restrict(tables: Mapping[str, Mapping[str, str]], utts: Iterable[str]) -> Tables:
@@ -120,6 +122,31 @@ def choose(data: DataDir, how: str, count: int) -> list[str]:
         "last": lambda: utts[-count:],
     }
     return simple[how]()
+
+
+def where(data: DataDir, conditions: Iterable[str]) -> list[str]:
+    """The utterances that meet all conditions.
+
+    Args:
+        data: the directory.
+        conditions: ``utt2cond=C01,C02`` (the value is one of these) or ``utt2source!=acesinger`` (is none of these).
+
+    Raises:
+        InputError: a condition is not of this form, its table is not there, or has no such value.
+    """
+    utts = data.utts
+    for condition in conditions:
+        parsed = re.fullmatch(r"(utt2\w+)(!?=)(.+)", condition)
+        if not parsed:
+            raise InputError(f"'{condition}' is not a condition; give utt2NAME=VALUE,VALUE or utt2NAME!=VALUE,VALUE")
+        name, comparison, listed = parsed.groups()
+        table = data.table(name)
+        values, known = set(listed.split(",")), sorted(set(table.values()))
+        for value in sorted(values.difference(known)):
+            more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+            raise InputError(f"{data.path / name}: no value is '{value}'; known are {', '.join(known[:SHOWN])}{more}")
+        utts = [utt for utt in utts if (table[utt] in values) == (comparison == "=")]
+    return utts
 
 
 def durations(data: DataDir) -> dict[str, float]:

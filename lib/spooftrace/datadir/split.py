@@ -1,7 +1,8 @@
-"""Splitting for array jobs: lines of an scp, or whole data directories, into N parts of nearly equal size."""
+"""Splitting: for array jobs into N parts of nearly equal size, and into two parts that share no speaker, codec ..."""
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
@@ -10,7 +11,7 @@ from typing import TypeVar
 
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir.directory import DataDir, known_files
-from spooftrace.datadir.edit import restrict
+from spooftrace.datadir.edit import evenly_spaced, restrict
 from spooftrace.errors import InputError
 
 Item = TypeVar("Item")
@@ -67,6 +68,53 @@ def split_by_speaker(utts: Sequence[str], utt2spk: Mapping[str, str], parts: int
     for utt in utts:
         result[part_of[utt2spk[utt]]].append(utt)
     return result
+
+
+def split_disjoint(data: DataDir, name: str, share: float) -> tuple[list[str], list[str]]:
+    """Two parts of a data directory that share no value of a table: speakers, codecs, attacks ...
+
+    Whole values go to the first part, in an order that does not depend on the beginning of their names, each if the
+    part then is nearer to its share; the same ones every time. ``-`` is no value: bona fide speech has no codec, and of
+    such utterances the same share goes to the first part, evenly spaced. Speakers must all be known.
+
+    Args:
+        data: the directory.
+        name: the table, such as ``utt2spk`` or ``utt2codec``.
+        share: share of the utterances that the first part is to have, between 0 and 1.
+
+    Returns:
+        The utterances of the first part and the others, each sorted.
+
+    Raises:
+        InputError: no such table, or less than two values in it, a share not between 0 and 1, or an unknown speaker.
+    """
+    if not name.startswith("utt2"):
+        raise InputError(f"'{name}' is not a table of utterances; give one such as utt2spk")
+    if not 0 < share < 1:
+        raise InputError(f"a share of {share:g} is not between 0 and 1; give one such as 0.1")
+    groups: dict[str, list[str]] = {}
+    for utt, value in data.table(name).items():
+        groups.setdefault(value, []).append(utt)
+    free = groups.pop("-", [])
+    if free and name == "utt2spk":
+        raise InputError(
+            f"{data.path / name}: the speaker of '{free[0]}' is unknown, '-'; leave such utterances out first"
+        )
+    if len(groups) < 2:
+        raise InputError(f"{data.path / name}: has {len(groups)} values, two parts need 2; split by another table")
+    order = sorted(groups, key=lambda value: (zlib.crc32(value.encode()), value))
+    goal = share * sum(map(len, groups.values()))
+    first: list[str] = []
+    for value in order:
+        if abs(len(first) + len(groups[value]) - goal) < abs(len(first) - goal):
+            first += groups[value]
+    if not first:
+        first = groups[min(order, key=lambda value: len(groups[value]))]
+    elif len(first) == sum(map(len, groups.values())):
+        kept = set(groups[min(order, key=lambda value: len(groups[value]))])
+        first = [utt for utt in first if utt not in kept]
+    chosen = {*first, *evenly_spaced(free, round(share * len(free)))}
+    return sorted(chosen), [utt for utt in data.utts if utt not in chosen]
 
 
 def split_dir(path: str | Path, parts: int, per_utt: bool = False) -> list[Path]:

@@ -188,21 +188,41 @@ def table_text(table: Mapping[str, str], path: str | Path = "table") -> str:
     Raises:
         InputError: as for ``write_table``.
     """
-    table = by_key(table)
-    text = "\n".join(map(" ".join, table.items()))
-    one_line_each = text.count("\n") == max(len(table) - 1, 0) and "\r" not in text
-    one_field_keys = len(" ".join(table).split()) == len(table) and all(table)
-    if not (one_line_each and one_field_keys) or any(map(_is_untidy, set(table.values()))):
-        for key, value in table.items():
-            if key.split() != [key]:
-                raise InputError(f"{path}: key '{key}' is empty or contains white space; rename it")
-            if _is_untidy(value) or "\n" in value or "\r" in value:
-                raise InputError(f"{path}: key '{key}' has an unusable value {value!r}; give it one line of text")
-    return text + "\n" if table else ""
+    check_table(table, path)
+    return text_of(by_key(table))
 
 
-def by_key(table: Mapping[str, str]) -> dict[str, str]:
-    """A copy of the table in the order of its keys."""
+def text_of(table: Mapping[str, str]) -> str:
+    """The text of a table that is known to be sorted and to hold nothing that ``check_table`` refuses."""
+    return "\n".join(map(" ".join, table.items())) + "\n" if table else ""
+
+
+def check_table(table: Mapping[str, str], path: str | Path) -> None:
+    """Make sure that a table survives being written and read back; ``path`` is for messages only.
+
+    Raises:
+        InputError: as for ``write_table``.
+    """
+    keys = "".join(table)
+    if not all(table) or len(keys.split(maxsplit=1)) > 1 or keys != keys.strip():
+        key = next(key for key in table if key.split() != [key])
+        raise InputError(f"{path}: key '{key}' is empty or contains white space; rename it")
+    if any(map(_is_unusable, set(table.values()))):
+        key, value = next((key, value) for key, value in table.items() if _is_unusable(value))
+        raise InputError(f"{path}: key '{key}' has an unusable value {value!r}; give it one line of text")
+
+
+def by_key(table: Mapping[str, str], like: Mapping[str, str] | None = None) -> dict[str, str]:
+    """A copy of the table in the order of its keys.
+
+    Args:
+        table: the table.
+        like: a sorted table that is likely to have the same keys, which is faster than sorting and saves memory.
+    """
+    if like and len(like) == len(table):
+        copy = {**like, **table}  # the values of table, in the places that their keys have in like
+        if len(copy) == len(table):
+            return copy
     if all(map(lt, table, islice(table, 1, None))):
         return dict(table)  # many times as fast as building it anew
     return dict(sorted(table.items()))
@@ -210,6 +230,10 @@ def by_key(table: Mapping[str, str]) -> dict[str, str]:
 
 def _is_untidy(value: str) -> bool:
     return not value or value[0].isspace() or value[-1].isspace()
+
+
+def _is_unusable(value: str) -> bool:
+    return _is_untidy(value) or "\n" in value or "\r" in value
 
 
 def spk2utt_from_utt2spk(utt2spk: Mapping[str, str]) -> dict[str, str]:

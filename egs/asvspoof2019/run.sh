@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# ASVspoof 2019 LA: trained and developed on it, evaluated on its eval set, on ASVspoof 2021 LA and DF, and In-the-Wild.
+#
+# Usage: ./run.sh [options]      default system: aasist
+#
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ../../utils/recipe.sh
+
+tests="eval"
+[ -z "$ASVSPOOF2021" ] || tests+=" la_eval df_eval"
+[ -z "$IN_THE_WILD" ] || tests+=" in_the_wild"
+
+if runs 0; then
+  log "stage 0: corpora and pretrained models"
+  corpus asvspoof2019 ASVSPOOF2019
+  optional_corpus asvspoof2021 ASVSPOOF2021 "la_eval and df_eval, its test sets,"
+  optional_corpus in_the_wild IN_THE_WILD "that test set"
+  pretrained_models
+fi
+
+if runs 1; then
+  log "stage 1: data directories"
+  prepare asvspoof2019 "$ASVSPOOF2019"
+  [ -z "$ASVSPOOF2021" ] || prepare asvspoof2021 "$ASVSPOOF2021"
+  [ -z "$IN_THE_WILD" ] || prepare in_the_wild "$IN_THE_WILD"
+  durations train dev $tests
+fi
+
+if runs 2; then
+  log "stage 2: nothing to derive"
+fi
+
+for name in "${systems[@]}"; do
+  use_system "$name"
+  if runs 3; then extract_streams train dev $tests; fi
+  if runs 4; then train_system train dev; fi
+  if runs 5; then score_sets $tests; fi
+  if runs 6; then evaluate_sets $tests; fi
+done
+
+if runs 7; then report "ASVspoof 2019 LA"; fi

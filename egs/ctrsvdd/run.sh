@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# CtrSVDD: singing voice deepfake detection under controlled conditions (SVDD Challenge 2024).
+#
+# Usage: ./run.sh [options]      default system: aasist
+#   Without the four singing databases that the licence leaves out (db.sh), add --allow_partial true.
+#
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ../../utils/recipe.sh
+
+tests="dev eval"
+singing=()
+for database in "oniku=$ONIKU" "ofuton=$OFUTON" "kiritan=$KIRITAN" "jvs=$JVSMUSIC"; do
+  [ -z "${database#*=}" ] || singing+=(--bonafide "$database")
+done
+[ ${#singing[@]} -eq 0 ] || singing+=(--timestamps "$CTRSVDD_TIMESTAMPS")
+
+if runs 0; then
+  log "stage 0: corpus and pretrained models"
+  corpus ctrsvdd CTRSVDD
+  pretrained_models
+fi
+
+if runs 1; then
+  log "stage 1: data directories; cuts the bona fide singing of other databases"
+  prepare ctrsvdd "$CTRSVDD" "${singing[@]}"
+  durations train dev eval
+fi
+
+if runs 2; then
+  log "stage 2: the trials that the challenge ranks by, without ACESinger"
+  subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger' data/eval data/eval_ranked
+fi
+
+for name in "${systems[@]}"; do
+  use_system "$name"
+  if runs 3; then extract_streams train dev $tests; fi
+  if runs 4; then train_system train dev; fi
+  if runs 5; then score_sets $tests; fi
+  if runs 6; then evaluate_sets $tests; fi
+done
+
+if runs 7; then report "CtrSVDD"; fi

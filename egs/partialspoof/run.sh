@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# PartialSpoof: is any part of the utterance spoofed?
+#
+# Usage: ./run.sh [options]      default system: aasist
+#
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ../../utils/recipe.sh
+
+tests="dev eval"
+
+if runs 0; then
+  log "stage 0: corpus and pretrained models"
+  corpus partialspoof PARTIALSPOOF
+  pretrained_models
+fi
+
+if runs 1; then
+  log "stage 1: data directories, with the labels of segments"
+  prepare partialspoof "$PARTIALSPOOF"
+  durations train dev eval
+fi
+
+for name in "${systems[@]}"; do
+  use_system "$name"
+  if runs 3; then extract_streams train dev $tests; fi
+  if runs 4; then train_system train dev; fi
+  if runs 5; then score_sets $tests; fi
+  if runs 6; then evaluate_sets $tests; fi
+done
+
+if runs 7; then report "PartialSpoof"; fi

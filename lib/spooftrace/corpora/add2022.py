@@ -1,0 +1,76 @@
+"""ADD 2022, the first Audio Deep synthesis Detection challenge (Mandarin).
+
+Where it comes from. From the organisers on request, addchallenge.cn. Paper: Yi et al. 2022, "ADD 2022: the first audio
+deep synthesis detection challenge".
+
+How it lies on disk (``--root``; sets that are not there are left out)::
+
+    ADD_train_dev/label/{train,dev}_label.txt    ADD_train_dev/{train,dev}/*.wav       train, dev
+    track1adp_out/label.txt                      track1adp_out/*.wav                   track1_adapt (low quality)
+    track2adp_out/label.txt                      track2adp_out/*.wav                   track2_adapt (partially fake)
+    track3.2_eval_R2/track3_R2_label.txt         track3.2_eval_R2/wav/*.wav            track32_eval_r2
+
+A line is ``FILE.wav LABEL``, ``genuine`` or ``fake``. Nothing is said about speakers and systems.
+
+Not verified: neither tree nor counts could be compared with the release, which is not public. The names above are those
+that public programs open; counts are not checked.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from spooftrace.corpora.protocol import Trials, rows
+from spooftrace.corpora.release import Release
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+
+# set -> its label file and audio folder, in each place where they may be
+SETS = {
+    "train": (("ADD_train_dev/label/train_label.txt", "ADD_train_dev/train"),),
+    "dev": (("ADD_train_dev/label/dev_label.txt", "ADD_train_dev/dev"),),
+    "track1_adapt": (("track1adp_out/label.txt", "track1adp_out"),),
+    "track2_adapt": (("track2adp_out/label.txt", "track2adp_out"),),
+    "track32_eval_r2": (
+        ("track3.2_eval_R2/track3_R2_label.txt", "track3.2_eval_R2/wav"),
+        ("ADD2022track3.2_eval_R2/track3_R2_label.txt", "ADD2022track3.2_eval_R2/wav"),
+    ),
+}
+ALGORITHMS = [str(number) for number in range(1, 8)]  # of ADD 2023, Track 3
+
+
+def run(args: argparse.Namespace) -> list[DataDir]:
+    """Write the sets whose label files are there."""
+    return write_sets(Release("ADD 2022", args.root, args.out, args.allow_partial).enter("ADD2022"), SETS)
+
+
+def write_sets(release: Release, sets: Mapping[str, tuple[tuple[str, str], ...]]) -> list[DataDir]:
+    """Write those of ``sets`` whose label files are there; if none is, that of the first is missed."""
+    there = [name for name in sets if any((release.root / labels).is_file() for labels, _ in sets[name])]
+    for name in there or list(sets)[:1]:
+        with release.part(name):
+            labels = release.find(*(labels for labels, _ in sets[name]))
+            audio = release.find(*(audio for _, audio in sets[name]))
+            release.write(name, read_protocol(labels), None, audio, ".wav")
+    return release.prepared
+
+
+def read_protocol(path: str | Path) -> Trials:
+    """The trials of a label file of ADD 2022 or 2023: labels, or numbers of algorithms (``utt2system``; 0 is genuine).
+
+    Raises:
+        InputError: a line is not of these corpora (file and line are named).
+    """
+    trials = Trials(known={"utt2system": ("-", *ALGORITHMS)})
+    for number, (file, label) in rows(path, 2):
+        utt = file.removesuffix(".wav")
+        if utt == file:
+            raise InputError(f"{path}:{number}: '{file}' is not a .wav file; is it the protocol of another corpus?")
+        if label.isdigit():
+            system, label = ("-", "genuine") if label == "0" else (label, "fake")
+            trials.add((path, number), utt, speaker="-", label=label, system=system)
+        else:
+            trials.add((path, number), utt, speaker="-", label=label)
+    return trials

@@ -1,0 +1,128 @@
+"""CodecFake of Wu, Tseng and Lee: VCTK re-synthesized by 15 neural codecs of six families.
+
+Where it comes from. Hugging Face, ``rogertseng/CodecFake_wavs`` (a zip for each codec) and ``rogertseng/CodecFake``
+(the same as parquet files, and ``datalist.csv``); licence CC BY 4.0. Paper: Wu, Tseng and Lee 2024, "CodecFake:
+enhancing anti-spoofing models against deepfake audios from codec-based speech synthesis systems", Interspeech.
+
+How it lies on disk. Unpacked zips anywhere below ``--root``, and if you have it the list (parquet is not read)::
+
+    datalist.csv                                 wavpath,label,speaker_id,codec_name
+    encodec_24khz/encodec_24khz+p272_103.wav     CODEC+UTT.wav; sampling rates differ from codec to codec
+    genuine/genuine+p225_273.wav                 bona fide; the zips are reported to hold none
+
+A line of the list is ``encodec_24khz+p272_103.wav,encodec_24khz,p272,encodec_24khz``, with or without folders before
+the file's name; label and codec of bona fide speech are ``genuine``. Without the list, the names of the files tell the
+same. As the number of bona fide files has not been published, the sets are not compared with official counts.
+
+Data directories: ``train``, ``dev`` (speakers p226, p229), ``eval`` (p227, p228), as the authors' code splits; each
+codec has 42,752, 735 and 755 utterances there according to the paper. ``valle``: speech of VALL-E's demo page, where
+the list has it.
+
+Beware. An early version of the list begins with a row for the folder of the audio; such a row is passed over. The
+authors called EnCodec without a bit rate, so which one was used (perhaps 1.5 kbit/s) is not certain: ``utt2nac`` has
+``-``. Other parameters are those of the checkpoints that the authors' code names, bit rates partly derived.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
+from spooftrace.corpora.release import MissingPart, Release, audio_files
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+
+GENUINE, DEMO = "genuine", "valle"
+SPEAKERS = {"p226": "dev", "p229": "dev", "p227": "eval", "p228": "eval"}  # the others are train
+# codec -> kHz, kbit/s, quantizers
+CODECS = {
+    "SpeechTokenizer": "16 4 8",
+    "academicodec_hifi_16k_320d": "16 2 4",
+    "academicodec_hifi_16k_320d_large_uni": "16 2 4",
+    "academicodec_hifi_24k_320d": "24 3 4",
+    "audiodec_24k_320d": "24 6.4 8",
+    "descript-audio-codec-16khz": "16 6 12",
+    "descript-audio-codec-24khz": "24 24 32",
+    "descript-audio-codec-44khz": "44.1 7.74 9",
+    "encodec_24khz": "24 - -",
+    "funcodec-funcodec_en_libritts-16k-gr1nq32ds320": "16 16 32",
+    "funcodec-funcodec_en_libritts-16k-gr8nq32ds320": "16 16 32",
+    "funcodec-funcodec_en_libritts-16k-nq32ds320": "16 16 32",
+    "funcodec-funcodec_en_libritts-16k-nq32ds640": "16 8 32",
+    "funcodec-funcodec_zh_en_general_16k_nq32ds320": "16 16 32",
+    "funcodec-funcodec_zh_en_general_16k_nq32ds640": "16 8 32",
+}
+UNKNOWN = "- - -"
+
+
+def run(args: argparse.Namespace) -> list[DataDir]:
+    """Write ``train``, ``dev`` and ``eval``, and ``valle`` if it is there."""
+    release = Release("CodecFake (Wu et al.)", args.root, args.out, args.allow_partial).enter("CodecFake")
+    paths = {_utt(file): file for file in audio_files(release.root, ".wav", deep=True)}
+    if (release.root / "datalist.csv").exists():
+        trials = read_protocol(release.root / "datalist.csv")
+    else:
+        trials = _trials_of_files(paths, release.root)
+    sets: dict[str, list[str]] = {"train": [], "dev": [], "eval": []}
+    for utt, speaker in trials.tables["utt2spk"].items():
+        demo = trials.tables["utt2codec"][utt] == DEMO
+        sets.setdefault(DEMO if demo else SPEAKERS.get(speaker, "train"), []).append(utt)
+    for name, utts in sets.items():
+        with release.part(name):
+            if not paths:
+                release.find("datalist.csv")
+            if not utts:
+                raise MissingPart(f"{release.root}: neither a list nor CODEC+UTT.wav files name an utterance of {name}")
+            part = Trials()
+            part.tables = {table: {utt: values[utt] for utt in utts} for table, values in trials.tables.items()}
+            files = {utt: paths.get(utt, f"{utt.partition('+')[0]}/{utt}.wav") for utt in utts}
+            release.write(name, part, None, release.root, ".wav", files, others=None)
+    return release.prepared
+
+
+def read_protocol(path: str | Path) -> Trials:
+    """The trials of ``datalist.csv``: speaker, label, codec (``utt2system``, ``utt2codec``), parameters (``utt2nac``).
+
+    Raises:
+        InputError: a row is not of this corpus (file and line are named).
+    """
+    trials = Trials()
+    for number, row in csv_rows(path, ("wavpath", "label", "speaker_id", "codec_name")):
+        if not row["wavpath"].endswith(".wav") and not len(trials):
+            continue  # the folder of the audio
+        utt = _utt(row["wavpath"])
+        codec, label = row["codec_name"], row["label"]
+        if codec != DEMO and (LABELS.get(label.lower()) == "bonafide") != (codec == GENUINE):
+            raise InputError(f"{path}:{number}: '{utt}' has label '{label}' but codec '{codec}'; get the file again")
+        # The label of a spoofed row is not documented: a word for it, or the codec once more.
+        _add(trials, (path, number), utt, row["speaker_id"], codec, "spoof" if label == codec != GENUINE else label)
+    return trials
+
+
+def _trials_of_files(names: Iterable[str], root: Path) -> Trials:
+    """The trials that the names of files tell; those without a codec, such as VCTK's own, are passed over."""
+    trials = Trials()
+    for utt in sorted(names):
+        codec, plus, rest = utt.partition("+")
+        if plus:
+            label = "bonafide" if codec == GENUINE else "spoof"
+            _add(trials, (root / utt, 1), utt, rest.partition("_")[0], codec, label)
+    return trials
+
+
+def _utt(file: str) -> str:
+    return PurePosixPath(file).stem.replace(" ", "_")
+
+
+def _add(trials: Trials, at: tuple[str | Path, int], utt: str, speaker: str, codec: str, label: str) -> None:
+    if codec not in (*CODECS, GENUINE, DEMO):
+        raise InputError(f"{at[0]}:{at[1]}: unknown codec '{codec}' of '{utt}'; the file is damaged, or newer")
+    if codec != DEMO and not utt.startswith(f"{codec}+{speaker}_"):
+        raise InputError(
+            f"{at[0]}:{at[1]}: '{utt}' is not an utterance of '{speaker}' by '{codec}'; "
+            "is it the list of another corpus?"
+        )
+    name = "-" if codec == GENUINE else codec
+    trials.add(at, utt, speaker=speaker, label=label, system=name, codec=name, nac=CODECS.get(codec, UNKNOWN))

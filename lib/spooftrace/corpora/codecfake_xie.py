@@ -1,0 +1,113 @@
+"""Codecfake (Xie et al.): speech through seven neural codecs, and speech of audio language models.
+
+Where it comes from. Zenodo 13838106 (labels, first part of train), 13841652 and 13853860 (the rest of train), 13841216
+(dev), 13838823 (C1 to C6, A1 to A3), 11125029 (C7); licence CC BY-NC-ND 4.0. Paper: Xie et al. 2025, "The Codecfake
+dataset and countermeasures for the universally detection of deepfake audio". Not the CodecFake of Wu et al. 2024.
+
+How it lies on disk (``--root`` is ``Codecfake`` or the folder with it)::
+
+    Codecfake/label/{train,dev,C1,...,C7,A1,A2,A3}.txt
+    Codecfake/{train,dev}/*.wav
+    Codecfake/test/{C1,...,C7,A1,A2,A3}/*.wav
+
+A line is ``FILE real|fake CLASS``, e.g. ``F01_SSB13650058.wav fake 1``; some lines end in a blank. Class 0 is real
+speech of AISHELL-3 (``SSB...``) or VCTK (``p225_001``), whose ids tell the speaker. C1 to C6 test one codec each, C7 an
+unseen one; A1 to A3 are audio language models.
+
+``utt2system`` has F01 to F07 for the classes 1 to 7, as the file names begin, and the class as it stands for others,
+which A1 to A3 may have. ``utt2codec`` follows a secondary description of the classes; only F03 and F04 have been
+confirmed (by the names in ST-Codecfake).
+
+Beware: the same real recordings are in C1 to C6, and the archives are spanned zips that ``zip -s 0`` of older Info-ZIP
+joins into a truncated one without a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+from spooftrace.corpora.protocol import Trials, rows
+from spooftrace.corpora.release import Expected, Release
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+
+CODECS = {
+    "F01": "soundstream",
+    "F02": "speechtokenizer",
+    "F03": "funcodec",
+    "F04": "encodec",
+    "F05": "audiodec",
+    "F06": "academicodec",
+    "F07": "dac",
+}
+SYSTEMS = {str(number): name for number, name in enumerate(CODECS, start=1)}
+SEEN = list(CODECS)[:6]
+# Train and dev have each original seven times. A1 and A2: lines of the authors' results; their README says 8,902 files.
+SETS = {
+    "train": Expected(105821, 634926, dict.fromkeys(SEEN, 105821)),
+    "dev": Expected(13228, 79368, dict.fromkeys(SEEN, 13228)),
+    **{f"C{number}": Expected(13228, 13228) for number in range(1, 7)},
+    "C7": None,  # 145,505 files; how many of them are real is not published
+    "A1": Expected(4451, 4436),
+    "A2": Expected(4451, 4436),
+    "A3": Expected(49274, 49838),
+}
+# "F01_SSB13650058" or "p225_001": codec and others in front, then the original of AISHELL-3 or VCTK.
+ORIGINAL = re.compile(r"(?:.*_)?(?:(?P<aishell3>SSB\d{4})\d{4}|(?P<vctk>p\d{3}|s5)_\d{3}(?:_mic\d)?)")
+NCSSD = re.compile(r"(?:.*_)?R-(?:EN|ZH)_\d+_\d+_d\d+")
+
+
+def run(args: argparse.Namespace) -> list[DataDir]:
+    """Write ``train``, ``dev`` and one set for each test."""
+    release = Release("Codecfake (Xie et al.)", args.root, args.out, args.allow_partial).enter("Codecfake")
+    for name, expected in SETS.items():
+        with release.part(name):
+            protocol = release.find(f"label/{name}.txt", f"{name}.txt")
+            audio = release.find(name if name in ("train", "dev") else f"test/{name}")
+            release.write(name, read_protocol(protocol), expected, audio, ".wav")
+    return release.prepared
+
+
+def read_protocol(path: str | Path) -> Trials:
+    """The utterances of a label file: speaker and source, label, system F01 to F07, codec.
+
+    Raises:
+        InputError: a line is not of this corpus (file and line are named).
+    """
+    trials = Trials()
+    for number, (file, label, kind) in rows(path, 3):
+        system = SYSTEMS.get(kind, kind)
+        add_file(trials, (path, number), file, label, kind, system=system, codec=CODECS.get(system, "-"))
+    return trials
+
+
+def add_file(trials: Trials, at: tuple[str | Path, int], file: str, label: str, kind: str, **columns: str) -> None:
+    """Add a line ``FILE real|fake CLASS`` of this corpus or of ST-Codecfake; real speech gets ``-`` in all ``columns``.
+
+    Raises:
+        InputError: the file is no ``.wav``, or label and class contradict each other; and as ``Trials.add``.
+    """
+    if not file.endswith(".wav"):
+        raise InputError(f"{at[0]}:{at[1]}: '{file}' is not a .wav file; is this the protocol of another corpus?")
+    if (label, kind == "0") in {("real", False), ("fake", True)}:
+        raise InputError(f"{at[0]}:{at[1]}: '{file}' is {label}, but of class {kind} (0 is real); get the file again")
+    utt = file.removesuffix(".wav")
+    speaker, source = original(utt)
+    if label == "real":
+        columns = dict.fromkeys(columns, "-")
+    trials.add(at, utt, speaker=speaker, label=label, source=source, **columns)
+
+
+def original(utt: str) -> tuple[str, str]:
+    """Speaker and source of the recording that a file name ends in, ``-`` where it does not tell.
+
+    >>> original("F01_SSB13650058"), original("C3-4_p245_072"), original("mimi_R-EN_6_0_d435"), original("gen_2")
+    (('SSB1365', 'aishell3'), ('p245', 'vctk'), ('-', 'ncssd'), ('-', '-'))
+    """
+    found = ORIGINAL.fullmatch(utt)
+    if found:
+        source = str(found.lastgroup)
+        return found[source], source
+    return "-", "ncssd" if NCSSD.fullmatch(utt) else "-"

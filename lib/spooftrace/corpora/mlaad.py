@@ -1,0 +1,129 @@
+"""MLAAD, the Multi-Language Audio Anti-Spoofing Dataset: many text-to-speech systems in many languages, fakes only.
+
+Where it comes from. Hugging Face ``mueller91/MLAAD``; licence CC BY-NC 4.0. It grows: version 10 has 456,000 clips in
+54 languages. Paper: Mueller et al. 2024, "MLAAD: The multi-language audio anti-spoofing dataset".
+
+How it lies on disk (``--root``)::
+
+    fake/LANGUAGE/SYSTEM/meta.csv
+                         *.wav        sampling rates differ
+
+A line of ``meta.csv`` is separated by ``|``, below a header that begins ``path|original_file|language|...``; quotation
+marks are part of the text (read as CSV quotes they swallow lines). ``path`` ends in the file's name; ``original_file``
+is the M-AILABS recording whose text is spoken, ``-`` or nothing where there is none.
+
+The set is ``mlaad``. An utterance id is ``LANGUAGE/SYSTEM/CLIP``, as clips of different systems have the same names;
+white space in it becomes ``_``. ``utt2system`` is SYSTEM, the name of the folder; ``utt2lang`` LANGUAGE;
+``utt2architecture`` the column ``architecture``.
+
+Bona fide speech is not part of MLAAD. With ``--bonafide``, the folder of the M-AILABS speech dataset
+(``LOCALE/by_book/GENDER/SPEAKER/BOOK/wavs/*.wav``), its recordings that MLAAD names as originals become the set
+``mailabs``, so that both classes say the same sentences, and both sets together ``mlaad_mailabs``. There is no official
+choice of bona fide speech: say which one a figure was measured with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from spooftrace.corpora.protocol import Trials, csv_rows
+from spooftrace.corpora.release import Release
+from spooftrace.datadir import DataDir
+from spooftrace.datadir.edit import combine
+from spooftrace.errors import InputError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The option for bona fide speech."""
+    parser.add_argument("--bonafide", type=Path, metavar="DIR", help="folder of M-AILABS, for bona fide speech")
+
+
+def run(args: argparse.Namespace) -> list[DataDir]:
+    """Write ``mlaad``, and with ``args.bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
+    release = Release("MLAAD", args.root, args.out, args.allow_partial).enter("MLAAD")
+    with release.part("mlaad"):
+        fake = release.find("fake")
+        trials, files, originals = read_release(fake)
+        release.write("mlaad", trials, None, fake, ".wav", files)
+    if not args.bonafide:
+        print(f"{release.out / 'mlaad'}: has no bona fide speech to compare with; --bonafide DIR adds that of M-AILABS")
+        return release.prepared
+    mailabs = Release("M-AILABS", args.bonafide, args.out, args.allow_partial)
+    with mailabs.part("mailabs"):
+        trials, files = bonafide_trials(originals)
+        mailabs.write("mailabs", trials, None, mailabs.root, ".wav", files)
+    prepared = release.prepared + mailabs.prepared
+    if len(prepared) == 2:
+        both, _ = combine(release.out / "mlaad_mailabs", [data.path for data in prepared])
+        prepared.append(both)
+        print(f"{both.path}: {len(both.utts):,} utterances, those of the two sets")
+    return prepared
+
+
+def read_release(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, tuple[Path, int]]]:
+    """Everything that the ``meta.csv`` files below ``fake`` list.
+
+    Returns:
+        The trials; utterance -> file within ``folder``; and the originals, each with a file and line that names it.
+
+    Raises:
+        InputError: there is no such file, or a line is not of this corpus (file and line are named).
+    """
+    trials = Trials(r"[^/]+/[^/]+/[^/]+")
+    files: dict[str, str] = {}
+    originals: dict[str, tuple[Path, int]] = {}
+    tables = sorted(Path(folder).glob("*/*/meta.csv"))
+    if not tables:
+        raise InputError(f"{folder}: has no LANGUAGE/SYSTEM/meta.csv; give the folder of MLAAD with --root")
+    for path in tables:
+        language, system = path.parts[-3:-1]
+        for number, record in csv_rows(path, ("path", "original_file"), delimiter="|", quoted=False):
+            file = f"{language}/{system}/{record['path'].strip().rpartition('/')[2]}"
+            utt = _solid(file.removesuffix(".wav"))
+            trials.add(
+                (path, number),
+                utt,
+                speaker="-",
+                label="spoof",
+                system=_solid(system),
+                lang=language,
+                architecture=_solid(record.get("architecture", "")) or "-",
+            )
+            files[utt] = file
+            original = record["original_file"].strip().removeprefix("./")
+            if original not in ("", "-"):
+                originals.setdefault(original, (path, number))
+    return trials, files, originals
+
+
+def bonafide_trials(originals: Mapping[str, tuple[Path, int]]) -> tuple[Trials, dict[str, str]]:
+    """The trials of these M-AILABS recordings, and utterance -> file; books read by several people have no speaker.
+
+    Raises:
+        InputError: there are none, or two have the same id.
+    """
+    if not originals:
+        raise InputError("no meta.csv of this MLAAD names an original recording; go without --bonafide")
+    trials, files = Trials(), {}
+    for original, at in originals.items():
+        utt = _solid(original.removesuffix(".wav"))
+        place = re.match(r"(?:.*/)?(\w\w)_\w\w/by_book/(?:(?:fe)?male/([^/]+)/)?", original)
+        language, speaker = place.groups() if place else (None, None)
+        trials.add(
+            at,
+            utt,
+            speaker=_solid(speaker or "-"),
+            label="bonafide",
+            system="-",
+            lang=language or "-",
+            architecture="-",
+        )
+        files[utt] = f"{original.removesuffix('.wav')}.wav"
+    return trials, files
+
+
+def _solid(name: str) -> str:
+    return re.sub(r"\s+", "_", name.strip())

@@ -1,0 +1,64 @@
+"""SpoofCeleb: VoxCeleb1 speech recorded in all kinds of places, and copies by text-to-speech systems trained on it.
+
+Where it comes from. Hugging Face ``jungjee/spoofceleb`` (access on request), jungjee.github.io/spoofceleb. Paper: Jung
+et al. 2025, "SpoofCeleb: Speech deepfake detection and SASV in the wild".
+
+How it lies on disk (``--root`` is the folder with ``spoofceleb``, or that folder itself)::
+
+    spoofceleb/metadata/{train,development,evaluation}.csv
+               flac/{train,development,evaluation}/a##/id#####/*.flac     16 kHz
+
+A line is ``FILE,SPEAKER,ATTACK`` below the header ``file,speaker,attack``, e.g.
+``a00/id10318/YYsxcZ5saac-00002-006.flac,id10318,a00``. There is no column for the label: ``a00`` is bona fide speech
+(``-`` in ``utt2system``), ``a01`` to ``a23`` are the systems.
+
+The sets are ``train``, ``dev`` and ``eval``. An utterance id is FILE without ``.flac``, folders included: different
+systems spoke the same utterances. The lists for speaker verification (``protocol/sasv_*.csv``) are not used here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from spooftrace.corpora.protocol import Trials, csv_rows
+from spooftrace.corpora.release import Release
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+
+SETS = {"train": "train", "dev": "development", "eval": "evaluation"}
+BONAFIDE = "a00"
+ATTACKS = [f"a{number:02d}" for number in range(1, 24)]
+
+
+def run(args: argparse.Namespace) -> list[DataDir]:
+    """Write ``train``, ``dev`` and ``eval``."""
+    release = Release("SpoofCeleb", args.root, args.out, args.allow_partial).enter("spoofceleb")
+    for name, official in SETS.items():
+        with release.part(name):
+            trials = read_protocol(release.find(f"metadata/{official}.csv"))
+            # Counts per set were found in no source that could be checked.
+            release.write(name, trials, None, release.find(f"flac/{official}"))
+    return release.prepared
+
+
+def read_protocol(path: str | Path) -> Trials:
+    """The trials of a metadata file: speaker, label, attack (``utt2system``).
+
+    Raises:
+        InputError: a line is not of this corpus (file and line are named), or FILE is in the folder of another attack.
+    """
+    trials = Trials(r"a\d\d/id\d+/\S+", {"utt2system": ("-", *ATTACKS)})
+    for number, record in csv_rows(path, ("file", "speaker", "attack")):
+        file, attack = record["file"], record["attack"]
+        if not file.startswith(f"{attack}/"):
+            raise InputError(f"{path}:{number}: '{file}' is not in the folder of its attack, '{attack}'; get it again")
+        bonafide = attack == BONAFIDE
+        trials.add(
+            (path, number),
+            file.removesuffix(".flac"),
+            speaker=record["speaker"],
+            label="bonafide" if bonafide else "spoof",
+            system="-" if bonafide else attack,
+        )
+    return trials
