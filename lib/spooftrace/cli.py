@@ -24,6 +24,10 @@ COMMANDS = {
     "calibrate": ("spooftrace.calibrate", "calibrate and fuse score files, trained on a development set"),
     "report": ("spooftrace.report", "stage 7: metrics -> RESULTS.md and figures"),
     "matrix": ("spooftrace.report.matrix", "one table of systems x test sets of several corpora"),
+    "import-checkpoint": (
+        "spooftrace.checkpoints.commands",
+        "another project's pretrained model -> a folder that the front-ends load",
+    ),
     "detect": ("spooftrace.detect", "score audio files with a trained system"),
     "codec": ("spooftrace.codecs.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
 }
@@ -69,7 +73,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _overview() -> str:
     lines = ["usage: spooftrace COMMAND [options]", ""]
-    lines += [f"  {name:9s} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += [f"  {name:17s} {text}" for name, (_, text) in COMMANDS.items()]
     return "\n".join([*lines, "", "spooftrace COMMAND --help shows the options of a command."])
 
 

@@ -127,7 +127,7 @@ def test_corrupt_recording_and_lost_file(finished, tmp_path):
     result = run(recipe, "--system", "lfcc_linear", "--stage", "3", "--stop_stage", "3", "--nj", "2")
     assert result.returncode != 0
     assert first in result.stderr
-    assert (recipe / "dump/lfcc/train/feats.scp").exists(), "what was finished is kept"
+    assert (recipe / "dump/lfcc/train/feats.1.scp").exists(), "what was finished is kept"
     assert not (recipe / "dump/lfcc/eval/feats.scp").exists()
     (recipe / first).write_bytes(content)
     result = run(recipe, "--system", "lfcc_linear", "--stage", "3", "--stop_stage", "3", "--nj", "2")

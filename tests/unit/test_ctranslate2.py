@@ -248,7 +248,9 @@ def test_get_model_wants_a_name_it_knows(tmp_path):
     for arguments in ([], ["whisper-huge"]):
         result = get_model(tmp_path, *arguments)
         assert result.returncode == 1
-        assert result.stderr == "get_model.sh: usage: tools/get_model.sh whisper-base|whisper-tiny.en\n"
+        assert (
+            result.stderr.startswith("get_model.sh: usage: tools/get_model.sh NAME") and result.stderr.count("\n") == 1
+        )
 
 
 def test_get_model_leaves_a_foreign_folder_alone_and_a_finished_one_too(tmp_path):

@@ -3,15 +3,17 @@
 import argparse
 import importlib
 
+import numpy as np
 import pytest
 
+from spooftrace.corpora import CORPORA, add_arguments
 from spooftrace.corpora.protocol import Trials
 from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
 from spooftrace.datadir import DataDir, validate
 from spooftrace.errors import InputError
 
 COUNTS = Expected(bonafide=2, spoof=2, systems={"A01": 1, "A02": 1})
-NAMES = "asvspoof2019 asvspoof2021 asvspoof5 in_the_wild spoofceleb mlaad add2022 add2023".split()
+NAMES = [name for name in CORPORA if name != "mini"]
 
 
 def make_trials(*systems):
@@ -174,6 +176,8 @@ def test_roots_that_are_no_folders(tmp_path):
 class Silence:
     """Stands in for real speech where only file names matter."""
 
+    bonafide = spoof = [np.zeros(16000, np.float32)] * 24
+
     def write(self, path, label, index, rate=16000):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"sound")
@@ -183,14 +187,21 @@ def listing(root):
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*")}
 
 
+def arguments(name, root, out, *options):
+    """The command line of one corpus, parsed."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    more = ["--draw", "1"] if name == "codecfake_plus" else []
+    return parser.parse_args([name, "--root", str(root), "--out", str(out), *options, *more])
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_release_is_only_read(name, tmp_path):
     root = tmp_path / "a release"
     importlib.import_module(f"miniature.{name}").lay_out(Silence(), root)
     before = listing(root)
     module = importlib.import_module(f"spooftrace.corpora.{name}")
-    args = argparse.Namespace(root=root, out=tmp_path / "data", allow_partial=True, bonafide=None)
-    assert module.run(args)
+    assert module.run(arguments(name, root, tmp_path / "data", "--allow-partial"))
     assert listing(root) == before
 
 
@@ -198,7 +209,6 @@ def test_the_release_is_only_read(name, tmp_path):
 def test_a_folder_that_is_not_the_corpus(name, tmp_path):
     (tmp_path / "empty").mkdir()
     module = importlib.import_module(f"spooftrace.corpora.{name}")
-    args = argparse.Namespace(root=tmp_path / "empty", out=tmp_path / "data", allow_partial=False, bonafide=None)
     with pytest.raises(MissingPart, match=r"not the folder of .*, or not all unpacked: no .*; .*empty has nothing"):
-        module.run(args)
+        module.run(arguments(name, tmp_path / "empty", tmp_path / "data"))
     assert not (tmp_path / "data").exists()

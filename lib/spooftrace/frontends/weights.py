@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
 from spooftrace.errors import InputError
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 HUB_TIMEOUT = 5.0  # seconds for one small question; a download that has started may take as long as it needs
+Loaded = TypeVar("Loaded")
 Model = TypeVar("Model", bound=torch.nn.Module)
 
 
@@ -60,35 +65,66 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
 
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # In a job's log every step of the bar would be a line.
-    options = {"dtype": torch.float32, "output_loading_info": True, **options}
-    folder = find_folder(model)
-    if folder is not None:
-        loaded = _load_folder(model_class, folder, options)
-    else:
-        try:
-            loaded = model_class.from_pretrained(model, local_files_only=True, **options)
-        except OSError:  # What transformers raises when the cache does not have the model.
-            _require_hub(model)
-            loaded = model_class.from_pretrained(model, **options)
-    module, report = loaded
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # It lists every weight of the file that is not used: decoders, quantizers.
+    try:
+        module, report = _fetch(model_class.from_pretrained, model, model_class, output_loading_info=True, **options)
+    finally:
+        logging.set_verbosity(verbosity)
     # transformers would go on with random numbers in their place.
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
     if lacking:
         raise InputError(
-            f"{folder or model}: {len(lacking)} weights of {model_class.__name__} are missing or of another shape "
-            f"({lacking[0]}, ...): is this the right model?"
+            f"{find_folder(model) or model}: {len(lacking)} weights of {model_class.__name__} are missing or of "
+            f"another shape ({lacking[0]}, ...): is this the right model?"
         )
-    return module
+    return module.float()  # The argument for that is called torch_dtype or dtype, by transformers' version.
 
 
-def _load_folder(model_class: type[Model], folder: Path, options: dict[str, Any]) -> tuple[Model, dict[str, Any]]:
+def pretrained_config(model: str) -> PretrainedConfig:
+    """The ``config.json`` of ``model``, from the same places as ``from_pretrained``.
+
+    Raises:
+        InputError: no place has it, or it is of a kind that transformers does not know.
+    """
+    from transformers import AutoConfig
+
+    return _fetch(AutoConfig.from_pretrained, model, AutoConfig)
+
+
+def normalizes(model: str) -> bool | None:
+    """Whether ``preprocessor_config.json`` says that ``model`` wants normalised waves; None where nothing says so.
+
+    To be asked after the model has been loaded: a model that is nowhere has no such file either.
+    """
+    from transformers import Wav2Vec2FeatureExtractor
+
+    try:
+        settings, _ = Wav2Vec2FeatureExtractor.get_feature_extractor_dict(str(find_folder(model) or model))
+    except OSError:
+        return None
+    return settings.get("do_normalize")
+
+
+def _fetch(load: Callable[..., Loaded], model: str, kind: type, **options: Any) -> Loaded:
+    folder = find_folder(model)
+    if folder is not None:
+        return _load_folder(load, folder, kind, options)
+    try:
+        return load(model, local_files_only=True, **options)
+    except OSError:  # What transformers raises when the cache does not have the model.
+        _require_hub(model)
+        return load(model, **options)
+
+
+def _load_folder(load: Callable[..., Loaded], folder: Path, kind: type, options: dict[str, Any]) -> Loaded:
     from safetensors import SafetensorError
 
     try:
-        return model_class.from_pretrained(folder, local_files_only=True, **options)
-    except (OSError, SafetensorError, RuntimeError) as error:
+        return load(folder, local_files_only=True, **options)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{folder}: cannot be loaded as {model_class.__name__}: {reason}; fetch it again") from error
+        raise InputError(f"{folder}: cannot be loaded as {kind.__name__}: {reason}; fetch it again") from error
 
 
 def _require_hub(model: str) -> None:

@@ -1,0 +1,59 @@
+"""fairseq's wav2vec 2.0, XLS-R, MMS and HuBERT under transformers' names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+MARK = "encoder.pos_conv.0.bias"  # in every checkpoint of the family, and in no other
+# (fairseq's name as a regular expression, transformers' name); the first that fits counts.
+NAMES = (
+    (r"mask_emb", r"masked_spec_embed"),
+    (r"(feature_extractor\.conv_layers\.\d+)\.0\.(.+)", r"\1.conv.\2"),
+    # With a LayerNorm per layer it is inside a block of its own, the GroupNorm of layer 0 is not.
+    (r"(feature_extractor\.conv_layers\.\d+)\.2\.(?:1\.)?(weight|bias)", r"\1.layer_norm.\2"),
+    (r"post_extract_proj\.(.+)", r"feature_projection.projection.\1"),
+    (r"layer_norm\.(.+)", r"feature_projection.layer_norm.\1"),
+    (r"encoder\.pos_conv\.0\.weight_g", r"encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
+    (r"encoder\.pos_conv\.0\.weight_v", r"encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
+    (r"encoder\.pos_conv\.0\.bias", r"encoder.pos_conv_embed.conv.bias"),
+    (r"encoder\.layers\.(\d+)\.self_attn_layer_norm\.(.+)", r"encoder.layers.\1.layer_norm.\2"),
+    (r"encoder\.layers\.(\d+)\.self_attn\.([kvq]|out)_proj\.(.+)", r"encoder.layers.\1.attention.\2_proj.\3"),
+    (r"encoder\.layers\.(\d+)\.fc1\.(.+)", r"encoder.layers.\1.feed_forward.intermediate_dense.\2"),
+    (r"encoder\.layers\.(\d+)\.fc2\.(.+)", r"encoder.layers.\1.feed_forward.output_dense.\2"),
+    (r"(encoder\.layers\.\d+\.final_layer_norm\..+)", r"\1"),
+    (r"(encoder\.layer_norm\..+)", r"\1"),
+)
+# Only pre-training or recognition need them.
+LEFT_OUT = ("quantizer.", "project_q.", "final_proj.", "label_embs_concat", "input_quantizer.", "target_glu.")
+
+
+def renamed(weights: Mapping[str, Tensor], names: Sequence[tuple[str, str]] = NAMES) -> dict[str, Tensor]:
+    """``weights`` under transformers' names; what no rule knows keeps its name."""
+    patterns = [(re.compile(theirs), ours) for theirs, ours in names]
+    result = {}
+    for name, tensor in weights.items():
+        rule = next(((theirs, ours) for theirs, ours in patterns if theirs.fullmatch(name)), None)
+        result[rule[0].sub(rule[1], name) if rule else name] = tensor
+    return result
+
+
+def settings(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the pre-trained model in a checkpoint's content; empty where there are none.
+
+    They lie flat in ``args`` (older fairseq) and in ``cfg`` of unilm, below ``model`` and ``task`` in ``cfg`` (newer
+    fairseq), in ``model_cfg`` and ``task_cfg`` (s3prl); a fine-tuned model repeats those of the pre-trained one.
+    """
+    found = content.get("cfg") or content.get("args") or content.get("model_cfg") or {}
+    task = content.get("task_cfg") or found.get("task")
+    model = found["model"] if isinstance(found.get("model"), dict) else found
+    if pretrained := model.get("w2v_args"):
+        return settings({"cfg": pretrained})
+    result = dict(model)
+    if isinstance(task, dict) and "normalize" in task:
+        result["normalize"] = task["normalize"]
+    # '${task.normalize}' stands for a value that is elsewhere; what is elsewhere was looked for above.
+    return {key: value for key, value in result.items() if not (isinstance(value, str) and value.startswith("${"))}

@@ -1,0 +1,120 @@
+"""PyTorch checkpoints whose pickle holds more than tensors, read without running anything of theirs.
+
+fairseq stores its settings beside the weights: an argparse.Namespace, or omegaconf containers with classes of fairseq.
+``torch.load(weights_only=True)`` refuses those. Here tensors are rebuilt, settings become inert stand-ins that only
+keep what they were given, and any other global is refused by name.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+import zipfile
+from collections import OrderedDict, defaultdict
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from spooftrace.errors import InputError
+
+# All that a checkpoint may call. torch.load itself resolves storage types.
+ALLOWED = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "defaultdict"): defaultdict,
+    ("torch._utils", "_rebuild_tensor"): torch._utils._rebuild_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+    ("torch", "Size"): torch.Size,
+    ("torch", "device"): torch.device,
+}
+CONTAINERS = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list, set, slice, str, tuple)
+# Pickle's protocol 2 has Python 2's names.
+BUILTINS = {kind.__name__: kind for kind in CONTAINERS} | {"long": int, "unicode": str}
+# Settings and bookkeeping: never imported, whatever they are. _codecs.encode is how Python 2's bytes are written.
+INERT = re.compile(r"(argparse\.Namespace|_codecs\.encode|(fairseq|hydra|numpy|omegaconf|s3prl|typing|unispeech)\..+)")
+
+
+class Inert:
+    """Stands for an object that is not rebuilt: keeps its state, does nothing."""
+
+    def __init__(self, *arguments: Any, **keywords: Any):
+        self.arguments = arguments
+        self.state: Any = keywords
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+
+class Refused(pickle.UnpicklingError):
+    """The file asks for something that no checkpoint needs."""
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Builds tensors, containers and ``Inert``; raises ``Refused`` for any other global."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (found := ALLOWED.get((module, name))) is not None:
+            # A new object each time: what a pickle sets on it changes nothing here.
+            return found if isinstance(found, type) else partial(found)
+        if module in ("builtins", "__builtin__") and name in BUILTINS:
+            return BUILTINS[name]
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if INERT.fullmatch(f"{module}.{name}"):
+            return type(name, (Inert,), {})
+        raise Refused(f"refused: it asks for {module}.{name}, which is neither a tensor nor a setting")
+
+
+class _PickleModule(ModuleType):
+    """What ``torch.load`` takes for the module ``pickle``."""
+
+    Unpickler = RestrictedUnpickler
+    UnpicklingError = pickle.UnpicklingError
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        return RestrictedUnpickler(file, **options).load()
+
+
+def read_checkpoint(path: str | Path) -> Any:
+    """The content of a PyTorch checkpoint: tensors on the CPU, settings as plain dictionaries, lists and values.
+
+    Raises:
+        InputError: there is no such file, it is cut short or no checkpoint, or it asks for code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    zipped = zipfile.is_zipfile(path)
+    if zipped and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
+        raise InputError(f"{path}: a TorchScript program, not a checkpoint of weights")
+    try:
+        content = torch.load(
+            path, map_location="cpu", weights_only=False, pickle_module=_PickleModule("pickle"), mmap=zipped
+        )
+    except Refused as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # Damaged bytes end in many kinds of error.
+        reason = " ".join(str(error).split()).partition(". ")[0][:160]
+        raise InputError(f"{path}: cut short or not a PyTorch checkpoint ({reason}); download it again") from error
+    return plain(content)
+
+
+def plain(value: Any) -> Any:
+    """Containers of settings as dictionaries, lists and values; tensors as they are; what cannot be told as None."""
+    if isinstance(value, Inert):
+        state = value.state if isinstance(value.state, dict) else {}
+        for key in ("_content", "_val"):  # omegaconf: a container's nodes, a node's value
+            if key in state:
+                return plain(state[key])
+        if type(value).__name__ == "Namespace":
+            return plain(state)
+        return plain(value.arguments[0]) if len(value.arguments) == 1 else None  # an enumeration's value
+    if isinstance(value, dict):
+        return {key: plain(entry) for key, entry in value.items() if isinstance(key, str)}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return value

@@ -1,0 +1,275 @@
+"""Self-supervised speech models of transformers: wav2vec 2.0 (XLS-R, MMS), HuBERT, WavLM, UniSpeech, UniSpeech-SAT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
+from math import prod
+from types import MethodType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spooftrace.errors import InputError
+from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length, length_mask
+from spooftrace.frontends.weights import from_pretrained, normalizes, pretrained_config
+
+CLASSES = {  # config.json's model_type -> class of transformers
+    "hubert": "HubertModel",
+    "unispeech": "UniSpeechModel",
+    "unispeech-sat": "UniSpeechSatModel",
+    "wav2vec2": "Wav2Vec2Model",
+    "wavlm": "WavLMModel",
+}
+# Of the waveform normalisation: fairseq, unilm and s3prl (F.layer_norm). transformers' feature extractor has 1e-7.
+EPSILON = 1e-5
+
+
+class HuggingFace(FrontEnd):
+    """Layers of a self-supervised model: wave (B, N) -> 50 vectors a second, of 25 ms each, for the released models.
+
+    Layers are numbered as in ``Whisper``: 0 is the input of the first layer, k the output of layer k, -1 the official
+    output. What lies between the last layer and -1 depends on the model:
+
+    * pre-norm models (``do_stable_layer_norm: true``: XLS-R, MMS, WavLM Large, HuBERT Large): -1 is the last layer
+      after the encoder's final LayerNorm, fairseq's ``x``; all others come before it, fairseq's ``layer_results``.
+    * post-norm models (false: the Base models): that LayerNorm stands before the first layer, each layer ends in one of
+      its own, and -1 equals the last layer.
+
+    s3prl's hidden states are layers 0 to L - 1 and -1. Outputs are taken by hooks: the last entry of transformers'
+    ``hidden_states`` is before that LayerNorm in its version 5 and after it in 4.
+
+    Args:
+        model: folder or Hugging Face name (``spooftrace.frontends.weights`` says where it is looked for).
+        output: ``layers`` gives (B, L, T, D); ``last`` gives one layer as frames (B, T, D); ``pooled`` gives the means
+            over time of the layers, one after the other (B, L * D).
+        layers: which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What
+            lies above the highest one is neither kept nor computed.
+        normalize: whether each utterance is shifted and scaled to mean 0 and variance 1 over its real samples, as
+            ``F.layer_norm(wave, wave.shape)`` in fairseq, unilm and s3prl does. They add 1e-5 to the variance,
+            transformers' feature extractor adds 1e-7: at an RMS level of 0.1 its wave is 1.0005 times ours, at 0.01
+            1.05 times. None: what the model's ``preprocessor_config.json`` says, which is how the model was
+            pre-trained. Published anti-spoofing systems often do otherwise: their choice is in ``conf/systems``.
+        finetune: train the model. Dropout is then as in its ``config.json``.
+        frozen_layers: with ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
+            also the projection, the positions and the first n layers.
+
+    Layer drop and SpecAugment are always off: they would change the number of layers and hide frames. Models of Base
+    size normalise their first convolution over time, in transformers padding included; here over real frames only.
+    Utterances of less than one frame (400 samples) are filled up with zeros to one.
+
+    Raises:
+        InputError: the model cannot be had or is of another kind.
+        ValueError: no such output or layer.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        output: Literal["layers", "last", "pooled"] = "last",
+        layers: list[int] | None = None,
+        normalize: bool | None = None,
+        finetune: bool = False,
+        frozen_layers: int | None = None,
+    ):
+        if output not in ("layers", "last", "pooled"):
+            raise ValueError(f"output {output!r} is none of layers, last, pooled")
+        if frozen_layers is not None and not finetune:
+            raise ValueError("frozen_layers belongs to finetune: true; without it everything is frozen")
+        config, network = _load(model)
+        layers = _check_layers(layers, output, config.num_hidden_layers, model)
+        if normalize is None:
+            normalize = normalizes(model)
+        if normalize is None:
+            raise InputError(f"{model}: no preprocessor_config.json says whether waves are normalised: set normalize")
+        super().__init__(
+            {"layers": "layers", "last": "frames", "pooled": "vector"}[output],
+            dim=config.hidden_size * (len(layers) if output == "pooled" else 1),
+            frame_rate=0 if output == "pooled" else SAMPLE_RATE / prod(config.conv_stride),
+            finetune=finetune,
+        )
+        self.output = output
+        self.layers = layers
+        self.normalize = normalize
+        self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        self.samples_per_frame = _receptive_field(self.convolutions)
+        # Under the names that they have in transformers; the masking vector and the adapter are not used.
+        self.feature_extractor = network.feature_extractor
+        self.feature_projection = network.feature_projection
+        self.encoder = network.encoder
+        if -1 not in layers:
+            self.encoder.layers = self.encoder.layers[: max(layers)]
+            if config.do_stable_layer_norm:  # Never used then: DDP would wait for its gradient.
+                self.encoder.layer_norm = nn.Identity()
+        self.fixed = self._fix(frozen_layers)
+        self.freeze_unless_finetuned()
+
+    def _fix(self, frozen_layers: int | None) -> Sequence[nn.Module]:
+        """The parts that fine-tuning leaves alone; a tuple, because a list of modules would be saved twice."""
+        if frozen_layers is None:
+            return ()
+        if not 0 <= frozen_layers <= len(self.encoder.layers):
+            raise ValueError(f"frozen_layers {frozen_layers}: 0..{len(self.encoder.layers)}")
+        fixed: list[nn.Module] = [self.feature_extractor]
+        if frozen_layers > 0:
+            fixed += [self.feature_projection, self.encoder.pos_conv_embed, *self.encoder.layers[:frozen_layers]]
+            if not self.encoder.config.do_stable_layer_norm:
+                fixed.append(self.encoder.layer_norm)
+        for part in fixed:
+            part.requires_grad_(False)
+        return tuple(fixed)
+
+    def train(self, mode: bool = True) -> HuggingFace:
+        super().train(mode)
+        for part in self.fixed:
+            part.eval()
+        return self
+
+    def num_frames(self, num_samples: Length) -> Length:
+        if self.layout != "vector":
+            return self._frames(num_samples)
+        return torch.ones_like(num_samples) if isinstance(num_samples, Tensor) else 1
+
+    def arguments(self) -> dict[str, str | int | float | bool]:
+        return {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
+
+    def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
+        if self.normalize:
+            wave = standardize(wave, wave_len)
+        wave = F.pad(wave, (0, max(0, self.samples_per_frame - wave.shape[1])))
+        lengths = self._frames(wave_len)
+        x = self._convolve(wave, wave_len).transpose(1, 2)  # (B, N) -> (B, C, T) -> (B, T, C)
+        x = _first(self.feature_projection(x))  # (B, T, C) -> (B, T, D)
+        mask = length_mask(lengths, x.shape[1])
+        outputs = self._encode(x, None if mask.all() else mask)
+        outputs = [output * mask.unsqueeze(2) for output in outputs]
+        if self.output == "pooled":
+            outputs = [output.float().sum(1) / lengths.unsqueeze(1) for output in outputs]  # (B, T, D) -> (B, D)
+            return torch.cat(outputs, dim=1)  # L x (B, D) -> (B, L * D)
+        return outputs[0] if self.output == "last" else torch.stack(outputs, dim=1)  # L x (B, T, D) -> (B, L, T, D)
+
+    def _frames(self, num_samples: Length) -> Length:
+        if isinstance(num_samples, Tensor):
+            frames = num_samples.clamp(min=self.samples_per_frame)
+        else:
+            frames = max(num_samples, self.samples_per_frame)
+        for kernel, stride in self.convolutions:
+            frames = (frames - kernel) // stride + 1
+        return frames
+
+    def _convolve(self, wave: Tensor, wave_len: Tensor) -> Tensor:
+        """wave (B, N) -> (B, C, T): a frame depends on real samples only, except through a norm over time."""
+        first, *others = self.feature_extractor.conv_layers
+        x = wave.unsqueeze(1)  # (B, N) -> (B, 1, N)
+        if isinstance(getattr(first, "layer_norm", None), nn.GroupNorm):
+            kernel, stride = self.convolutions[0]
+            frames = (wave_len.clamp(min=self.samples_per_frame) - kernel) // stride + 1
+            x = first.conv(x)  # (B, 1, N) -> (B, C, F)
+            x = first.activation(masked_group_norm(x, length_mask(frames, x.shape[2]), first.layer_norm))
+        else:
+            x = first(x)
+        for layer in others:
+            x = layer(x)
+        return x
+
+    def _encode(self, x: Tensor, mask: Tensor | None) -> list[Tensor]:
+        """The chosen layers, each (B, T, D), for projected frames (B, T, D); ``mask`` (B, T), None without padding."""
+        seen: dict[int, Tensor] = {}
+
+        def keep(number: int, _module: nn.Module, _inputs: Any, output: Any) -> None:
+            seen[number] = _first(output)
+
+        # The dropout in front of the layers gives what the first one takes, also where no layer is kept.
+        modules = [self.encoder.dropout, *self.encoder.layers]
+        with ExitStack() as hooks:
+            for number in set(self.layers) - {-1}:
+                hooks.enter_context(modules[number].register_forward_hook(partial(keep, number)))
+            seen[-1] = self.encoder(x, attention_mask=mask).last_hidden_state
+        return [seen[number] for number in self.layers]
+
+
+def standardize(wave: Tensor, wave_len: Tensor) -> Tensor:
+    """Mean 0, variance 1 over each utterance's real samples; wave (B, N), zero after ``wave_len``, and stays so."""
+    mask = length_mask(wave_len, wave.shape[1])
+    wave = wave.float()
+    centred = (wave - wave.sum(1, keepdim=True) / wave_len.unsqueeze(1)) * mask
+    variance = centred.square().sum(1, keepdim=True) / wave_len.unsqueeze(1)
+    return centred * torch.rsqrt(variance + EPSILON)
+
+
+def masked_group_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
+    """``norm`` with one group a channel, its statistics over the frames of ``mask`` (B, F) only: (B, C, F) -> same.
+
+    Frames outside of the mask come out as something finite that nobody may use.
+    """
+    if mask.all():
+        return norm(x)
+    mask = mask.unsqueeze(1)  # (B, F) -> (B, 1, F)
+    count = mask.sum(2, keepdim=True)
+    x = x.float()  # As torch's own norms do under autocast.
+    x = x - (x * mask).sum(2, keepdim=True) / count
+    variance = (x * mask).square().sum(2, keepdim=True) / count
+    return x * torch.rsqrt(variance + norm.eps) * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
+
+
+def _load(model: str) -> tuple[Any, nn.Module]:
+    """config.json and the network, in float32, with everything off that draws random numbers about layers or frames."""
+    import transformers  # Takes seconds: not for those who only import this module.
+
+    config = pretrained_config(model)
+    if config.model_type not in CLASSES:
+        raise InputError(f"{model}: a model of type '{config.model_type}'; HuggingFace takes {', '.join(CLASSES)}")
+    if getattr(config, "conv_pos_batch_norm", False):
+        raise InputError(f"{model}: conv_pos_batch_norm lets padding into the features; not supported")
+    config.layerdrop = 0.0
+    config.mask_time_prob = config.mask_feature_prob = 0.0
+    network = from_pretrained(getattr(transformers, CLASSES[config.model_type]), model, config=config)
+    if config.model_type == "wavlm":  # The only one whose attention transformers does not compute with sdpa.
+        for layer in network.encoder.layers:
+            layer.attention.torch_multi_head_self_attention = MethodType(_wavlm_attention, layer.attention)
+    return config, network
+
+
+def _wavlm_attention(
+    attention: Any, x: Tensor, mask: Tensor | None, bias: Tensor, *_unused: Any
+) -> tuple[Tensor, Tensor | None]:
+    """WavLM's attention for x (B, T, D) without the matrix of weights, which nobody asks for.
+
+    ``mask`` (B, T) is True for real frames, ``bias`` (B * H, T, T) the gated relative positions.
+    """
+    heads = (len(x), -1, attention.num_heads, attention.head_dim)
+    projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+    query, key, value = (project(x).view(heads).transpose(1, 2) for project in projections)  # (B, T, D) -> (B, H, T, d)
+    bias = bias.unflatten(0, (len(x), -1))  # (B * H, T, T) -> (B, H, T, T)
+    if mask is not None:
+        bias = bias.masked_fill(~mask[:, None, None].bool(), -torch.inf)
+    dropout = attention.dropout if attention.training else 0.0
+    x = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout)
+    return attention.out_proj(x.transpose(1, 2).flatten(2)), None  # (B, H, T, d) -> (B, T, D)
+
+
+def _check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
+    if layers is None:
+        return list(range(1, count + 1)) if output == "layers" else [-1]
+    wrong = [layer for layer in layers if not -1 <= layer <= count]
+    if wrong or not layers:
+        raise ValueError(f"{model} has no layer {wrong[0]}: -1 or 0..{count}" if wrong else "layers: name at least one")
+    if output == "last" and len(layers) != 1:
+        raise ValueError(f"output: last is one layer, not {len(layers)}; output: layers gives several")
+    return list(layers)
+
+
+def _receptive_field(convolutions: list[tuple[int, int]]) -> int:
+    """Samples behind one frame: the kernels and strides backwards from one output."""
+    samples = 1
+    for kernel, stride in reversed(convolutions):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def _first(output: Any) -> Tensor:
+    """The tensor itself, or the first of a tuple: which of both a module returns changes with transformers' version."""
+    return output[0] if isinstance(output, tuple) else output
