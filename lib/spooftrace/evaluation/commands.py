@@ -21,12 +21,14 @@ from spooftrace.evaluation.trials import Key, ScoredTrials, join
 from spooftrace.evaluation.uncertainty import UNITS, differences, format_differences, format_intervals, intervals
 
 ALL = "all"  # subsets
+TWO_KEYS = "--key and --data both say what the trials are; give one"
 
 # The options that not all tasks have.
 OPTIONS_OF = {
     "detection": ("key", "format", "subset", "asv_scores", "export", "bootstrap", "against"),
     "attribution": ("labels", "embeddings", "train_embeddings", "train_data"),
     "parsing": ("train_data", "codec_data"),
+    "sasv": ("key",),
 }
 
 
@@ -36,12 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--task", choices=TASKS, default="detection", help="what was scored (detection)")
     add("--scores", required=True, help="score file in any known layout; or outputs of attribution, parsing", **path)
     add("--data", type=Path, metavar="DIR", help="data directory of the test set, e.g. data/eval")
+    add("--key", help="official key of the test set, instead of --data; for detection with --format", **path)
     add("--out", help="metrics file to write, e.g. exp/x/eval/metrics.json", **path)
     add("--tables", type=Path, metavar="DIR", help="write every table to DIR as .txt, .csv and .tex")
 
     group = parser.add_argument_group("detection")
     add = group.add_argument
-    add("--key", help="official key of the test set, instead of --data; needs --format", **path)
     add(
         "--format",
         choices=FORMATS,
@@ -122,7 +124,7 @@ def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
 
 def _key_and_convention(args: argparse.Namespace, file: ScoreFile) -> tuple[Key, str]:
     if args.key and args.data:
-        raise InputError("--key and --data both say what the trials are; give one")
+        raise InputError(TWO_KEYS)
     if args.key:
         if not args.format:
             raise InputError(f"--key {args.key} needs --format: {', '.join(FORMATS)}")
@@ -181,6 +183,15 @@ def _parsing(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     return _finished(args, metrics, format_text(metrics), tables)
 
 
+def _sasv(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+    from spooftrace.evaluation.sasv import evaluate_sasv, format_text, tables
+
+    if args.key and args.data:
+        raise InputError(TWO_KEYS)
+    metrics = evaluate_sasv(args.scores, args.key or args.data)
+    return _finished(args, metrics, format_text(metrics), tables)
+
+
 def _data(args: argparse.Namespace) -> Path:
     if not args.data:
         raise InputError(f"--task {args.task} needs --data, the data directory of the test set")
@@ -188,7 +199,6 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
-    metrics = metrics | {"data": args.data.as_posix()}
     return metrics, "\n".join([text, _tables(args.tables, tables(metrics))]) if args.tables else text
 
 
@@ -204,4 +214,4 @@ def _export_to(text: str | None) -> tuple[str, Path] | None:
         raise InputError(f"--export: {error}") from None
 
 
-TASKS = {"detection": _detection, "attribution": _attribution, "parsing": _parsing}
+TASKS = {"detection": _detection, "attribution": _attribution, "parsing": _parsing, "sasv": _sasv}
