@@ -38,6 +38,14 @@ setup(
         "transformers>=4.46",
         "webrtcvad-wheels>=2.0.14",  # the webrtcvad sources, as wheels
     ],
-    extras_require={"dev": ["hypothesis", "pytest", "pytest-timeout", "ruff"]},
+    extras_require={
+        "dev": ["hypothesis", "pytest", "pytest-timeout", "ruff"],
+        # Providers of pretrained models: tools/install_<name>.sh, which does more than pip (see there).
+        "encodec": ["encodec==0.1.1"],
+        "fairseq": ["fairseq-fixed==0.12.3.1"],
+        "s3prl": ["espnet-s3prl==2026.5.14"],
+        "speechbrain": ["speechbrain>=1.1"],
+        "torchaudio": ["torchaudio>=2.11"],
+    },
     entry_points={"console_scripts": ["spooftrace = spooftrace.cli:main"]},
 )

@@ -15,8 +15,10 @@ esac
 # What the environment depends on. The folder belongs to it: a venv does not survive being moved.
 wanted=$(cat "$root/setup.py" "$root/tools/constraints.txt"; echo "$venv ${SPOOFTRACE_PYTHON:-}")
 stamp=$venv/.spooftrace-setup
+# An optional torchaudio, perhaps installed by hand since, must not break the rest.
+make_importable() { "$root/tools/torchaudio_extension.sh" "$venv"; }
 up_to_date() { [ -x "$venv/bin/spooftrace" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
-if up_to_date; then exit 0; fi
+if up_to_date; then make_importable; exit 0; fi
 
 python=${SPOOFTRACE_PYTHON:-python3}
 if ! command -v "$python" >/dev/null; then
@@ -35,7 +37,7 @@ if command -v flock >/dev/null && ! flock -n 9; then
   echo "tools/setup.sh: waiting for another setup of this checkout" >&2
   flock 9
 fi
-if up_to_date; then exit 0; fi
+if up_to_date; then make_importable; exit 0; fi
 
 echo "tools/setup.sh: installing into tools/venv (a few minutes the first time)" >&2
 # A venv made elsewhere has the wrong paths inside: start anew rather than repair it.
@@ -50,6 +52,7 @@ started=$SECONDS
 if ! pip install --quiet "${progress[@]}" -c "$root/tools/constraints.txt" -e "$root[dev]" >&2; then
   echo "tools/setup.sh: installation failed (see above); run it again, what is installed already is kept" >&2; exit 1
 fi
+make_importable
 "$venv/bin/spooftrace" --version >/dev/null
 printf '%s' "$wanted" >"$stamp"
 echo "tools/setup.sh: done in $((SECONDS - started)) s" >&2

@@ -90,6 +90,13 @@ prepare() { # prepare NAME ROOT [OPTION ...]: data directories of a corpus
   spooftrace prepare "$1" --root "$2" --out data "${options[@]}" "${@:3}"
 }
 
+prepared() { # prepared SET ...: those of them that stage 1 could make of what is there
+  local set
+  for set; do
+    if [ -f "data/$set/utt2spk" ]; then echo "$set"; else log "data/$set is not there, so it is left out"; fi
+  done
+}
+
 durations() { # durations SET ...: utt2dur, an array job that also finds damaged files
   local dirs=()
   data_dirs "$@"

@@ -25,13 +25,14 @@ if runs 1; then
   prepare asvspoof2019 "$ASVSPOOF2019"
   [ -z "$ASVSPOOF2021" ] || prepare asvspoof2021 "$ASVSPOOF2021"
   [ -z "$IN_THE_WILD" ] || prepare in_the_wild "$IN_THE_WILD"
-  durations train dev $tests
+  durations train dev $(prepared $tests)
 fi
 
 if runs 2; then
   log "stage 2: nothing to derive"
 fi
 
+[ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 for name in "${systems[@]}"; do
   use_system "$name"
   if runs 3; then extract_streams train dev $tests; fi

@@ -22,9 +22,10 @@ if runs 1; then
   log "stage 1: data directories"
   prepare codecfake_wu "$CODECFAKE_WU"
   [ -z "$CODECFAKE_XIE" ] || prepare codecfake_xie "$CODECFAKE_XIE" --out data/xie
-  durations train dev $tests
+  durations train dev $(prepared $tests)
 fi
 
+[ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 for name in "${systems[@]}"; do
   use_system "$name"
   if runs 3; then extract_streams train dev $tests; fi

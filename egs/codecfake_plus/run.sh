@@ -14,7 +14,6 @@ trim=false
 # The authors' balanced lists where db.sh has them; otherwise lists of the same shape, drawn anew.
 if [ -n "$CODECFAKE_PLUS_LISTS" ]; then lists=(--lists "$CODECFAKE_PLUS_LISTS"); else lists=(--draw "$seed"); fi
 train=train_vq dev=dev_vq tests="test_vq cors_test cosg_all cosg_known"
-sets="$train $dev $tests"
 
 if runs 0; then
   log "stage 0: corpus and pretrained models"
@@ -25,13 +24,14 @@ fi
 if runs 1; then
   log "stage 1: data directories"
   prepare codecfake_plus "$CODECFAKE_PLUS" "${lists[@]}"
-  durations $sets
+  durations $train $dev $(prepared $tests)
 fi
+[ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 
 if [ "$trim" = true ]; then
   if runs 2; then
     log "stage 2: copies without silence"
-    trim_sets $sets
+    trim_sets $train $dev $tests
   fi
   train=${train}_trim dev=${dev}_trim tests=$(printf '%s_trim ' $tests)
   tag=${tag:-s$seed}_trim

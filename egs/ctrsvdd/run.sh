@@ -25,7 +25,7 @@ fi
 if runs 1; then
   log "stage 1: data directories; cuts the bona fide singing of other databases"
   prepare ctrsvdd "$CTRSVDD" "${singing[@]}"
-  durations train dev eval
+  durations train $(prepared $tests)
 fi
 
 if runs 2; then
@@ -33,6 +33,7 @@ if runs 2; then
   subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger' data/eval data/eval_ranked
 fi
 
+[ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 for name in "${systems[@]}"; do
   use_system "$name"
   if runs 3; then extract_streams train dev $tests; fi

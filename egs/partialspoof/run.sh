@@ -19,9 +19,10 @@ fi
 if runs 1; then
   log "stage 1: data directories, with the labels of segments"
   prepare partialspoof "$PARTIALSPOOF"
-  durations train dev eval
+  durations train $(prepared $tests)
 fi
 
+[ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 for name in "${systems[@]}"; do
   use_system "$name"
   if runs 3; then extract_streams train dev $tests; fi

@@ -1,8 +1,26 @@
 """Front-ends: waveform -> features. Importing this loads torch, and nothing heavier."""
 
 from spooftrace.frontends.base import FrontEnd
+from spooftrace.frontends.encodec import EnCodec, EnCodecPackage
+from spooftrace.frontends.huggingface import HuggingFace
+from spooftrace.frontends.providers import S3PRL, Fairseq, TorchAudio
+from spooftrace.frontends.speaker import ECAPA, XVector
 from spooftrace.frontends.spectral import LFCC, LogMel
 from spooftrace.frontends.waveform import Waveform
 from spooftrace.frontends.whisper import Whisper
 
-__all__ = ["LFCC", "FrontEnd", "LogMel", "Waveform", "Whisper"]
+__all__ = [
+    "ECAPA",
+    "LFCC",
+    "S3PRL",
+    "EnCodec",
+    "EnCodecPackage",
+    "Fairseq",
+    "FrontEnd",
+    "HuggingFace",
+    "LogMel",
+    "TorchAudio",
+    "Waveform",
+    "Whisper",
+    "XVector",
+]

@@ -32,6 +32,8 @@ class FrontEnd(nn.Module, ABC):
         dim: D, the size of one feature vector (Q for codes, 1 for a wave).
         frame_rate: frames per second (0 for a vector, the sample rate for a wave).
         finetune: whether the weights are trained along with the back-end.
+        packable: whether its layers may be replaced by ones that compute the same faster, up to float rounding
+            (``spooftrace.inference``); not where another package looks into them, or rounding decides about codes.
 
     A subclass calls ``super().__init__``, builds its modules, ends its constructor with
     ``self.freeze_unless_finetuned()``, and implements ``extract``, ``num_frames`` and ``arguments``.
@@ -43,6 +45,8 @@ class FrontEnd(nn.Module, ABC):
     * A frozen front-end (it has weights and ``finetune`` is False) stays in eval mode whatever ``train()`` says and
       runs under ``torch.no_grad``. Without weights there is nothing to freeze: gradients then flow through to the wave.
     """
+
+    packable = True
 
     def __init__(self, layout: Layout, dim: int, frame_rate: float, finetune: bool = False):
         super().__init__()

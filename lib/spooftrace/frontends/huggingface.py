@@ -80,7 +80,7 @@ class HuggingFace(FrontEnd):
         if frozen_layers is not None and not finetune:
             raise ValueError("frozen_layers belongs to finetune: true; without it everything is frozen")
         config, network = _load(model)
-        layers = _check_layers(layers, output, config.num_hidden_layers, model)
+        layers = check_layers(layers, output, config.num_hidden_layers, model)
         if normalize is None:
             normalize = normalizes(model)
         if normalize is None:
@@ -95,7 +95,7 @@ class HuggingFace(FrontEnd):
         self.layers = layers
         self.normalize = normalize
         self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.samples_per_frame = _receptive_field(self.convolutions)
+        self.samples_per_frame = receptive_field(self.convolutions)
         # Under the names that they have in transformers; the masking vector and the adapter are not used.
         self.feature_extractor = network.feature_extractor
         self.feature_projection = network.feature_projection
@@ -251,7 +251,7 @@ def _wavlm_attention(
     return attention.out_proj(x.transpose(1, 2).flatten(2)), None  # (B, H, T, d) -> (B, T, D)
 
 
-def _check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
+def check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
     if layers is None:
         return list(range(1, count + 1)) if output == "layers" else [-1]
     wrong = [layer for layer in layers if not -1 <= layer <= count]
@@ -262,7 +262,7 @@ def _check_layers(layers: list[int] | None, output: str, count: int, model: str)
     return list(layers)
 
 
-def _receptive_field(convolutions: list[tuple[int, int]]) -> int:
+def receptive_field(convolutions: list[tuple[int, int]]) -> int:
     """Samples behind one frame: the kernels and strides backwards from one output."""
     samples = 1
     for kernel, stride in reversed(convolutions):

@@ -113,7 +113,7 @@ def _fetch(load: Callable[..., Loaded], model: str, kind: type, **options: Any) 
     try:
         return load(model, local_files_only=True, **options)
     except OSError:  # What transformers raises when the cache does not have the model.
-        _require_hub(model)
+        require_hub(model)
         return load(model, **options)
 
 
@@ -127,7 +127,7 @@ def _load_folder(load: Callable[..., Loaded], folder: Path, kind: type, options:
         raise InputError(f"{folder}: cannot be loaded as {kind.__name__}: {reason}; fetch it again") from error
 
 
-def _require_hub(model: str) -> None:
+def require_hub(model: str) -> None:
     """Fails within seconds where the hub or the model is out of reach.
 
     from_pretrained itself asks for each file several times with growing pauses, half a minute in all without a network.

@@ -1,0 +1,153 @@
+"""EnCodec (Défossez et al. 2022, "High fidelity neural audio compression"): codes, and their codebook vectors."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spooftrace.checkpoints.restricted import read_checkpoint
+from spooftrace.errors import InputError
+from spooftrace.frontends.alone import by_length
+from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
+from spooftrace.frontends.optional import require
+from spooftrace.frontends.resample import Resample
+from spooftrace.frontends.weights import from_pretrained
+
+RATE = 24000  # of the codec
+LAYOUTS = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
+
+
+class _EnCodec(FrontEnd):
+    """What does not depend on whose network it is.
+
+    The network gets whole utterances only, those of one length together: where an utterance's length is no multiple of
+    a frame, EnCodec's convolutions reflect its end, so that its last frame would be another one in a padded batch.
+    """
+
+    packable = False  # Where two codes are about as near, rounding of another kind would choose the other one.
+
+    def __init__(
+        self,
+        network: nn.Module,
+        codebooks: Sequence[nn.Module],
+        bandwidth: float,
+        bandwidths: Sequence[float],
+        hop: int,
+        output: Literal["codes", "sum", "quantizers"],
+    ):
+        """codebooks: one per quantizer, with the vectors (K, D) in ``embed``; bandwidths: those to choose from."""
+        if output not in LAYOUTS:
+            raise ValueError(f"output {output!r} is none of {', '.join(LAYOUTS)}")
+        if bandwidth not in bandwidths:
+            raise ValueError(f"bandwidth {bandwidth} kbit/s is none of {', '.join(map(str, bandwidths))}")
+        size, width = codebooks[0].embed.shape
+        # Bits per code times codes per second, as both packages reckon.
+        count = max(1, int(1000 * bandwidth // ((size - 1).bit_length() * -(-RATE // hop))))
+        super().__init__(LAYOUTS[output], dim=count if output == "codes" else width, frame_rate=RATE / hop)
+        self.output = output
+        self.bandwidth = float(bandwidth)
+        self.hop = hop
+        self.network = network
+        self.codebooks = tuple(codebooks[:count])  # A tuple, so that they are not saved twice.
+        self.resample = Resample(SAMPLE_RATE, RATE)
+        self.freeze_unless_finetuned()
+
+    @abstractmethod
+    def encode(self, wave: Tensor) -> Tensor:
+        """Codes (b, Q, T) of waves (b, 1, n) at 24 kHz."""
+
+    def num_frames(self, num_samples: Length) -> Length:
+        return (self.resample.num_samples(num_samples) + self.hop - 1) // self.hop
+
+    def arguments(self) -> dict[str, str | int | float | bool]:
+        return {"bandwidth": self.bandwidth, "output": self.output}
+
+    def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
+        time = -1 if self.output == "codes" else -2
+        # Rounding in reduced precision would choose other codes.
+        with torch.autocast(wave.device.type, enabled=False):
+            return by_length(self._outputs, wave.float(), wave_len, time, self.num_frames(wave.shape[1]))
+
+    def _outputs(self, wave: Tensor) -> Tensor:
+        """wave (b, n) at 16 kHz -> what ``output`` names."""
+        codes = self.encode(self.resample(wave).unsqueeze(1))  # (b, n) -> (b, 1, 3 n / 2) -> (b, Q, T)
+        if self.output == "codes":
+            return codes
+        vectors = [F.embedding(codes[:, q], book.embed) for q, book in enumerate(self.codebooks)]  # Q x (b, T, D)
+        return sum(vectors) if self.output == "sum" else torch.stack(vectors, dim=1)
+
+
+class EnCodec(_EnCodec):
+    """EnCodec at 24 kHz, of transformers: wave (B, N) at 16 kHz -> T = ceil(N / 16000 * 75) frames, 75 a second.
+
+    Args:
+        bandwidth: in kbit/s: 1.5, 3, 6, 12 or 24, which is 2, 4, 8, 16 or 32 quantizers. There is no default on
+            purpose: transformers would take 1.5, with 2 quantizers, and silently.
+        output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the chosen codebook
+            vectors (B, T, 128), which is what the decoder gets; ``quantizers`` the vectors of each quantizer
+            (B, Q, T, 128).
+        model: folder or Hugging Face name (``spooftrace.frontends.weights`` says where it is looked for).
+
+    The wave is resampled inside (``Resample``), not normalised. The codec is frozen, and its decoder is not kept.
+
+    Raises:
+        InputError: the model cannot be had, or is not a mono model at 24 kHz without normalisation.
+        ValueError: no such bandwidth or output.
+    """
+
+    def __init__(
+        self,
+        bandwidth: float,
+        output: Literal["codes", "sum", "quantizers"] = "codes",
+        model: str = "facebook/encodec_24khz",
+    ):
+        from transformers import EncodecModel  # Takes seconds: not for those who only import this module.
+
+        network = from_pretrained(EncodecModel, model)
+        config = network.config
+        kind = (config.sampling_rate, config.audio_channels, config.normalize, config.chunk_length_s)
+        if kind != (RATE, 1, False, None):
+            raise InputError(f"{model}: not a model of whole mono waves at 24 kHz (the one at 48 kHz is for music)")
+        del network.decoder
+        codebooks = [layer.codebook for layer in network.quantizer.layers]
+        super().__init__(
+            network, codebooks, bandwidth, config.target_bandwidths, prod(config.upsampling_ratios), output
+        )
+
+    def encode(self, wave: Tensor) -> Tensor:
+        return self.network.encode(wave, bandwidth=self.bandwidth).audio_codes[0]
+
+
+class EnCodecPackage(_EnCodec):
+    """``EnCodec`` computed by Meta's encodec package (tools/install_encodec.sh): the same codes for the same weights.
+
+    Args:
+        bandwidth, output: as in ``EnCodec``.
+        checkpoint: file with the package's state dict (encodec_24khz-d7cc33bc.th).
+
+    Raises:
+        InputError: the package is not installed, or this is no such file.
+        ValueError: no such bandwidth or output.
+    """
+
+    def __init__(self, bandwidth: float, checkpoint: str, output: Literal["codes", "sum", "quantizers"] = "codes"):
+        network = require("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
+        try:
+            network.load_state_dict(read_checkpoint(checkpoint))
+        except (AttributeError, RuntimeError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{checkpoint}: not the encodec package's model at 24 kHz: {reason}") from error
+        del network.decoder
+        codebooks = [layer._codebook for layer in network.quantizer.vq.layers]
+        super().__init__(network, codebooks, bandwidth, network.target_bandwidths, network.encoder.hop_length, output)
+
+    def encode(self, wave: Tensor) -> Tensor:
+        self.network.set_target_bandwidth(self.bandwidth)
+        ((codes, _),) = self.network.encode(wave)
+        return codes

@@ -1,0 +1,31 @@
+"""Packages that only some front-ends need."""
+
+from __future__ import annotations
+
+import importlib
+from contextlib import redirect_stdout
+from types import ModuleType
+
+from spooftrace.errors import InputError
+
+# Top-level module -> its tools/install_*.sh. Nobody else imports these.
+PACKAGES = ("encodec", "fairseq", "s3prl", "speechbrain", "torchaudio")
+
+
+def require(module: str) -> ModuleType:
+    """Imports a module of one of ``PACKAGES``, its greetings on standard error.
+
+    Raises:
+        InputError: it cannot be imported; names the command that installs the package.
+    """
+    import sys
+
+    package = module.partition(".")[0]
+    try:
+        with redirect_stdout(sys.stderr):
+            return importlib.import_module(module)
+    except (ImportError, OSError) as error:  # OSError: a compiled part that does not fit the installed torch.
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{package} is needed and cannot be imported ({reason}): run tools/install_{package}.sh"
+        ) from error
