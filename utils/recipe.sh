@@ -7,6 +7,7 @@
 #   --tag TEXT            name of the experiment, exp/<system>_<tag> (default: s<seed>)
 #   --nj N                parallel jobs of stages 1 to 3 (default: one a core)
 #   --ngpu N              GPUs of stages 3 to 5 (default: 0, the CPU)
+#   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: fp32)
 #   --train_args TEXT     overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
 #   --allow_partial true  prepare what is there of a corpus that is not complete
 #   --on_bad_audio skip   leave damaged recordings out, listed in data/<set>/bad_audio.txt, instead of stopping
@@ -38,6 +39,7 @@ seed=1234
 tag=
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
+precision=fp32
 train_args=
 allow_partial=false
 on_bad_audio=fail
@@ -125,7 +127,8 @@ extract_streams() { # extract_streams SET ...
   data_dirs "$@"
   log "stage 3: extract cached streams of $name"
   $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "dump/log/$name.JOB.log" \
-    spooftrace extract "${config[@]}" --data "${dirs[@]}" --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
+    spooftrace extract "${config[@]}" --data "${dirs[@]}" --precision "$precision" \
+    --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
   spooftrace extract "${config[@]}" --data "${dirs[@]}" --num-jobs "$nj" --collect
 }
 

@@ -148,6 +148,73 @@ def test_views_share_the_mapped_file_and_cannot_be_written(paths):
     same(reader["matrix"], ARRAYS["matrix"])  # opens again
 
 
+@pytest.mark.parametrize("compress", [False, True])
+def test_parts_are_what_the_whole_has_there(paths, compress):
+    write(paths, compress=compress)
+    reader = ArchiveReader(paths[1])
+    for key, index in (
+        ("matrix", slice(2, 5)),
+        ("matrix", (slice(None), slice(1, 3))),
+        ("vector", slice(3, 7)),
+        ("layers", (slice(None), slice(1, 4))),
+        ("codes", (slice(None), slice(5, 15))),
+    ):
+        stored = reader.stored(key)
+        assert stored.shape == reader[key].shape
+        same(stored[index], reader[key][index])
+        assert not stored[index].flags.writeable
+
+
+def test_compressed_layers_are_float16_and_kaldiio_reads_them(paths):
+    write(paths, {"layers": ARRAYS["layers"]}, compress=True)
+    same(ArchiveReader(paths[1])["layers"], ARRAYS["layers"].astype(np.float16))
+    same(kaldiio.load_scp(str(paths[1]))["layers"], ARRAYS["layers"].astype(np.float16))
+
+
+SMAPS = Path("/proc/self/smaps")
+
+
+@pytest.mark.skipif(not SMAPS.exists(), reason="needs /proc/self/smaps")
+@pytest.mark.parametrize(
+    ("shape", "index", "compress"),
+    [
+        ((40000, 256), slice(20000, 20100), False),
+        ((40000, 256), slice(20000, 20100), True),
+        ((2, 20000, 256), (slice(None), slice(500, 600)), False),
+    ],
+)
+def test_a_part_touches_only_its_own_pages(paths, shape, index, compress):
+    array = np.lib.stride_tricks.as_strided(np.arange(2048, dtype=np.float32), shape, (0,) * (len(shape) - 1) + (4,))
+    write(paths, {"long": array}, compress=compress)
+    reader = ArchiveReader(paths[1])
+    assert np.array(reader.stored("long")[index]).size
+    resident = mapped = 0
+    lines = iter(SMAPS.read_text(encoding="utf-8").splitlines())
+    for line in lines:
+        if line.endswith(paths[0].name):
+            mapped += int(next(lines).split()[1])
+            while not line.startswith("Rss:"):
+                line = next(lines)
+            resident += int(line.split()[1])
+    assert mapped > 20_000  # kB
+    # 100 rows of 1 kB for each layer, and the pages that the kernel maps around those that are touched.
+    assert resident < mapped / 4
+
+
+def test_the_files_are_mapped_anew_now_and_then_and_views_stay_good(paths, monkeypatch):
+    monkeypatch.setattr("spooftrace.archive.reader.SEEN_BYTES", 100)
+    write(paths)
+    reader = ArchiveReader(paths[1])
+    views, maps = {}, set()
+    for _ in range(3):
+        for key in reader:
+            views[key] = reader[key]
+            maps.add(id(reader._maps[0]))
+    assert len(maps) > 1 and len(reader._maps) == 1
+    for key, array in ARRAYS.items():
+        same(views[key], array)
+
+
 def test_final_names_appear_only_at_the_end(paths):
     ark, scp = paths
     with ArchiveWriter(ark, scp) as writer:

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.cli import main
 from spooftrace.config import load_config
 from spooftrace.frontends.weights import find_folder
+from spooftrace.progress import Progress
 from spooftrace.system import System
 from spooftrace.training import make_batches, open_streams
 
@@ -103,16 +103,108 @@ def test_missing_part_is_named(make_data, write_config, capsys):
 
 def test_corrupt_audio_is_named_and_what_was_done_is_kept(make_data, write_config, capsys):
     data, config = make_data("eval", 6), write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
-    broken = Path("audio/eval/eval_004.flac")  # the longest, so the last
+    broken = Path("audio/eval/eval_000.flac")  # of the shortest, so among the last
     content = broken.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     assert extract(config, data) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert "audio/eval/eval_004.flac" in error
-    soundfile.write(broken, np.random.default_rng(0).standard_normal(4800) * 0.1, 16000)
+    assert "audio/eval/eval_000.flac" in error
+    kept = Path("dump/lfcc/eval/feats.1.scp.part").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[0] for line in kept] == ["eval_004", "eval_003", "eval_002", "eval_001"]
+    broken.write_bytes(content)
     assert extract(config, data) == extract(config, data, "--collect") == 0
     assert len(ArchiveReader("dump/lfcc/eval/feats.scp")) == 6
+
+
+def test_another_number_of_jobs_begins_anew_and_leaves_nothing_behind(make_data, write_config):
+    data, config = make_data("eval", 7), write_config()
+    for job in "123":
+        assert extract(config, data, "--job", job, "--num-jobs", "3") == 0
+    for job in "12":
+        assert extract(config, data, "--job", job, "--num-jobs", "2") == 0
+    assert extract(config, data, "--num-jobs", "2", "--collect") == 0
+    folder = Path("dump/lfcc/eval")
+    assert len(ArchiveReader(folder / "feats.scp")) == 7
+    assert not list(folder.glob("*.3.*"))
+
+
+def test_an_interrupted_part_of_another_division_gives_no_key_twice(make_data, write_config):
+    data, config = make_data("eval", 8), write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
+    broken = Path("audio/eval/eval_000.flac")
+    content = broken.read_bytes()
+    broken.write_bytes(content[:500])
+    assert extract(config, data) == 1  # leaves an interrupted part 1 of 1, with utterances of the later part 2 of 2
+    broken.write_bytes(content)
+    for job in "12":
+        assert extract(config, data, "--job", job, "--num-jobs", "2") == 0
+    assert extract(config, data, "--num-jobs", "2", "--collect") == 0
+    assert len(ArchiveReader("dump/lfcc/eval/feats.scp")) == 8
+
+
+def test_a_stream_made_anew_is_not_complete_meanwhile(make_data, write_config):
+    data, config = make_data("eval", 4), write_config()
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    other = write_config("other.yaml", streams={"lfcc": {"class_path": "LFCC", "init_args": {"cmn": True}}})
+    assert extract(other, data, "--job", "1", "--num-jobs", "2") == 0
+    # Its lines would point into an archive that is another one now, at places where the same keys stand.
+    assert not Path("dump/lfcc/eval/feats.scp").exists()
+
+
+def test_a_feats_scp_that_lacks_utterances_is_collected_again(make_data, write_config, capsys):
+    data, config = make_data("eval", 5), write_config()
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    scp = Path("dump/lfcc/eval/feats.scp")
+    scp.write_text("".join(scp.read_text(encoding="utf-8").splitlines(True)[:3]), encoding="utf-8")
+    capsys.readouterr()
+    assert extract(config, data) == 0
+    assert "already extracted" not in capsys.readouterr().out
+    assert extract(config, data, "--collect") == 0
+    assert len(ArchiveReader(scp)) == 5
+
+
+def test_parts_of_different_precision_are_not_joined(make_data, write_config, capsys):
+    data, config = make_data("eval", 4), write_config()
+    assert extract(config, data, "--job", "1", "--num-jobs", "2") == 0
+    assert extract(config, data, "--job", "2", "--num-jobs", "2", "--compress") == 0
+    assert extract(config, data, "--num-jobs", "2", "--collect") == 1
+    assert "stream.2.json: 'compress' is not what it is in stream.1.json" in capsys.readouterr().err
+
+
+def test_other_segments_are_other_audio(make_data, write_config):
+    data, config = make_data("eval", 2), write_config()
+    (data / "utt2dur").unlink()
+    segments = "eval_000 eval_000 0.00 0.10\neval_001 eval_001 {} 0.20\n"
+    (data / "segments").write_text(segments.format("0.05"), encoding="utf-8")
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    frames = ArchiveReader("dump/lfcc/eval/feats.scp").shape("eval_001")[0]
+    (data / "segments").write_text(segments.format("0.00"), encoding="utf-8")
+    assert extract(config, data) == extract(config, data, "--collect") == 0
+    assert ArchiveReader("dump/lfcc/eval/feats.scp").shape("eval_001")[0] > frames
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--job", "3", "--num-jobs", "2"], "--job 3: must be between 1 and --num-jobs 2"),
+        (["--batch-seconds", "0"], "--batch-seconds 0.0: must be above 0"),
+        (["--precision", "fp16"], "--precision fp16: this processor has no instructions for it; use --precision fp32"),
+    ],
+)
+def test_impossible_options(make_data, write_config, capsys, options, message):
+    assert extract(write_config(), make_data("eval", 2), *options) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_log_tells_speed_and_what_is_left(capsys, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with Progress("extracting", total=10, audio=7300.0) as progress:
+        progress.skip(2, 100.0)
+        now = 120.0
+        progress.advance(1, 40.0)
+    # 20 s for 40 s, and 7,160 s are left.
+    assert "extracting: 3 of 10, RTF 0.500, 0:59:40 left" in capsys.readouterr().err
 
 
 def test_fine_tuned_streams_cannot_be_cached(make_data, write_config, capsys, monkeypatch):

@@ -7,6 +7,7 @@ being that of the data. Kaldi and kaldiio read what is written here:
 |---|---|
 | float32 or float64, 1 or 2 axes | Kaldi's binary vector or matrix (``FV``, ``FM``, ``DV``, ``DM``) |
 | float32, 2 axes, with ``compress`` | Kaldi's two-byte matrix (``CM2``): 65,536 steps from minimum to maximum |
+| float32, more axes, with ``compress``: layers (L, T, D) | float16 in a ``.npy`` file, as below |
 | the rest: codes (Q, T), layers (L, T, D), float16 ... | a ``.npy`` file inside the entry, as by kaldiio |
 
 Kaldi's own tools do not know the last kind; kaldiio, and with it ESPnet, does.
@@ -21,7 +22,7 @@ Kaldi's own tools do not know the last kind; kaldiio, and with it ESPnet, does.
 np.float32(6.0)
 """
 
-from spooftrace.archive.reader import ArchiveReader, merge_scp, read_scp, read_sequential
+from spooftrace.archive.reader import ArchiveReader, StoredArray, merge_scp, read_scp, read_sequential
 from spooftrace.archive.writer import ArchiveWriter
 
-__all__ = ["ArchiveReader", "ArchiveWriter", "merge_scp", "read_scp", "read_sequential"]
+__all__ = ["ArchiveReader", "ArchiveWriter", "StoredArray", "merge_scp", "read_scp", "read_sequential"]

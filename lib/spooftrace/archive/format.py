@@ -12,6 +12,7 @@ import mmap
 import re
 import struct
 from contextlib import suppress
+from types import EllipsisType
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,9 @@ NPY_HEADER = re.compile(
 )
 
 
+Index = EllipsisType | slice | tuple[slice, ...]
+
+
 class Entry(NamedTuple):
     """Where and how one array is stored; offsets in bytes from the start of the ark."""
 
@@ -42,11 +46,14 @@ class Entry(NamedTuple):
     minimum: float = 0.0
     range: float = 0.0  # above 0: two-byte compressed
 
-    def load(self, buffer: mmap.mmap) -> np.ndarray:
-        """The array: a read-only view into ``buffer``, or a new array if it has to be decompressed."""
+    def load(self, buffer: mmap.mmap, index: Index = ...) -> np.ndarray:
+        """``array[index]``: a read-only view into ``buffer``, or a new array if it has to be decompressed.
+
+        Only what ``index`` takes is read and decompressed.
+        """
         size = (self.end - self.data) // self.dtype.itemsize
         array = np.frombuffer(buffer, self.dtype, size, self.data)
-        array = array.reshape(self.shape, order="F" if self.fortran else "C")
+        array = array.reshape(self.shape, order="F" if self.fortran else "C")[index]
         if self.range:
             # The order of these operations is Kaldi's, so that the result is the same to the last bit.
             array = array.astype(np.float32)
@@ -119,7 +126,11 @@ def _parse_npy(buffer: mmap.mmap, offset: int) -> Entry:
 
 
 def pack(array: np.ndarray, compress: bool = False) -> list[bytes | memoryview]:
-    """The bytes of one entry after its key, in pieces (see the table at the top of the module)."""
+    """The bytes of one entry after its key, in pieces (see the table at the top of the package).
+
+    Raises:
+        ValueError: a number to be stored as float16 is too large for it.
+    """
     if array.dtype in (np.float32, np.float64) and array.ndim in (1, 2):
         if compress and array.dtype == np.float32 and array.ndim == 2:
             return _pack_compressed(array)
@@ -127,6 +138,11 @@ def pack(array: np.ndarray, compress: bool = False) -> list[bytes | memoryview]:
         sizes = b"".join(struct.pack("<bi", 4, size) for size in array.shape)
         array = np.ascontiguousarray(array, KALDI_TYPES[name][0])
         return [b"\0B" + name + b" " + sizes, array.data.cast("B")]
+    if compress and array.dtype == np.float32:
+        # One range for all layers would leave nothing of those with small numbers.
+        if np.abs(array).max() > np.finfo(np.float16).max:
+            raise ValueError("a number is above 65504, the largest of float16")
+        array = array.astype(np.float16)
     file = io.BytesIO()
     np.save(file, np.asarray(array, order="C"), allow_pickle=False)
     data = file.getbuffer()
@@ -139,5 +155,5 @@ def _pack_compressed(array: np.ndarray) -> list[bytes | memoryview]:
     # A constant matrix still needs a range above 0; this is what Kaldi chooses.
     value_range = maximum - minimum if maximum > minimum else 1.0 + abs(minimum)
     steps = (array.astype(np.float64) - minimum) * (65535.0 / value_range)
-    codes = np.rint(steps).clip(0, 65535).astype("<u2")
+    codes = np.rint(steps).clip(0, 65535).astype("<u2", order="C")
     return [b"\0BCM2 " + struct.pack("<ffii", minimum, value_range, *array.shape), codes.data.cast("B")]

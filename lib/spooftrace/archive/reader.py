@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.archive.format import Entry, parse_entry
+from spooftrace.archive.format import Entry, Index, parse_entry
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
 
 AGAIN = "run stage 3 again"
+# Pages that were read count as memory of the process, although the system can take them back. Larger files
+# are mapped anew after so many bytes, so that a job's memory does not seem to grow with the corpus.
+SEEN_BYTES = 1 << 30
 
 
 class ArchiveReader(Mapping[str, np.ndarray]):
@@ -51,6 +54,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
         self._ark = np.array(arks, np.int32)
         self._offset = np.array(offsets, np.int64)
         self._maps: dict[int, mmap.mmap] = {}
+        self._seen = 0  # bytes of the arrays that the present maps were asked for
 
     def __getitem__(self, key: str) -> np.ndarray:
         entry, buffer = self._entry(key)
@@ -60,11 +64,19 @@ class ArchiveReader(Mapping[str, np.ndarray]):
         """The shape of an array, from its header alone."""
         return self._entry(key)[0].shape
 
+    def stored(self, key: str) -> StoredArray:
+        """An array of which only the header has been read, to take parts of."""
+        return StoredArray(*self._entry(key))
+
     def _entry(self, key: str) -> tuple[Entry, mmap.mmap]:
         row = self._row.get(key)
         if row is None:
             raise KeyError(f"{self.scp}: no key '{key}'; {AGAIN}")
         ark, offset = int(self._ark[row]), int(self._offset[row])
+        if self._seen > SEEN_BYTES:
+            self._seen = 0
+            if sum(map(len, self._maps.values())) > SEEN_BYTES:
+                self.close()
         buffer = self._maps.get(ark)
         if buffer is None:
             buffer = self._maps[ark] = map_file(self._arks[ark])
@@ -73,9 +85,11 @@ class ArchiveReader(Mapping[str, np.ndarray]):
             name = key.encode() + b" "
             if offset < len(name) or buffer[offset - len(name) : offset] != name:
                 raise ValueError("the ark has something else there, it is not the one this scp was written with")
-            return parse_entry(buffer, offset), buffer
+            entry = parse_entry(buffer, offset)
         except ValueError as error:
             raise InputError(f"{self._arks[ark]}: key '{key}' at offset {offset}: {error}; {AGAIN}") from None
+        self._seen += entry.end - entry.data
+        return entry, buffer
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._row)
@@ -88,7 +102,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
 
     def close(self) -> None:
         """Unmap the arks (those with living views as soon as the last view goes). Reading again reopens them."""
-        self._maps = {}
+        self._maps, self._seen = {}, 0
 
     def __enter__(self) -> ArchiveReader:
         return self
@@ -97,7 +111,22 @@ class ArchiveReader(Mapping[str, np.ndarray]):
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
+        return {**self.__dict__, "_maps": {}, "_seen": 0}
+
+
+class StoredArray:
+    """An array in an ark: its shape, and ``stored[10:20]`` or ``stored[:, 10:20]`` as ``ArchiveReader`` gives arrays.
+
+    Pages of the file that the part does not lie on are not touched, and of a compressed array only the part is
+    decompressed.
+    """
+
+    def __init__(self, entry: Entry, buffer: mmap.mmap) -> None:
+        self.shape = entry.shape
+        self._entry, self._buffer = entry, buffer
+
+    def __getitem__(self, index: Index) -> np.ndarray:
+        return self._entry.load(self._buffer, index)
 
 
 def read_sequential(ark: str | Path) -> Iterator[tuple[str, np.ndarray]]:

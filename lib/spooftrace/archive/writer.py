@@ -32,7 +32,8 @@ class ArchiveWriter:
     Args:
         ark: the data file; the scp's lines give this path as it is written here.
         scp: the index file.
-        compress: store float32 matrices in two bytes a value, with an error of at most (maximum - minimum) / 131070.
+        compress: store float32 in two bytes a value: matrices with an error of at most (maximum - minimum) / 131070,
+            arrays of more axes as float16 with a relative error of at most 1 / 2048.
         resume: continue what an earlier writer left, instead of starting anew.
 
     Raises:
@@ -90,9 +91,15 @@ class ArchiveWriter:
                 f"{self._ark}: key '{key}': the array of shape {array.shape} is empty; is the audio too short?"
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError(f"{self._ark}: key '{key}': the array has NaN or infinite values; check its audio")
+            raise InputError(
+                f"{self._ark}: key '{key}': the array has NaN or infinite values; check its audio, "
+                "or compute it in fp32"
+            )
         name = key.encode() + b" "
-        pieces = [name, *pack(array, self._compress)]
+        try:
+            pieces = [name, *pack(array, self._compress)]
+        except ValueError as error:
+            raise InputError(f"{self._ark}: key '{key}': {error}; store it without --compress") from None
         try:
             for piece in pieces:
                 self._data.write(piece)

@@ -13,7 +13,7 @@ from spooftrace.errors import InputError
 from spooftrace.frontends.alone import by_length
 from spooftrace.frontends.base import FrontEnd, Length
 from spooftrace.frontends.optional import require
-from spooftrace.frontends.weights import require_hub, find_folder, models_folder
+from spooftrace.frontends.weights import find_folder, models_folder, require_hub
 
 FILE = "embedding_model.ckpt"
 SHORTEST = 800  # samples: both networks reflect up to 4 frames of 10 ms at the ends, so they need more than that
