@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.cli import main
@@ -30,25 +31,42 @@ needs_whisper = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module")
+def random_xls_r(tmp_path_factory):
+    """A tiny random model of XLS-R's kind, as a folder."""
+    from transformers import Wav2Vec2Config, Wav2Vec2Model
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
+    large = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True, "conv_dim": [16] * 7}
+    folder = tmp_path_factory.mktemp("random model")
+    Wav2Vec2Model(Wav2Vec2Config(**sizes, **large, num_conv_pos_embedding_groups=4)).save_pretrained(folder)
+    return {"model": str(folder), "normalize": True}
+
+
 @pytest.mark.parametrize(
     ("name", "node", "dim"),
     [
         ("lfcc", {"class_path": "LFCC"}, 60),
         ("logmel", {"class_path": "LogMel"}, 80),
+        ("random_xls_r", {"class_path": "HuggingFace"}, 32),
         pytest.param("whisper", WHISPER, 512, marks=needs_whisper),
     ],
 )
-def test_cached_and_live_give_the_same_outputs(make_data, write_config, name, node, dim):
+def test_cached_and_live_give_the_same_outputs(make_data, write_config, request, name, node, dim):
     data = make_data("eval", 9)
+    if name == "random_xls_r":
+        node = {**node, "init_args": request.getfixturevalue(name)}
     backend = {"class_path": "LinearProbe", "init_args": {"input_dim": dim}}
     cached = write_config(streams={name: node}, backend=backend, data={"cached": [name], "eval_crop": "full"})
     assert extract(cached, data) == extract(cached, data, "--collect") == 0
-    outputs = []
+    outputs, weights = [], None
     for overrides in ([], ["--data.cached", "[]"]):
         config = load_config([cached], overrides)
-        torch.manual_seed(0)
         streams = open_streams(config, Path("dump"), data)
         system = System(config, {name: stream.dim for name, stream in streams.items()}).eval()
+        weights = weights or system.backend.state_dict()
+        system.backend.load_state_dict(weights)
         batches = make_batches(config, system, data, Path("dump"), training=False)
         with torch.inference_mode():
             groups = [group for batch in batches for group in batch]
@@ -56,6 +74,26 @@ def test_cached_and_live_give_the_same_outputs(make_data, write_config, name, no
         outputs.append(torch.stack([found[utt] for utt in sorted(found)]))
     assert outputs[0].shape == (9, 2)
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-4 if name == "whisper" else 1e-5)
+
+
+def test_a_fine_tuned_model_trains_and_scores(make_data, write_config, random_xls_r):
+    make_data("train", 8)
+    make_data("dev", 6, seed=1)
+    node = {"class_path": "HuggingFace", "init_args": {**random_xls_r, "finetune": True, "frozen_layers": 0}}
+    backend = {"class_path": "LinearProbe", "init_args": {"input_dim": 32}}
+    config = write_config(
+        streams={"ssl": node}, backend=backend, data={"crop": 3200, "batch_size": 4, "num_workers": 0},
+        trainer={"max_epochs": 2},
+    )  # fmt: skip
+    assert main(["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", "exp/x"]) == 0
+    assert main(["score", "--exp", "exp/x", "--data", "data/dev"]) == 0
+    assert len(Path("exp/x/dev/scores.txt").read_text(encoding="utf-8").splitlines()) == 6
+    start = load_file(Path(random_xls_r["model"]) / "model.safetensors")
+    trained = load_file("exp/x/model.safetensors")
+    name = "encoder.layers.1.attention.q_proj.weight"
+    assert not torch.equal(trained[f"frontends.ssl.{name}"], start[name]), "the layers are trained"
+    name = "feature_extractor.conv_layers.0.conv.weight"
+    assert torch.equal(trained[f"frontends.ssl.{name}"], start[name]), "the convolutions stay as they were"
 
 
 def test_parts_are_joined_and_a_second_run_does_nothing(make_data, write_config, capsys):
