@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from spooftrace.config import load_config
 from spooftrace.errors import InputError
 from spooftrace.frontends import HuggingFace, Whisper
-from spooftrace.frontends.huggingface import CLASSES, standardize
+from spooftrace.frontends.huggingface import CLASSES
+from spooftrace.frontends.layered import standardize
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = [4000, 3999, 1, 401, 720, 1999]  # 719 samples are one frame, 720 are two

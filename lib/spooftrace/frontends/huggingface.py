@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
-from math import prod
 from types import MethodType
 from typing import Any, Literal
 
@@ -14,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.errors import InputError
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length, length_mask
+from spooftrace.frontends.base import length_mask
+from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
 from spooftrace.frontends.weights import from_pretrained, normalizes, pretrained_config
 
 CLASSES = {  # config.json's model_type -> class of transformers
@@ -24,11 +24,9 @@ CLASSES = {  # config.json's model_type -> class of transformers
     "wav2vec2": "Wav2Vec2Model",
     "wavlm": "WavLMModel",
 }
-# Of the waveform normalisation: fairseq, unilm and s3prl (F.layer_norm). transformers' feature extractor has 1e-7.
-EPSILON = 1e-5
 
 
-class HuggingFace(FrontEnd):
+class HuggingFace(LayeredFrontEnd):
     """Layers of a self-supervised model: wave (B, N) -> 50 vectors a second, of 25 ms each, for the released models.
 
     Layers are numbered as in ``Whisper``: 0 is the input of the first layer, k the output of layer k, -1 the official
@@ -75,8 +73,6 @@ class HuggingFace(FrontEnd):
         finetune: bool = False,
         frozen_layers: int | None = None,
     ):
-        if output not in ("layers", "last", "pooled"):
-            raise ValueError(f"output {output!r} is none of layers, last, pooled")
         if frozen_layers is not None and not finetune:
             raise ValueError("frozen_layers belongs to finetune: true; without it everything is frozen")
         config, network = _load(model)
@@ -85,17 +81,8 @@ class HuggingFace(FrontEnd):
             normalize = normalizes(model)
         if normalize is None:
             raise InputError(f"{model}: no preprocessor_config.json says whether waves are normalised: set normalize")
-        super().__init__(
-            {"layers": "layers", "last": "frames", "pooled": "vector"}[output],
-            dim=config.hidden_size * (len(layers) if output == "pooled" else 1),
-            frame_rate=0 if output == "pooled" else SAMPLE_RATE / prod(config.conv_stride),
-            finetune=finetune,
-        )
-        self.output = output
-        self.layers = layers
-        self.normalize = normalize
-        self.convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
-        self.samples_per_frame = receptive_field(self.convolutions)
+        convolutions = list(zip(config.conv_kernel, config.conv_stride, strict=True))
+        super().__init__(output, layers, normalize, config.hidden_size, convolutions, finetune)
         # Under the names that they have in transformers; the masking vector and the adapter are not used.
         self.feature_extractor = network.feature_extractor
         self.feature_projection = network.feature_projection
@@ -128,19 +115,11 @@ class HuggingFace(FrontEnd):
             part.eval()
         return self
 
-    def num_frames(self, num_samples: Length) -> Length:
-        if self.layout != "vector":
-            return self._frames(num_samples)
-        return torch.ones_like(num_samples) if isinstance(num_samples, Tensor) else 1
-
-    def arguments(self) -> dict[str, str | int | float | bool]:
-        return {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
-
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         if self.normalize:
             wave = standardize(wave, wave_len)
         wave = F.pad(wave, (0, max(0, self.samples_per_frame - wave.shape[1])))
-        lengths = self._frames(wave_len)
+        lengths = self.count_frames(wave_len)
         x = self._convolve(wave, wave_len).transpose(1, 2)  # (B, N) -> (B, C, T) -> (B, T, C)
         x = _first(self.feature_projection(x))  # (B, T, C) -> (B, T, D)
         mask = length_mask(lengths, x.shape[1])
@@ -150,15 +129,6 @@ class HuggingFace(FrontEnd):
             outputs = [output.float().sum(1) / lengths.unsqueeze(1) for output in outputs]  # (B, T, D) -> (B, D)
             return torch.cat(outputs, dim=1)  # L x (B, D) -> (B, L * D)
         return outputs[0] if self.output == "last" else torch.stack(outputs, dim=1)  # L x (B, T, D) -> (B, L, T, D)
-
-    def _frames(self, num_samples: Length) -> Length:
-        if isinstance(num_samples, Tensor):
-            frames = num_samples.clamp(min=self.samples_per_frame)
-        else:
-            frames = max(num_samples, self.samples_per_frame)
-        for kernel, stride in self.convolutions:
-            frames = (frames - kernel) // stride + 1
-        return frames
 
     def _convolve(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         """wave (B, N) -> (B, C, T): a frame depends on real samples only, except through a norm over time."""
@@ -189,15 +159,6 @@ class HuggingFace(FrontEnd):
                 hooks.enter_context(modules[number].register_forward_hook(partial(keep, number)))
             seen[-1] = self.encoder(x, attention_mask=mask).last_hidden_state
         return [seen[number] for number in self.layers]
-
-
-def standardize(wave: Tensor, wave_len: Tensor) -> Tensor:
-    """Mean 0, variance 1 over each utterance's real samples; wave (B, N), zero after ``wave_len``, and stays so."""
-    mask = length_mask(wave_len, wave.shape[1])
-    wave = wave.float()
-    centred = (wave - wave.sum(1, keepdim=True) / wave_len.unsqueeze(1)) * mask
-    variance = centred.square().sum(1, keepdim=True) / wave_len.unsqueeze(1)
-    return centred * torch.rsqrt(variance + EPSILON)
 
 
 def masked_group_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
@@ -249,25 +210,6 @@ def _wavlm_attention(
     dropout = attention.dropout if attention.training else 0.0
     x = F.scaled_dot_product_attention(query, key, value, bias.to(query.dtype), dropout)
     return attention.out_proj(x.transpose(1, 2).flatten(2)), None  # (B, H, T, d) -> (B, T, D)
-
-
-def check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
-    if layers is None:
-        return list(range(1, count + 1)) if output == "layers" else [-1]
-    wrong = [layer for layer in layers if not -1 <= layer <= count]
-    if wrong or not layers:
-        raise ValueError(f"{model} has no layer {wrong[0]}: -1 or 0..{count}" if wrong else "layers: name at least one")
-    if output == "last" and len(layers) != 1:
-        raise ValueError(f"output: last is one layer, not {len(layers)}; output: layers gives several")
-    return list(layers)
-
-
-def receptive_field(convolutions: list[tuple[int, int]]) -> int:
-    """Samples behind one frame: the kernels and strides backwards from one output."""
-    samples = 1
-    for kernel, stride in reversed(convolutions):
-        samples = (samples - 1) * stride + kernel
-    return samples
 
 
 def _first(output: Any) -> Tensor:

@@ -12,7 +12,6 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import fields
-from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,14 +23,11 @@ from spooftrace.checkpoints import fairseq_wav2vec2
 from spooftrace.checkpoints.restricted import read_checkpoint
 from spooftrace.errors import InputError
 from spooftrace.frontends.alone import by_length
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
-from spooftrace.frontends.huggingface import check_layers, receptive_field, standardize
+from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
 from spooftrace.frontends.optional import require
 
-LAYOUTS = {"layers": "layers", "last": "frames", "pooled": "vector"}  # output -> layout
 
-
-class Provider(FrontEnd):
+class Provider(LayeredFrontEnd):
     """What the three have in common: the outputs of ``HuggingFace``, with its numbering of the layers.
 
     Outputs are taken by hooks on the layers. Only utterances of one length run together: the packages' own batches are
@@ -57,8 +53,6 @@ class Provider(FrontEnd):
         normalize: bool,
         model: str,
     ):
-        if output not in LAYOUTS:
-            raise ValueError(f"output {output!r} is none of {', '.join(LAYOUTS)}")
         layers = check_layers(layers, output, len(encoder.layers), model)
         convolutions = [
             (module.kernel_size[0], module.stride[0])
@@ -66,16 +60,7 @@ class Provider(FrontEnd):
             if isinstance(module, nn.Conv1d) and "feature_extractor." in name
         ]
         (width,) = encoder.layer_norm.normalized_shape
-        super().__init__(
-            LAYOUTS[output],
-            dim=width * (len(layers) if output == "pooled" else 1),
-            frame_rate=0 if output == "pooled" else SAMPLE_RATE / prod(stride for _, stride in convolutions),
-        )
-        self.output = output
-        self.layers = layers
-        self.normalize = normalize
-        self.convolutions = convolutions
-        self.samples_per_frame = receptive_field(convolutions)
+        super().__init__(output, layers, normalize, width, convolutions)
         self.network = network
         self.blocks = tuple(encoder.layers)  # A tuple, so that they are not saved twice.
         self.freeze_unless_finetuned()
@@ -84,14 +69,6 @@ class Provider(FrontEnd):
     def run(self, wave: Tensor) -> Tensor:
         """The network's official output (b, T, D) for waves (b, n) without padding; T may be too large by a frame."""
 
-    def num_frames(self, num_samples: Length) -> Length:
-        if self.layout != "vector":
-            return self._frames(num_samples)
-        return torch.ones_like(num_samples) if isinstance(num_samples, Tensor) else 1
-
-    def arguments(self) -> dict[str, str | int | float | bool]:
-        return {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
-
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         if self.normalize:
             wave = standardize(wave, wave_len)
@@ -99,21 +76,12 @@ class Provider(FrontEnd):
         wave_len = wave_len.clamp(min=self.samples_per_frame)
         if self.output == "pooled":
             return by_length(self._outputs, wave, wave_len)
-        return by_length(self._outputs, wave, wave_len, time=-2, frames=self._frames(wave.shape[1]))
-
-    def _frames(self, num_samples: Length) -> Length:
-        if isinstance(num_samples, Tensor):
-            frames = num_samples.clamp(min=self.samples_per_frame)
-        else:
-            frames = max(num_samples, self.samples_per_frame)
-        for kernel, stride in self.convolutions:
-            frames = (frames - kernel) // stride + 1
-        return frames
+        return by_length(self._outputs, wave, wave_len, time=-2, frames=self.count_frames(wave.shape[1]))
 
     def _outputs(self, wave: Tensor) -> Tensor:
         """wave (b, n) -> what ``output`` names."""
         seen: dict[int, Tensor] = {}
-        frames = self._frames(wave.shape[1])
+        frames = self.count_frames(wave.shape[1])
 
         def keep(number: int, x: Any) -> None:
             x = x[0] if isinstance(x, tuple) else x  # Most layers return more beside it.
