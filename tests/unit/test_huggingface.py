@@ -12,9 +12,10 @@ import yaml
 from torch import nn
 from torch.nn import functional as F
 
+from spooftrace import frontends
 from spooftrace.config import load_config
 from spooftrace.errors import InputError
-from spooftrace.frontends import HuggingFace, Whisper
+from spooftrace.frontends import HuggingFace
 from spooftrace.frontends.huggingface import CLASSES
 from spooftrace.frontends.layered import standardize
 
@@ -298,11 +299,7 @@ def test_what_cannot_be_had_is_one_line(xlsr, tmp_path, monkeypatch):
 def test_the_shipped_configurations_fit_the_classes(path):
     streams = yaml.safe_load(path.read_text(encoding="utf-8"))["streams"]
     name, stream = next(iter(streams.items()))
-    front_end = {"HuggingFace": HuggingFace, "Whisper": Whisper}.get(stream["class_path"])
-    if front_end is None:
-        pytest.skip(f"{stream['class_path']} has its own test")
     assert list(streams) == [path.stem]
-    inspect.signature(front_end).bind(**stream["init_args"])
-    rest = ROOT / "conf" / "systems" / "whisper_linear.yaml"
-    config = load_config([path, rest])
-    assert config["streams"][name]["init_args"]["model"] == stream["init_args"]["model"]
+    inspect.signature(getattr(frontends, stream["class_path"])).bind(**stream["init_args"])
+    config = load_config([path, ROOT / "conf" / "systems" / "whisper_linear.yaml"])
+    assert config["streams"][name]["class_path"].endswith(stream["class_path"])
