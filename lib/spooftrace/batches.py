@@ -1,13 +1,12 @@
 """From a data directory to batches.
 
-Every random draw (order, crop) is a pure function of (seed, epoch, utterance), never of a worker, a rank or what came
-before. So a run that is killed and started again continues with exactly the batches it would have seen.
+Every random draw (order, crop, augmentation) is a pure function of (seed, epoch, utterance), never of a worker, a rank
+or what came before. So a run that is killed and started again continues with exactly the batches it would have seen.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from spooftrace.archive import ArchiveReader
+from spooftrace.archive import ArchiveReader, StoredArray
 from spooftrace.audio import read_audio
+from spooftrace.audio.augment import Augmentation
 from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.extraction.store import TIME_AXIS
 from spooftrace.frontends.base import SAMPLE_RATE
 
 
@@ -34,6 +35,7 @@ class CachedStream:
     reader: ArchiveReader
     frame_rate: float
     dim: int
+    time_axis: int | None  # of one utterance; None for a vector
 
     @classmethod
     def open(cls, dump: Path, stream: str, node: Mapping[str, Any], data: Path) -> CachedStream:
@@ -47,11 +49,11 @@ class CachedStream:
                 f"{folder}: was extracted with another configuration of stream '{stream}'; "
                 "run stage 3 again or choose another --dump"
             )
-        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], made["dim"])
+        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], made["dim"], TIME_AXIS[made["layout"]])
 
 
 class Utterances(Dataset[dict[str, Any]]):
-    """The utterances of a data directory as examples ``{"utt", "target", "wave" or <stream>...}``.
+    """The utterances of a data directory as examples ``{"utt", "target", "wave" or <stream>, their "_len"...}``.
 
     An example is asked for by ``(epoch, index)``; the epoch decides the random crop.
 
@@ -60,8 +62,8 @@ class Utterances(Dataset[dict[str, Any]]):
         targets: Class index of each utterance of ``directory``, in its order; ``None`` where there are no labels.
         cached: Streams to read from archives.
         with_wave: Whether a live stream needs the waveform.
-        options: Crop and padding.
-        seed: Seed of the random crops.
+        options: Crop, padding and augmentation.
+        seed: Seed of the random crops and of the augmentation.
         crop: ``random`` and ``first`` cut or pad to ``options.crop`` samples, ``none`` leaves the utterance whole.
 
     Raises:
@@ -87,6 +89,9 @@ class Utterances(Dataset[dict[str, Any]]):
         self.options = options
         self.seed = seed
         self.crop = crop
+        # A set with labels that is not cropped at random is the dev set.
+        augmented = self._random or (options.augment_dev and targets is not None)
+        self.augmentation = Augmentation(options) if augmented and options.augments else None
         for name, stream in cached.items():
             missing = [utt for utt in self.utts if utt not in stream.reader]
             if missing:
@@ -105,16 +110,24 @@ class Utterances(Dataset[dict[str, Any]]):
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
         utt = self.utts[index]
-        position = np.random.default_rng([self.seed, epoch, crc32(utt.encode())]).random() if self._random else 0.0
+        draws = [self.seed, epoch, crc32(utt.encode())]
+        position = np.random.default_rng(draws).random() if self._random else 0.0
         example: dict[str, Any] = {"utt": utt}
         if self.targets is not None:
             example["target"] = self.targets[index]
         if self.with_wave:
             path, start, end = self.directory.audio(utt)
-            example["wave"] = self._cut(read_audio(path, SAMPLE_RATE, start, end), self.options.crop, position)
+            wave = read_audio(path, SAMPLE_RATE, start, end)
+            if self.augmentation:
+                wave = self.augmentation.wave(wave, draws)
+            example["wave"] = self._cut(wave, 0, self.options.crop, position)
+            example["wave_len"] = len(example["wave"])
         for name, stream in self.cached.items():
             frames = max(1, round(self.options.crop * stream.frame_rate / SAMPLE_RATE))
-            example[name] = self._cut(stream.reader[utt], frames, position)
+            example[name] = self._cut(stream.reader.stored(utt), stream.time_axis, frames, position)
+            if self.augmentation and stream.time_axis == 0 and example[name].ndim == 2:  # frames (T, D)
+                example[name] = torch.from_numpy(self.augmentation.frames(example[name].numpy(), draws))
+            example[f"{name}_len"] = 1 if stream.time_axis is None else example[name].shape[stream.time_axis]
         return example
 
     def approximate_length(self, index: int) -> float:
@@ -125,18 +138,28 @@ class Utterances(Dataset[dict[str, Any]]):
     def _random(self) -> bool:
         return self.crop == "random"
 
-    def _cut(self, array: np.ndarray, length: int, position: float) -> Tensor:
-        """``length`` entries of the first axis, from ``position`` in [0, 1) of the room there is."""
-        if self.crop != "none":
-            room = len(array) - length
-            if room >= 0:
-                start = int(position * (room + 1))
-                array = array[start : start + length]  # (N, ...) -> (length, ...)
-            elif self.options.pad == "repeat":
-                array = np.concatenate([array] * math.ceil(length / len(array)))[:length]  # (N, ...) -> (length, ...)
-            else:
-                array = np.concatenate([array, np.zeros((-room, *array.shape[1:]), array.dtype)])
-        return torch.tensor(array)  # a copy: cached arrays are read-only views of the file
+    def _cut(self, array: np.ndarray | StoredArray, axis: int | None, length: int, position: float) -> Tensor:
+        """``length`` entries of the time axis, from ``position`` in [0, 1) of the room there is.
+
+        A stored array is read only where it is cut out.
+        """
+        whole: tuple[slice, ...] = (slice(None),) * len(array.shape)
+        if axis is None or self.crop == "none":
+            return _to_tensor(array[whole])
+        size = array.shape[axis]
+        if size >= length:
+            start = int(position * (size - length + 1))
+            return _to_tensor(array[(*whole[:axis], slice(start, start + length))])  # (.., N, ..) -> (.., length, ..)
+        found = array[whole]
+        if self.options.pad == "repeat":
+            return _to_tensor(found.take(np.arange(length) % size, axis))  # (.., N, ..) -> (.., length, ..)
+        missing = [(0, length - size if number == axis else 0) for number in range(len(array.shape))]
+        return _to_tensor(np.pad(found, missing))  # (.., N, ..) -> (.., length, ..)
+
+
+def _to_tensor(array: np.ndarray) -> Tensor:
+    """A copy, because cached arrays are read-only views of the file; float16 is for storing only."""
+    return torch.tensor(array.astype(np.float32) if array.dtype == np.float16 else array)
 
 
 class Batches:
@@ -223,8 +246,7 @@ def _stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
         values = [example[key] for example in examples]
         if isinstance(first, Tensor):
             batch[key] = torch.stack(values)  # B x (N, ...) -> (B, N, ...)
-            batch[f"{key}_len"] = torch.full((len(values),), first.shape[0])
-        elif key == "target":
+        elif key != "utt":
             batch[key] = torch.tensor(values)
         else:
             batch[key] = values

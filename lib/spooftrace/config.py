@@ -20,6 +20,7 @@ from typing import Any, Literal
 import yaml
 
 from spooftrace.atomic import atomic_write
+from spooftrace.audio.options import AUGMENTATIONS, Codecs, Noise, Reverb, SpecAugment, check_augmentation
 from spooftrace.errors import InputError
 
 ROOMS = {"streams": "spooftrace.frontends", "backend": "spooftrace.backends", "task": "spooftrace.tasks"}
@@ -39,6 +40,13 @@ class Data:
         eval_batch_size: Utterances scored at a time. Never changes a score.
         cached: Streams that stage 3 stores and that training reads back; all others are computed in the model.
         num_workers: Loader processes of a device.
+        rawboost: RawBoost algorithm (:mod:`spooftrace.audio.rawboost`), applied to whole training utterances; 0: none.
+        noise: Added to training utterances.
+        reverb: Training utterances are put into rooms.
+        codec: Training utterances are sent through codecs.
+        spec_augment: Cached frames are masked in training. The other augmentations change the waveform and need all
+            streams to be live.
+        augment_dev: The dev set that selects epochs is augmented like the training set, the same way in every epoch.
     """
 
     crop: int = 64600
@@ -48,6 +56,24 @@ class Data:
     eval_batch_size: int = 32
     cached: list[str] = field(default_factory=list)
     num_workers: int = 1
+    rawboost: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] = 0
+    noise: Noise | None = None
+    reverb: Reverb | None = None
+    codec: Codecs | None = None
+    spec_augment: SpecAugment | None = None
+    augment_dev: bool = False
+
+    def __post_init__(self) -> None:
+        # A checked configuration is plain dictionaries all the way down.
+        for name, kind in AUGMENTATIONS.items():
+            value = getattr(self, name)
+            if isinstance(value, Mapping):
+                setattr(self, name, kind(**value))
+
+    @property
+    def augments(self) -> bool:
+        """Whether any augmentation is turned on."""
+        return bool(self.rawboost) or any(getattr(self, name) for name in AUGMENTATIONS)
 
 
 @dataclass
@@ -109,14 +135,18 @@ def save_config(config: Mapping[str, Any], path: str | Path) -> None:
 
 
 def build(node: Mapping[str, Any]) -> Any:
-    """Construct the object of a checked ``{class_path, init_args}`` node.
+    """Construct the object of a checked ``{class_path, init_args}`` node, and first those that it holds.
 
     Raises:
         InputError: The class refuses a value, e.g. a layer that a model does not have.
     """
     module, _, name = node["class_path"].rpartition(".")
+    arguments = {
+        key: build(value) if isinstance(value, Mapping) and "class_path" in value else value
+        for key, value in node.get("init_args", {}).items()
+    }
     try:
-        return getattr(importlib.import_module(module), name)(**node.get("init_args", {}))
+        return getattr(importlib.import_module(module), name)(**arguments)
     except InputError:
         raise
     except (TypeError, ValueError) as error:
@@ -223,6 +253,7 @@ def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
     unknown = sorted(set(checked["data"]["cached"]) - set(checked["streams"]))
     if unknown:
         raise InputError(f"{where}: data.cached names no stream: {', '.join(unknown)}")
+    check_augmentation(checked["data"], where)
     return checked
 
 

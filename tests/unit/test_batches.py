@@ -100,7 +100,7 @@ def test_cached_stream_needs_stage_three(recipe, make_data, write_features):
     with pytest.raises(InputError, match="run stage 3"):
         CachedStream.open(Path("dump"), "lfcc", node, data)
     write_features(Path("dump/lfcc/train/feats.scp"), ["train_000", "train_001"], dim=4)
-    description = {"config": node, "frame_rate": 100.0, "dim": 4}
+    description = {"config": node, "frame_rate": 100.0, "dim": 4, "layout": "frames"}
     Path("dump/lfcc/train/stream.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(InputError, match="another configuration"):
         CachedStream.open(Path("dump"), "lfcc", {"class_path": "LogMel"}, data)

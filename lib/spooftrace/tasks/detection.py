@@ -6,43 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.nn import functional
 
 from spooftrace.errors import InputError
 from spooftrace.metrics.detection import eer
 from spooftrace.tasks.base import Task
+from spooftrace.tasks.losses import BONAFIDE, SPOOF, CrossEntropy, DetectionLoss
 
-LABELS = {"spoof": 0, "bonafide": 1}
+LABELS = {"spoof": SPOOF, "bonafide": BONAFIDE}
 
 
 class Detection(Task):
-    """Two outputs, spoof (index 0) and bona fide (index 1), weighted cross-entropy, score higher = more bona fide.
+    """Spoof (class 0) or bona fide (class 1), score higher = more bona fide.
+
+    Without ``loss`` it is weighted cross-entropy over two outputs, of spoof and of bona fide.
 
     Args:
-        class_weight: Weights of spoof and bona fide in the loss. (0.1, 0.9) is what AASIST, W2V2-AASIST, SLS and
-            Nes2Net-X use on ASVspoof 2019, where one trial in ten is bona fide.
-        score: ``logit`` is the bona fide output as it is, what those systems write; ``difference`` subtracts the
-            spoof output, which is the log-odds that the model was trained for.
+        class_weight: Weights of spoof and bona fide in the cross-entropy. (0.1, 0.9) is what AASIST, W2V2-AASIST, SLS
+            and Nes2Net-X use on ASVspoof 2019, where one trial in ten is bona fide.
+        score: Of the cross-entropy's outputs: ``logit`` is the bona fide output as it is, what those systems write;
+            ``difference`` subtracts the spoof output, which is the log-odds that the model was trained for.
+        loss: Another loss, which also says what outputs it needs and what the score is
+            (:mod:`spooftrace.tasks.losses`), e.g. ``{class_path: OCSoftmax, init_args: {dim: 256}}`` for a back-end
+            whose 256 outputs are an embedding. ``class_weight`` and ``score`` have no effect then.
 
+    >>> import torch
     >>> task = Detection()
     >>> task.scores(torch.tensor([[-1.0, 2.0]]))
     tensor([2.])
     """
 
-    num_outputs = 2
     label_file = "utt2label"
-    class_weight: Tensor
 
     def __init__(
         self,
         class_weight: tuple[float, float] = (0.1, 0.9),
         score: Literal["logit", "difference"] = "logit",
+        loss: DetectionLoss | None = None,
     ) -> None:
         super().__init__()
-        self.register_buffer("class_weight", torch.tensor(class_weight), persistent=False)
-        self.score = score
+        self.criterion = CrossEntropy(class_weight, score) if loss is None else loss
+        self.num_outputs = self.criterion.num_outputs
 
     def target(self, label: str) -> int:
         if label not in LABELS:
@@ -50,11 +54,10 @@ class Detection(Task):
         return LABELS[label]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs, targets, self.class_weight)
+        return self.criterion(outputs, targets)
 
     def scores(self, outputs: Tensor) -> Tensor:
-        bonafide = outputs[:, LABELS["bonafide"]]  # (B, 2) -> (B,)
-        return bonafide if self.score == "logit" else bonafide - outputs[:, LABELS["spoof"]]
+        return self.criterion.scores(outputs)
 
     def format_scores(self, utts: Sequence[str], scores: np.ndarray) -> list[str]:
         # repr of a float32 is the shortest text that reads back as the same number.

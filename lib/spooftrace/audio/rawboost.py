@@ -1,0 +1,213 @@
+"""RawBoost (Tak et al., ICASSP 2022): the distortions of a telephone channel, drawn at random, on the raw waveform.
+
+The draws and, up to rounding, the samples are those of the authors' code (github.com/TakHemlata/RawBoost-antispoofing)
+for the same ``numpy.random.RandomState``. What takes its time there is filtering with hundreds of taps by direct
+convolution, and float powers. Here a filter is never more than its frequency response: its notches are symmetric, so
+about their middle their responses are real and multiply, and the filtered powers of a wave are summed before the one
+inverse FFT.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft
+
+GAIN_GRID = 1024  # the peak of a response is looked for at these many frequencies over the whole circle, as freqz does
+EDGE = 0.001  # Hz; notches that reach beyond 0 or half the sampling rate end this far from it
+
+
+@dataclass(frozen=True)
+class RawBoostSettings:
+    """Settings of RawBoost with the values that all published systems use; the authors' names in brackets."""
+
+    notches: int = 5  # in a filter [nBands]
+    centre: tuple[float, float] = (20, 8000)  # of a notch, Hz [minF, maxF]
+    width: tuple[float, float] = (100, 1000)  # of a notch, Hz [minBW, maxBW]
+    taps: tuple[float, float] = (10, 100)  # of a notch, rounded down and then up to an odd number [minCoeff, maxCoeff]
+    gain: tuple[float, float] = (0, 0)  # of a filter's peak, dB [minG, maxG]
+    gain_drop: tuple[float, float] = (5, 20)  # of the powers above the first, dB [minBiasLinNonLin, maxBiasLinNonLin]
+    powers: int = 5  # highest power of the wave that convolutive noise filters [N_f]
+    impulses: float = 10  # impulsive noise hits at most this share of the samples, % [P]
+    impulse_gain: float = 2  # [g_sd]
+    snr: tuple[float, float] = (10, 40)  # of stationary noise, dB [SNRmin, SNRmax]
+    chances: tuple[float, float, float] = (1, 1, 1)  # of the parts in 10 and 11 [LnL_ratio, ISD_ratio, SSI_ratio]
+    rate: int = 16000  # Hz
+
+
+class Algorithm(NamedTuple):
+    """Which parts (0 convolutive, 1 impulsive, 2 stationary noise), and how they are put together."""
+
+    parts: tuple[int, ...] = ()
+    parallel: bool = False  # the sum of what each part makes of the wave, instead of one after the other
+    by_chance: bool = False  # each part takes place with its probability in ``chances``
+
+
+# 0 to 8 are the authors'; 9 to 11 were added by the authors of Nes2Net.
+ALGORITHMS = {
+    0: Algorithm(),
+    1: Algorithm((0,)),
+    2: Algorithm((1,)),
+    3: Algorithm((2,)),
+    4: Algorithm((0, 1, 2)),
+    5: Algorithm((0, 1)),
+    6: Algorithm((0, 2)),
+    7: Algorithm((1, 2)),
+    8: Algorithm((0, 1), parallel=True),
+    9: Algorithm((0, 1, 2), parallel=True),
+    10: Algorithm((0, 1), parallel=True, by_chance=True),
+    11: Algorithm((0, 1, 2), by_chance=True),
+}
+
+
+def rawboost(
+    wave: np.ndarray,
+    algorithm: int,
+    rng: np.random.RandomState,
+    chance: random.Random | None = None,
+    settings: RawBoostSettings = RawBoostSettings(),
+) -> np.ndarray:
+    """Distort a whole utterance by one of the algorithms 0 (nothing) to 11.
+
+    Args:
+        wave: (N,) float, full scale = 1.
+        algorithm: a key of ``ALGORITHMS``.
+        rng: source of all draws but those of ``chance``.
+        chance: says which parts of algorithms 10 and 11 take place: the authors draw this from Python's generator.
+        settings: the published ones by default.
+
+    Returns:
+        (N,) float64; where only impulsive noise or nothing took place, of the wave's own type. The result of 3, 4, 6,
+        7 and 11 may go beyond full scale, as in the authors' code.
+
+    Raises:
+        ValueError: there is no such algorithm, or ``chance`` is missing for 10 or 11.
+    """
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"RawBoost has the algorithms 0 to {max(ALGORITHMS)}, not {algorithm}")
+    parts, parallel, by_chance = ALGORITHMS[algorithm]
+    if by_chance:
+        if chance is None:
+            raise ValueError(f"RawBoost algorithm {algorithm} needs a random.Random to choose its parts")
+        drawn = [chance.random() for _ in parts]
+        parts = tuple(part for part, draw in zip(parts, drawn, strict=True) if draw < settings.chances[part])
+    if parallel and parts:
+        return _limit(sum(PARTS[part](wave, rng, settings) for part in parts))
+    for part in parts:
+        wave = PARTS[part](wave, rng, settings)
+    return wave
+
+
+def convolutive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
+    """Linear and non-linear convolutive noise: the powers 1 to ``settings.powers`` of the wave, each through a filter
+    of its own, summed: (N,) -> (N,). Peaks beyond full scale bring the whole wave down."""
+    low, high = np.subtract(settings.gain, settings.gain_drop)
+    responses, reach = notch_filters(rng, settings, [settings.gain] + [(low, high)] * (settings.powers - 1))
+    result = _filter_powers(wave, responses, reach)
+    return _limit(result - result.mean())
+
+
+def impulsive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
+    """Impulsive signal-dependent noise: some samples get noise in proportion to themselves: (N,) -> (N,)."""
+    share = rng.uniform(0, settings.impulses) / 100
+    hit = rng.permutation(len(wave))[: int(len(wave) * share)]
+    factor = (2 * rng.random_sample(len(hit)) - 1) * (2 * rng.random_sample(len(hit)) - 1)
+    result = wave.copy()
+    result[hit] += settings.impulse_gain * wave[hit] * factor
+    return _limit(result)
+
+
+def stationary_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
+    """Stationary signal-independent noise: filtered white noise at a random SNR is added: (N,) -> (N,)."""
+    white = rng.standard_normal(len(wave))
+    responses, reach = notch_filters(rng, settings, [settings.gain])
+    noise = _filter_powers(white, responses, reach)
+    snr = rng.uniform(*settings.snr)
+    # The authors bring the noise to full scale before; its level follows from the SNR all the same.
+    return wave + noise * (rms(wave) / rms(noise) * 10 ** (-snr / 20))
+
+
+PARTS = (convolutive_noise, impulsive_noise, stationary_noise)
+
+
+def notch_filters(
+    rng: np.random.RandomState, settings: RawBoostSettings, gains: list[tuple[float, float]]
+) -> tuple[np.ndarray, int]:
+    """Draw filters, each a cascade of ``settings.notches`` windowed-sinc band-stops with Hamming windows.
+
+    Args:
+        rng: source of the draws.
+        settings: ranges of centre, width and taps.
+        gains: of each filter, the range in dB from which the gain of its peak is drawn.
+
+    Returns:
+        Real frequency responses about the middle tap (F, K), at K frequencies from 0 to half the sampling rate, and the
+        reach: no filter has a tap further from the middle.
+    """
+    # One row a filter: centre, width and taps of each notch, then the gain.
+    drawn = rng.random_sample((len(gains), 3 * settings.notches + 1))
+    notches = drawn[:, :-1].reshape(len(gains), -1, 3)  # -> (F, notches, 3)
+    centre, width, taps = (
+        low + (high - low) * notches[..., index]
+        for index, (low, high) in enumerate((settings.centre, settings.width, settings.taps))
+    )
+    half = (taps.astype(int) | 1) // 2  # (F, notches)
+    nyquist = settings.rate / 2
+    lower = centre - width / 2
+    lower = np.where(lower <= 0, EDGE, lower) / nyquist
+    upper = centre + width / 2
+    upper = np.where(upper >= nyquist, nyquist - EDGE, upper) / nyquist
+
+    # Of each notch the taps from the middle on, the other half being its mirror image.
+    n = np.arange(half.max() + 1)
+    lower, upper, middle = lower[..., None], upper[..., None], half[..., None]  # -> (F, notches, 1)
+    ideal = np.where(n == 0, 1.0, 0.0) + lower * np.sinc(lower * n) - upper * np.sinc(upper * n)
+    window = np.where(n <= middle, 0.54 + 0.46 * np.cos(np.pi * n / np.maximum(middle, 1)), 0.0)
+    one_side = ideal * window  # (F, notches, n)
+    one_side /= (2 * one_side.sum(-1) - one_side[..., 0])[..., None]  # gain 1 at 0 Hz
+
+    reach = max(1, int(half.sum(-1).max()))
+    size = max(2 * GAIN_GRID, 1 << (8 * reach - 1).bit_length())  # of the FFTs; well above the reach on both sides
+    around = np.zeros((*half.shape, size))  # the middle tap at 0, those before it at the end
+    around[..., : len(n)] = one_side
+    around[..., size - len(n) + 1 :] = one_side[..., :0:-1]
+    responses = fft.rfft(around).real.prod(axis=1)  # (F, notches, size) -> (F, K), K = size // 2 + 1
+    peaks = np.abs(responses[:, : -1 : size // GAIN_GRID]).max(axis=1)
+    low, high = np.array(gains, dtype=np.float64).T
+    gain = low + (high - low) * drawn[:, -1]
+    return responses * (10 ** (gain / 20) / peaks)[:, None], reach
+
+
+def rms(wave: np.ndarray) -> float:
+    """Root mean square: (N,) -> a number."""
+    # Not np.linalg.norm, which is a BLAS call: in a loader process its threads only get into each other's way.
+    return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
+
+
+def _filter_powers(wave: np.ndarray, responses: np.ndarray, reach: int) -> np.ndarray:
+    """Sum of the powers 1 to F of the wave, each through its filter (F, K), one sample early as the authors' code is.
+
+    Overlap-save: of every block the ends, as far as the filters reach, are thrown away. (N,) -> (N,)
+    """
+    size = 2 * (responses.shape[1] - 1)
+    step = size - 2 * reach
+    blocks = -(-len(wave) // step)
+    padded = np.zeros(blocks * step + 2 * reach)
+    padded[reach - 1 : reach - 1 + len(wave)] = wave
+    power = padded.copy()
+    windows = np.lib.stride_tricks.sliding_window_view(power, size)[::step]  # (blocks, size), a view of ``power``
+    spectrum = fft.rfft(windows) * responses[0]
+    for response in responses[1:]:
+        power *= padded
+        spectrum += fft.rfft(windows) * response
+    filtered = fft.irfft(spectrum, size)[:, reach : reach + step]  # (blocks, K) -> (blocks, step)
+    return filtered.reshape(-1)[: len(wave)]
+
+
+def _limit(wave: np.ndarray) -> np.ndarray:
+    """Bring the peak down to full scale if it lies beyond."""
+    peak = np.abs(wave).max()
+    return wave / peak if peak > 1 else wave
