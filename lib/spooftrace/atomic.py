@@ -24,7 +24,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path``; on leaving the block without an error it becomes ``path``.
 
     ``mode`` is ``"w"`` (UTF-8 text, newline ``\\n``) or ``"wb"``. After an error, or when the process is killed inside
-    the block, ``path`` is what it was before.
+    the block, ``path`` is what it was before. A link stays one, and what it leads to is written. A device or pipe
+    cannot be replaced: it is written to at once.
 
     >>> import pathlib, tempfile
     >>> target = pathlib.Path(tempfile.mkdtemp()) / "scores.txt"
@@ -33,11 +34,15 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     >>> target.read_text()
     'utt1 0.5\\n'
     """
-    path = Path(path)
+    path = Path(path).resolve()
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        with open(path, mode, **text) as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     try:
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
         with open(descriptor, mode, **text) as file:
             yield file
             file.flush()

@@ -19,6 +19,7 @@ import numpy as np
 
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
+from spooftrace.evaluation.commands import check_outputs
 from spooftrace.evaluation.keys import read_data_key
 from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.score_files import read_score_file
@@ -76,6 +77,8 @@ def run(args: argparse.Namespace) -> None:
         raise InputError(
             f"{len(args.dev_scores)} files of --dev-scores, {len(args.scores)} of --scores; give one of each a system"
         )
+    recipe_path = args.out.with_name(f"{args.out.name}.json")
+    check_outputs({"--out": args.out, "the recipe of --out,": recipe_path}, [*args.dev_scores, *args.scores])
     dev = read_systems(args.dev_scores, args.dev_data)
     test = read_systems(args.scores, args.data)
     fusion = fit(dev, args.dev_scores, args.prior)
@@ -94,11 +97,12 @@ def run(args: argparse.Namespace) -> None:
         "scores": [path.as_posix() for path in args.scores],
         "figures": tables,
     }
-    with atomic_write(args.out.with_name(f"{args.out.name}.json")) as file:
+    with atomic_write(recipe_path) as file:
         json.dump(recipe, file, indent=2, sort_keys=True, ensure_ascii=False)
         file.write("\n")
     for name, table in tables.items():
-        print(f"{name}{' (trained on it: the figures after are too good)' if name == 'dev' else ''}")
+        is_dev = sets[name][0].utts == dev.utts
+        print(f"{name}{' (trained on it: the figures after are too good)' if is_dev else ''}")
         print(_text(table) + "\n")
     terms = [f"{weight:+.6g} * {path}" for weight, path in zip(fusion.weights, args.scores, strict=True)]
     print(f"LLR = {' '.join(terms)} {fusion.offset:+.6g}\nwrote {args.out} ({len(test.utts)} trials) and its .json")
@@ -115,6 +119,8 @@ def read_systems(files: Sequence[Path], data: Path | None = None) -> Systems:
         key = read_data_key(data)
     else:  # classes that nobody knows and nobody asks for
         utts = list(found[0].scores)
+        if not utts:
+            raise InputError(f"{files[0]}: holds no score; score the set again")
         key = Key(files[0].stem, files[0], utts, np.zeros(len(utts), dtype=bool), {})
     scores = np.column_stack([join(key, file).scores for file in found])
     return Systems(key.utts, scores, None if data is None else key.is_bonafide)

@@ -123,6 +123,38 @@ def test_scores_of_the_wrong_sign_are_said(sets, tmp_path, capsys):
     assert json.loads((tmp_path / "llr.txt.json").read_text())["flipped"] is True
 
 
+def test_nothing_is_written_over_what_is_read(sets, tmp_path):
+    words, _ = sets
+    words, before = without(words, "--out", 1), (tmp_path / "dev 0.txt").read_bytes()
+    for name in ("dev 0.txt", "eval 1.txt"):
+        with pytest.raises(InputError, match=rf"^--out .*{name}: the same file is read; name another one to write"):
+            run([*words, "--out", tmp_path / name])
+    (tmp_path / "dev 0.txt").rename(tmp_path / "llr.json")
+    with pytest.raises(InputError, match=r"^the recipe of --out, .*llr.json: the same file is read"):
+        run([*(word.replace("dev 0.txt", "llr.json") for word in words), "--out", tmp_path / "llr"])
+    assert (tmp_path / "llr.json").read_bytes() == before
+
+
+def test_an_empty_score_file(sets, tmp_path):
+    words, _ = sets
+    (tmp_path / "eval 0.txt").write_text("")
+    with pytest.raises(InputError, match=r"eval 0.txt: holds no score; score the set again"):
+        run(without(words, "--data", 1))
+
+
+def test_figures_of_the_development_set_are_said_to_be_too_good(sets, tmp_path, capsys):
+    words, _ = sets
+    run([word.replace("eval", "dev") for word in words])
+    assert capsys.readouterr().out.count("trained on it") == 2
+
+
+def test_scores_too_large_to_calibrate(sets, tmp_path):
+    words, arrays = sets
+    write_scores(tmp_path / "dev 0.txt", 1e200 * arrays["dev"][1][:, 0])
+    with pytest.raises(InputError, match=r"dev 0.txt: cannot calibrate: scores of up to .*e\+201 are too large"):
+        run(only_first_system(words))
+
+
 def test_bad_input_leaves_nothing_behind(sets, tmp_path):
     words, arrays = sets
     is_bonafide, dev = arrays["dev"]

@@ -65,6 +65,13 @@ def test_a_class_that_is_only_predicted_does_not_join_the_mean(data):
     assert metrics["macro_f1"] == pytest.approx((2 / 3 + 0 + 0) / 3)
 
 
+def test_byte_order_mark_and_windows_line_ends(data):
+    path = outputs_of(data, LOGITS)
+    expected = evaluate_attribution(data, path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert evaluate_attribution(data, path) == expected
+
+
 def test_logits_with_a_class_that_the_model_does_not_know(data):
     metrics = evaluate_attribution(data, outputs_of(data, LOGITS))
     assert metrics["model_classes"] == ["svq", "mvq"]

@@ -247,6 +247,22 @@ def test_decisions_instead_of_scores(trials):
     assert "t-DCF" not in format_text(metrics)
 
 
+def test_asv_scores_of_another_set_are_refused(trials):
+    pooled = {(POOLED, POOLED): RATES}
+    with pytest.raises(InputError, match=r"^eval: no attack \(A07, A08\) is one of the ASV scores \(A01\)"):
+        evaluate_detection(trials, "asvspoof2019", pooled | {("A01", POOLED): RATES})
+    with pytest.raises(InputError, match=r"^eval: no condition \(alaw, none\) is one of .* \(low_mp3\); .* DF track"):
+        evaluate_detection(trials, "asvspoof2021", pooled | {("A07", "low_mp3"): RATES})
+    assert "min_tdcf" in evaluate_detection(trials, "asvspoof2021", pooled | {("A07", "alaw"): RATES})
+
+
+@pytest.mark.parametrize(("convention", "said"), [("asvspoof2019", True), ("asvspoof2021", True), ("plain", False)])
+def test_the_eer_is_said_to_stand_in_for_the_tdcf(trials, convention, said):
+    assert ("no min t-DCF without --asv-scores" in format_text(evaluate_detection(trials, convention))) is said
+    with_asv = evaluate_detection(trials, convention, {(POOLED, POOLED): RATES})
+    assert "no min t-DCF" not in format_text(with_asv)
+
+
 def test_pooled_asv_rates_must_be_there(trials):
     with pytest.raises(InputError, match="over all attacks and conditions are not given"):
         evaluate_detection(trials, "asvspoof2019", {("A07", POOLED): RATES})

@@ -161,6 +161,55 @@ def test_intervals(larger, tmp_path, capsys, unit):
     assert f"95 % interval [{low:.3f}, {high:.3f}] (1000 bootstrap draws by {unit})" in capsys.readouterr().out
 
 
+def test_speakers_that_are_not_known_are_not_one_speaker(larger, tmp_path):
+    data, scores, _ = larger
+    table = (data / "utt2spk").read_text()
+    (data / "utt2spk").write_text(table.replace(" s3", " -"))
+    with pytest.raises(InputError, match=rf"larger: {table.count(' s3')} trials have no speaker \('-' in utt2spk\)"):
+        evaluate(data, scores, tmp_path / "metrics.json", "--bootstrap", "speaker")
+
+
+@pytest.mark.parametrize(
+    ("unit", "warned"),
+    [("trial", ""), ("speaker", "9 speakers to resample"), ("system", "3 systems to resample")],
+)
+def test_too_little_to_resample_is_said(larger, tmp_path, capsys, unit, warned):
+    data, scores, _ = larger
+    metrics = evaluate(data, scores, tmp_path / "metrics.json", "--bootstrap", unit)
+    assert warned in metrics.get("interval_warning", "")
+    assert ("interval_warning" in metrics) is bool(warned)
+    assert f"only {warned}" in capsys.readouterr().err if warned else True
+
+
+def test_few_bona_fide_trials_are_said(data, scores, tmp_path, capsys):
+    evaluate(data, scores, tmp_path / "metrics.json", "--bootstrap", "trial")
+    assert "WARNING: only 3 bona fide trials, 4 spoof trials to resample" in capsys.readouterr().err
+
+
+def test_nothing_is_written_over_what_is_read(data, scores, tmp_path):
+    before, words = scores.read_bytes(), ["--data", data, "--scores", scores]
+    (tmp_path / "link.txt").symlink_to(scores)
+    for out in (scores, tmp_path / "my data" / ".." / scores.name, tmp_path / "link.txt"):
+        with pytest.raises(InputError, match=r"^--out .*: the same file is read; name another one to write"):
+            run(*words, "--out", out)
+    with pytest.raises(InputError, match=r"^--export .*: the same file is read"):
+        run(*words, "--export", f"ctrsvdd:{scores}")
+    with pytest.raises(InputError, match=r"^--export .*new: the same file is written by --out"):
+        run(*words, "--out", tmp_path / "new", "--export", f"ctrsvdd:{tmp_path / 'new'}")
+    for out in (tmp_path, "/dev/null"):
+        with pytest.raises(InputError, match=rf"^--out {out}: is not a file; give the name of the file to write"):
+            run(*words, "--out", out)
+    assert scores.read_bytes() == before
+    assert not (tmp_path / "new").exists()
+
+
+def test_sasv_scores_as_detection_scores_are_warned_of(tmp_path, capsys):
+    path = tmp_path / "a_dcf.txt"
+    path.write_text("s1 u1 2 target\ns1 u2 -1 nontarget\ns1 u3 0 spoof\n")
+    run("--scores", path)
+    assert "WARNING: these scores judge the speaker too" in capsys.readouterr().err
+
+
 def test_difference_of_two_systems(larger, tmp_path, capsys):
     data, first, second = larger
     difference = evaluate(data, first, tmp_path / "metrics.json", "--against", second)["difference"]
@@ -171,7 +220,7 @@ def test_difference_of_two_systems(larger, tmp_path, capsys):
     expected = paired_difference(*((trials.bonafide, trials.spoof) for trials in (one, other)), scheme="stratified")
     assert difference["eer"]["p_value"] == expected.p_value
     assert difference["against"] == second.as_posix()
-    assert f"against {second}, 95 % interval [" in capsys.readouterr().out
+    assert f"difference (these scores minus {second}): EER " in capsys.readouterr().out
     same = evaluate(data, first, tmp_path / "metrics.json", "--against", first)["difference"]
     assert (same["eer"]["low"], same["eer"]["high"], same["eer"]["p_value"]) == (0, 0, 1)
 

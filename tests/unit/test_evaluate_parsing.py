@@ -130,6 +130,12 @@ BAD = {
     "NaN": ("outputs.tsv", edited("1.98", "nan"), r"outputs.tsv:4: 'nan' in column 'kbps' is not a finite number"),
     "values": ("my data/eval/utt2nac", edited("24 0.98 3", "24 0.98"), r"utt2nac:3: '24 0.98' of u3 is not kHz"),
     "words": ("my data/eval/utt2nac", edited("24 0.98 3", "24 low 3"), r"utt2nac:3: '24 low 3' of u3 is not kHz"),
+    "NaN in the truth": ("my data/eval/utt2nac", edited("24 0.98 3", "nan 0.98 3"), r"utt2nac:3: 'nan 0.98 3' of u3"),
+    "infinite truth": (
+        "my data/eval/utt2nac",
+        edited("24 0.98 3", "24 inf 3"),
+        r"utt2nac:3: '24 inf 3' of u3",
+    ),
     "no codec": ("my data/eval/utt2codec", edited("u3 snac\n", ""), r"utt2codec: no codec of u3"),
 }
 

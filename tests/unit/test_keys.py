@@ -90,7 +90,7 @@ BAD_KEYS = {
     "cut short": ("asvspoof5", KEYS["asvspoof5, full key"][0] + "E_0000000170 spoof\n", "key.txt:4: 2 columns, expect"),
     "no spoof": ("plain", "u1 bonafide\nu2 real\n", "key.txt: no spoof trial"),
     "no bona fide": ("plain", "u1 fake\n", "key.txt: no bona fide trial"),
-    "empty": ("asvspoof5", "", "key.txt: no bona fide trial"),
+    "empty": ("asvspoof5", "", "key.txt: lists no trial; get the file again"),
 }
 
 
@@ -176,6 +176,14 @@ def test_pairing_is_by_id_whatever_the_spelling(tmp_path, key, scores):
     assert (trials.bonafide.tolist(), trials.spoof.tolist()) == ([1.0], [2.0])
 
 
+@pytest.mark.parametrize("name", ["pooled", "mean"])
+def test_an_attack_may_not_be_called_like_a_total(tmp_path, name):
+    (tmp_path / "utt2label").write_text("u1 bonafide\nu2 spoof\n")
+    (tmp_path / "utt2system").write_text(f"u1 -\nu2 {name}\n")
+    with pytest.raises(InputError, match=rf"utt2system: '{name}' is what tables call their totals; rename it"):
+        read_data_key(tmp_path)
+
+
 BAD_PAIRS = {
     "missing": (
         "u1 real\nu2 fake\nu3 fake\n",
@@ -190,7 +198,16 @@ BAD_PAIRS = {
         r"no score for 1 of the 2",
     ),
     "told apart by folders": ("a/u real\nb/u fake\n", "c/u 1\nd/u 2\n", r"no score for 2 of the 2 trials"),
-    "another class": ("u1 real\nu2 fake\n", "u1 A07 spoof 1\nu2 - spoof 2\n", r"u1 is spoof here, but bonafide in"),
+    "another class": (
+        "u1 real\nu2 fake\n",
+        "u1 A07 spoof 1\nu2 - spoof 2\n",
+        r"scores.txt:1: u1 is spoof here, but bonafide",
+    ),
+    "another class, with endings": (
+        "u1 real\nu2 fake\n",
+        "u2.wav - spoof 2\nu1.wav A07 spoof 1\n",
+        r"scores.txt:2: u1.wav is spoof here, but bonafide",
+    ),
 }
 
 
@@ -223,6 +240,10 @@ def test_subsets(tmp_path):
     assert evaluated.scores.tolist() == [1.0, 10.0, 11.0]
     with pytest.raises(InputError, match="no subset 'hidden'; its key has eval, progress"):
         read_trials(key, scores, "hidden", "asvspoof2021")
+    key.write_text(text.replace("progress", "hidden", 1))
+    with pytest.raises(InputError, match=r"no (bona fide|spoof) trial in subset 'hidden'; an EER needs both classes"):
+        read_trials(key, scores, "hidden", "asvspoof2021")
+    key.write_text(text)
     scores.write_text("LA_E_9332881 1\nLA_E_9332890 1\nLA_E_9332891 1\n")
     with pytest.raises(InputError, match=r"no score for 1 of the 4 trials .* \(all subsets: eval, progress\)"):
         read_trials(key, scores, "eval", "asvspoof2021")

@@ -48,6 +48,7 @@ def test_cllr_by_hand():
     assert cllr([math.log(3)], [0.0]) == pytest.approx((math.log2(4 / 3) + 1) / 2, abs=1e-15)
     assert cllr([800.0], [-800.0]) == 0.0
     assert cllr([-1e6], [1e6]) == pytest.approx(1e6 / math.log(2), rel=1e-15)  # no overflow
+    assert cllr([-1e308] * 4, [0.0]) == pytest.approx(1e308 / (2 * math.log(2)), rel=1e-15)  # nor in the sum
 
 
 def test_min_cllr_by_hand():

@@ -1,5 +1,6 @@
 """Score files of all the layouts that are about: read alike, and refused with file and line where they are wrong."""
 
+import gzip
 import math
 import string
 
@@ -52,6 +53,12 @@ def test_line_of(tmp_path):
 
 BAD = {
     "one column": ("u1\n", ":1: found 1 columns, which is no known score file; write 'utt score'"),
+    "commas": (
+        "u1,1\nu2,2\n",
+        ":1: found 1 columns, .*; write 'utt score', separated by blanks or tabs, not commas, or",
+    ),
+    "a header of one's own": ("utt score\nu1 1\n", ":1: score 'score' of utt .*; expected 'utt score' and no header"),
+    "decimal comma": ("u1 1\nu2 0,5\n", ":2: score '0,5' of u2 is not a finite number; expected 'utt score'$"),
     "ASV scores": ("bonafide target 18.2\n", ":1: found 3 columns"),
     "fewer columns later": ("u1 1\nu2\n", ":2: expected 2 columns 'utt score', found 1"),
     "more columns later": ("u1 1\n\nu2 1 2\n", ":3: expected 2 columns 'utt score', found 3"),
@@ -69,10 +76,13 @@ BAD = {
     "unknown class": ("u1 - bonafide 1\nu2 A07 spoofed 2\n", ":2: unknown class 'spoofed' of u2"),
     "unknown NII label": ("Output, u1, 1, 2\nOutput, u2, -1, 2\n", ":2: unknown class '-1' of u2"),
     "two classes of one file": ("s1 u1 1 target\ns2 u1 1 spoof\n", ":2: u1 is spoof, but not on line 1"),
-    "two scores of one file": ("s1 u1 1 target\ns2 u1 2 nontarget\n", ":2: u1 has another score on line 1 already"),
+    "two scores of one file": (
+        "s1 u1 1 target\ns2 u1 2 nontarget\n",
+        ":2: u1 has another score on line 1 .* --task sasv",
+    ),
     "SASV scores only": (
         "spk\tfilename\tcm-score\tasv-score\tsasv-score\ns1\tu1\t-\t-\t0.5\n",
-        ":2: score '-' of u1 is not a finite number; this file has SASV scores only",
+        ":2: score '-' of u1 is not a finite number; a file of SASV scores only is for --task sasv",
     ),
 }
 
@@ -83,6 +93,17 @@ def test_bad_files_are_refused_with_the_line(tmp_path, case):
     with pytest.raises(InputError, match=rf"my scores\.txt{message}") as error:
         read_scores(written(tmp_path, text))
     assert "\n" not in str(error.value)
+
+
+def test_only_a_dcf_files_are_of_sasv(tmp_path):
+    assert read_score_file(written(tmp_path, "s1 u1 1 target\ns1 u2 2 nontarget\ns1 u3 0 spoof\n")).of_sasv
+    assert not read_score_file(written(tmp_path, "u1 - bonafide 1\nu2 A07 spoof 0\n")).of_sasv
+
+
+def test_a_compressed_file_is_said_to_be_one(tmp_path):
+    (tmp_path / "scores.txt").write_bytes(gzip.compress(b"u1 0.5\n"))
+    with pytest.raises(InputError, match=r"scores\.txt: not a UTF-8 text file .*; unpack it if it is compressed"):
+        read_scores(tmp_path / "scores.txt")
 
 
 def test_files_that_are_none(tmp_path):

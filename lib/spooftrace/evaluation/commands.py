@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,24 @@ from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, re
 from spooftrace.evaluation.layout import write_tables
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.trials import Key, ScoredTrials, join
-from spooftrace.evaluation.uncertainty import UNITS, differences, format_differences, format_intervals, intervals
+from spooftrace.evaluation.uncertainty import (
+    UNITS,
+    differences,
+    format_differences,
+    format_intervals,
+    intervals,
+    too_few,
+)
 
 ALL = "all"  # subsets
+OF_SASV = (
+    "these scores judge the speaker too, and nontarget trials count as bona fide here; for SASV metrics give "
+    "--task sasv"
+)
 TWO_KEYS = "--key and --data both say what the trials are; give one"
 
+# The options that name a file to read.
+READ = ("scores", "key", "asv_scores", "against", "embeddings", "train_embeddings")
 # The options that not all tasks have.
 OPTIONS_OF = {
     "detection": ("key", "format", "subset", "asv_scores", "export", "bootstrap", "against"),
@@ -36,7 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace evaluate``."""
     add, path = parser.add_argument, {"type": Path, "metavar": "FILE"}
     add("--task", choices=TASKS, default="detection", help="what was scored (detection)")
-    add("--scores", required=True, help="score file in any known layout; or outputs of attribution, parsing", **path)
+    add(
+        "--scores",
+        required=True,
+        help="score file in any known layout; for attribution a file with the header 'utt CLASS CLASS ...' (logits) or "
+        "'utt predicted', for parsing 'utt khz kbps quantizers'",
+        **path,
+    )
     add("--data", type=Path, metavar="DIR", help="data directory of the test set, e.g. data/eval")
     add("--key", help="official key of the test set, instead of --data; for detection with --format", **path)
     add("--out", help="metrics file to write, e.g. exp/x/eval/metrics.json", **path)
@@ -48,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=FORMATS,
         help="layout of the key, and the challenge that says what is computed; plain: 'utt label' and no challenge "
-        "(for --data the word in its file 'convention')",
+        "(--key needs it; for --data it is the word in its file 'convention' unless given)",
     )
     add("--subset", help="trials to evaluate, 'all' for all (eval, where the key has subsets)")
     add("--asv-scores", help="ASV scores for the t-DCF: of ASVspoof 2019, or score.txt of ASVspoof 2021", **path)
@@ -70,14 +89,38 @@ def run(args: argparse.Namespace) -> None:
     for name in dict.fromkeys(name for names in OPTIONS_OF.values() for name in names):
         if name not in OPTIONS_OF[args.task] and getattr(args, name) is not None:
             raise InputError(f"--{name.replace('_', '-')} is not an option of --task {args.task}")
+    export_to = _export_to(args.export)
+    outputs = {"--out": args.out, "--export": export_to and export_to[1]}
+    check_outputs(outputs, [getattr(args, name) for name in READ])
     metrics, text = TASKS[args.task](args)
     if args.out:
         with atomic_write(args.out) as file:
             json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)
             file.write("\n")
     print(text)
-    if "score_sign_warning" in metrics:
-        print(f"WARNING: {metrics['score_sign_warning']}", file=sys.stderr)
+    for name in sorted(name for name in metrics if name.endswith("_warning")):
+        print(f"WARNING: {metrics[name]}", file=sys.stderr)
+
+
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
+    """Refuse to write over a file that is read, or one file twice.
+
+    Args:
+        outputs: option -> the file that it names, None where it is not given.
+        inputs: the files that are read, None likewise.
+
+    Raises:
+        InputError: such a file, or something there that is not a file.
+    """
+    taken = {path.resolve(): "read" for path in inputs if path}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        if path.exists() and not path.is_file():
+            raise InputError(f"{option} {path}: is not a file; give the name of the file to write")
+        if path.resolve() in taken:
+            raise InputError(f"{option} {path}: the same file is {taken[path.resolve()]}; name another one to write")
+        taken[path.resolve()] = f"written by {option}"
 
 
 def read_trials(
@@ -99,7 +142,6 @@ def read_trials(
 
 
 def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    export_to = _export_to(args.export)
     file = read_score_file(args.scores)
     key, convention = _key_and_convention(args, file)
     everything = join(key, file)
@@ -111,12 +153,14 @@ def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     metrics = evaluate_detection(trials, convention, asv) | {"data": key.path.as_posix()}
     if subset:
         metrics["subset"] = subset
+    if file.of_sasv:
+        metrics["sasv_warning"] = OF_SASV
     texts = [format_text(metrics)]
     if args.bootstrap or args.against:
         texts += _uncertainty(args, key, trials, subset, metrics)
     if args.tables:
         texts.append(_tables(args.tables, breakdown_tables(trials, convention, asv)))
-    if export_to:
+    if export_to := _export_to(args.export):
         export.write_export(everything, *export_to)
         texts.append(f"wrote {export_to[1]} ({export_to[0]}, {len(everything)} trials)")
     return metrics, "\n".join(texts)
@@ -145,7 +189,11 @@ def _select(trials: ScoredTrials, subset: str | None) -> ScoredTrials:
     known = trials.columns["subset"].values if "subset" in trials.columns else ()
     if subset not in known:
         raise InputError(f"{trials.name}: no subset '{subset}'; its key has {', '.join(known) or 'no subsets'}")
-    return trials.select(trials.columns["subset"].is_in([subset]))
+    selected = trials.select(trials.columns["subset"].is_in([subset]))
+    for kind, scores in (("bona fide", selected.bonafide), ("spoof", selected.spoof)):
+        if not scores.size:
+            raise InputError(f"{trials.name}: no {kind} trial in subset '{subset}'; an EER needs both classes")
+    return selected
 
 
 def _uncertainty(
@@ -162,6 +210,8 @@ def _uncertainty(
         figures = differences(trials, others.scores, unit)
         metrics["difference"] = {"against": args.against.as_posix(), "unit": unit, **figures}
         texts.append(format_differences(figures, unit, str(args.against)))
+    if warning := too_few(trials, unit):
+        metrics["interval_warning"] = warning
     return texts
 
 

@@ -35,7 +35,7 @@ from spooftrace.evaluation.conventions import (
     Convention,
 )
 from spooftrace.evaluation.layout import aligned
-from spooftrace.evaluation.trials import ScoredTrials
+from spooftrace.evaluation.trials import ScoredTrials, first
 from spooftrace.metrics import (
     AsvErrorRates,
     DetCurve,
@@ -66,11 +66,13 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
             published; without it there is no t-DCF.
 
     Raises:
-        InputError: a class without trials, a property of the trials that the convention needs is not there, or a t-DCF
-            that cannot be computed from these scores and ASV rates.
+        InputError: a class without trials, a property of the trials that the convention needs is not there, ASV rates
+            of other attacks or conditions, or a t-DCF that cannot be computed from these scores and ASV rates.
     """
     rules = CONVENTIONS[convention]
     weights = _weights_of(rules, asv)
+    if isinstance(asv, Mapping):
+        _check_asv_is_of(trials, asv)
     curve = _curve(trials)
     pooled, threshold = eer(curve)
     metrics: dict[str, Any] = {
@@ -153,6 +155,8 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         f"minDCF {metrics['min_dcf']:.4f}, actDCF {metrics['act_dcf']:.4f}, Cllr {metrics['cllr']:.4f}, "
         f"minCllr {metrics['min_cllr']:.4f} (pooled, ASVspoof 5 costs, scores taken for log-likelihood ratios)",
     ]
+    if CONVENTIONS[metrics["convention"]].primary == "min_tdcf" and "min_tdcf" not in metrics:
+        lines.append("no min t-DCF without --asv-scores: ASVspoof 2019 and 2021 LA rank by it, 2021 DF by the EER")
     if "min_tdcf" in metrics:
         lines.append(f"min t-DCF {metrics['min_tdcf']:.4f} (pooled): {metrics['min_tdcf_convention']}")
     if metrics["convention"] == "ctrsvdd":
@@ -237,6 +241,20 @@ def _weights_of(rules: Convention, asv: Asv | None) -> WeightsOf | None:
         return rules.tandem_weights(here) if isinstance(here, AsvErrorRates) else here
 
     return weights
+
+
+def _check_asv_is_of(trials: ScoredTrials, asv: Mapping[tuple[str, str], Any]) -> None:
+    """Refuse ASV scores of another set: the t-DCF would be a number all the same."""
+    for place, name in enumerate(("system", "cond")):
+        measured = {cell[place] for cell in asv} - {POOLED}
+        if measured and name in trials.columns:
+            spoof = trials.select(~trials.is_bonafide)
+            if not spoof.columns[name].is_in(measured).any():
+                raise InputError(
+                    f"{trials.name}: no {AXIS_NAMES[name]} ({first(_occurring(spoof, name))}) is one of the ASV scores "
+                    f"({first(sorted(measured))}); give --asv-scores of the same trials, or none (the DF track of "
+                    "ASVspoof 2021 has no t-DCF)"
+                )
 
 
 def _pooled_tdcf(trials: ScoredTrials, curve: DetCurve, rules: Convention, asv: Asv | None) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.datadir.tables import read_aligned_table, read_table
 from spooftrace.errors import InputError
+from spooftrace.evaluation.breakdown import is_total
 from spooftrace.evaluation.conventions import CONVENTIONS
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.trials import Column, Key, first
@@ -86,6 +87,8 @@ def convention_of(data: str | Path) -> str:
 def _key(name: str, path: Path, tables: Tables) -> Key:
     labels = tables["utt2label"]
     utts = list(labels)
+    if not utts:
+        raise InputError(f"{_part(path, 'utt2label')}: lists no trial; get the file again")
     is_bonafide = np.fromiter((label == "bonafide" for label in labels.values()), dtype=bool, count=len(utts))
     for kind, there in (("bona fide", is_bonafide.any()), ("spoof", not is_bonafide.all())):
         if not there:
@@ -111,7 +114,10 @@ def _column(path: Path, name: str, table: Mapping[str, str], utts: list[str], is
                 "prepare the data directory again"
             )
         values = ["-" if value is None else value for value in values]
-    return Column.of(values)
+    column = Column.of(values)
+    if reserved := [value for value in column.values if is_total(value)]:
+        raise InputError(f"{_part(path, f'utt2{name}')}: '{reserved[0]}' is what tables call their totals; rename it")
+    return column
 
 
 def _part(path: Path, table: str) -> Path:
@@ -171,7 +177,9 @@ def _first_line(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig") as file:
             return next((line.split() for line in file if line.strip()), [])
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); is it the right file?") from None
+        raise InputError(
+            f"{path}: not UTF-8 text (byte {error.start}); unpack it if it is compressed, or is it another file?"
+        ) from None
 
 
 FORMATS: dict[str, Callable[[Path], Tables]] = {

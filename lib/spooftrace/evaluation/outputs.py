@@ -78,7 +78,7 @@ def read_outputs(path: str | Path) -> Outputs:
     """
     path = Path(path)
     lines = read_lines(path)
-    header = lines[0].split() if lines else []
+    header = lines[0].removeprefix("\ufeff").split() if lines else []  # editors on Windows write a byte-order mark
     if len(header) < 2 or header[0] != "utt":
         raise InputError(
             f"{path}:1: expected a header 'utt' and the names of the columns; put it before the first line"

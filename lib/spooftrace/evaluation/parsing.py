@@ -26,6 +26,7 @@ from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import POOLED, Table
 from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.outputs import NOTHING, judged, read_outputs, truth_table
+from spooftrace.evaluation.score_files import finite
 from spooftrace.metrics.regression import TARGETS, TargetErrors, nearest_codec, target_errors, target_errors_per_codec
 
 Array = np.ndarray
@@ -163,7 +164,7 @@ def _settings(folder: Path) -> dict[str, Setting]:
         if set(fields) == {NOTHING}:
             continue
         try:
-            values = tuple(None if field == NOTHING else float(field) for field in fields)
+            values = tuple(None if field == NOTHING else finite(field) for field in fields)
         except ValueError:
             values = ()
         if len(values) != len(TARGETS):

@@ -83,11 +83,13 @@ class ScoreFile:
         path: where it lies.
         scores: utterance -> score, in the order of the file; all finite.
         tables: what else the file says, "utt2label" and "utt2system"; empty where it holds scores only.
+        of_sasv: whether the scores judge the speaker too (a-DCF), and so say little of bona fide against spoof alone.
     """
 
     path: Path
     scores: dict[str, float]
     tables: dict[str, dict[str, str]] = field(default_factory=dict)
+    of_sasv: bool = False
 
     def line_of(self, utt: str) -> int:
         """The line that scores ``utt``, for messages."""
@@ -148,8 +150,9 @@ def _layout_of_line(fields: list[str], at: str) -> Layout:
         )
     if len(fields) == 2:
         return PLAIN
+    commas = ", separated by blanks or tabs, not commas" if len(fields) == 1 and "," in fields[0] else ""
     raise InputError(
-        f"{at}: found {len(fields)} columns, which is no known score file; write 'utt score', or one of "
+        f"{at}: found {len(fields)} columns, which is no known score file; write 'utt score'{commas}, or one of "
         f"'{ASVSPOOF2019.name}', '{A_DCF.name}', '{NII_LOG.name}', or the header 'filename cm-score' of ASVspoof 5"
     )
 
@@ -197,25 +200,38 @@ def _line_by_line(path: Path, layout: Layout) -> ScoreFile:
                 try:
                     score = finite(value)
                 except ValueError:
-                    hint = "; this file has SASV scores only" if layout.by_claim and value == "-" else ""
-                    raise InputError(f"{at}: score '{value}' of {utt} is not a finite number{hint}") from None
+                    hint = _hint(layout, value, is_first=not scores)
+                    raise InputError(f"{at}: score '{value}' of {utt} is not a finite number; {hint}") from None
                 if utt in line_of and not (layout.by_claim and scores[utt] == score):
                     odd = "another score" if layout.by_claim else "a score"
-                    raise InputError(f"{at}: {utt} has {odd} on line {line_of[utt]} already; keep one")
+                    what = "for SASV scores give --task sasv" if layout.by_claim else "keep one"
+                    raise InputError(f"{at}: {utt} has {odd} on line {line_of[utt]} already; {what}")
                 scores[utt] = score
                 line_of.setdefault(utt, number)
                 if layout.label is not None:
                     label = layout.labels.get(fields[layout.label].lower())
                     if label is None:
-                        raise InputError(f"{at}: unknown class '{fields[layout.label]}' of {utt}")
+                        known = ", ".join(layout.labels)
+                        raise InputError(f"{at}: unknown class '{fields[layout.label]}' of {utt}; known are {known}")
                     if tables.setdefault("utt2label", {}).setdefault(utt, label) != label:
-                        raise InputError(f"{at}: {utt} is {label}, but not on line {line_of[utt]}")
+                        raise InputError(f"{at}: {utt} is {label}, but not on line {line_of[utt]}; correct one")
                 if layout.system is not None:
                     system = fields[layout.system]
                     tables.setdefault("utt2system", {})[utt] = one.setdefault(system, system)
     except UnicodeDecodeError as error:
         raise _not_text(path, error) from None
-    return ScoreFile(path, scores, tables)
+    return ScoreFile(path, scores, tables, layout is A_DCF)
+
+
+def _hint(layout: Layout, value: str, is_first: bool) -> str:
+    """What to do about a score that is no finite number."""
+    if layout.by_claim and value == "-":
+        return "a file of SASV scores only is for --task sasv"
+    try:
+        float(value)
+    except ValueError:
+        return f"expected '{layout.name}'{' and no header' if is_first and not layout.has_header else ''}"
+    return "score this utterance again"
 
 
 def finite(value: str) -> float:
@@ -228,4 +244,6 @@ def finite(value: str) -> float:
 
 
 def _not_text(path: Path, error: UnicodeDecodeError) -> InputError:
-    return InputError(f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start})")
+    return InputError(
+        f"{path}: not a UTF-8 text file ({error.reason} at byte {error.start}); unpack it if it is compressed"
+    )

@@ -149,8 +149,10 @@ def join(key: Key, file: ScoreFile) -> ScoredTrials:
     label_of = {simplified(utt): label for utt, label in file.tables.get("utt2label", {}).items()}
     for utt, bonafide in zip(wanted, key.is_bonafide.tolist(), strict=True) if label_of else ():
         if bonafide != (label_of[utt] == "bonafide"):
+            written = next(name for name in file.scores if simplified(name) == utt)
+            other = "bonafide" if bonafide else "spoof"
             raise InputError(
-                f"{file.path}: {utt} is {label_of[utt]} here, but {'bonafide' if bonafide else 'spoof'} in {key.path}; "
+                f"{file.path}:{file.line_of(written)}: {written} is {label_of[utt]} here, but {other} in {key.path}; "
                 "which file is of another set?"
             )
     return ScoredTrials(key.name, key.utts, np.array(scores, dtype=np.float64), key.is_bonafide, key.columns)

@@ -22,6 +22,7 @@ METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float] | None] = {
     "min_dcf": lambda bonafide, spoof: min_dcf(bonafide, spoof)[0],
 }
 DRAWS, DRAWS_OF_MANY, MANY = 1000, 200, 100_000  # a draw takes time in proportion to the trials
+FEW = 10  # below so many, what is resampled stands for too little of what else there could be
 
 
 def intervals(trials: ScoredTrials, unit: str = "trial") -> Figures:
@@ -33,7 +34,7 @@ def intervals(trials: ScoredTrials, unit: str = "trial") -> Figures:
             attacks with all their trials, and bona fide trials one by one.
 
     Raises:
-        InputError: the trials have no such property, or one value of it only.
+        InputError: the trials have no such property, some of them none ("-"), or there is one value of it only.
     """
     return {
         name: asdict(_resampled(bootstrap_interval, trials, unit, trials.bonafide, trials.spoof, metric=metric))
@@ -55,6 +56,17 @@ def differences(trials: ScoredTrials, others: np.ndarray, unit: str = "trial") -
     }
 
 
+def too_few(trials: ScoredTrials, unit: str = "trial") -> str:
+    """A warning where there is so little to resample that an interval says less than it seems to; else empty."""
+    is_bonafide = trials.is_bonafide
+    counts = {"bona fide trials": np.count_nonzero(is_bonafide), "spoof trials": np.count_nonzero(~is_bonafide)}
+    if name := UNITS[unit]:
+        codes = trials.columns[name].codes
+        counts[f"{unit}s"] = np.unique(codes[~is_bonafide] if unit == "system" else codes).size
+    few = [f"{count} {what}" for what, count in counts.items() if count < FEW]
+    return f"only {', '.join(few)} to resample: the bootstrap interval is too narrow" if few else ""
+
+
 def format_intervals(figures: Mapping[str, Mapping[str, Any]], unit: str) -> str:
     """One line for each figure."""
     return "\n".join(
@@ -67,7 +79,8 @@ def format_intervals(figures: Mapping[str, Mapping[str, Any]], unit: str) -> str
 def format_differences(figures: Mapping[str, Mapping[str, Any]], unit: str, other: str) -> str:
     """One line for each figure."""
     return "\n".join(
-        f"{_shown(name, cell['point'])} against {other}, {100 * cell['level']:g} % interval {_range(name, cell)}, "
+        f"difference (these scores minus {other}): {_shown(name, cell['point'])}, "
+        f"{100 * cell['level']:g} % interval {_range(name, cell)}, "
         f"p = {cell['p_value']:.3g} ({cell['draws']} paired draws by {unit})"
         for name, cell in figures.items()
     )
@@ -80,7 +93,14 @@ def _resampled(method: Callable, trials: ScoredTrials, unit: str, *scores: Any, 
         return method(*scores, **settings, scheme="stratified")
     if name not in trials.columns:
         raise InputError(f"{trials.name}: the key has no utt2{name}, so nothing can be resampled by {unit}")
-    codes = trials.columns[name].codes
+    column = trials.columns[name]
+    codes = column.codes
+    unknown = np.count_nonzero(column.is_in(["-"]) & ~(trials.is_bonafide & (unit == "system")))
+    if unknown:
+        raise InputError(
+            f"{trials.name}: {unknown} trials have no {unit} ('-' in utt2{name}), so they cannot be resampled by it; "
+            "give another --bootstrap"
+        )
     settings["spoof_groups"] = codes[~trials.is_bonafide]
     if unit != "system":  # bona fide trials have none
         settings["bonafide_groups"] = codes[trials.is_bonafide]

@@ -154,7 +154,10 @@ def fuse_fit(bonafide: ArrayLike, spoof: ArrayLike, prior: float = 0.5) -> Fusio
 def _fit(bonafide: Array, spoof: Array, prior: float) -> tuple[tuple[float, ...], float]:
     """Weights and offset of the prior-weighted logistic regression, by Newton's method with step halving."""
     scores = np.concatenate((bonafide, spoof))  # (N, systems)
-    mean, spread = scores.mean(axis=0), scores.std(axis=0)
+    with np.errstate(over="ignore"):
+        mean, spread = scores.mean(axis=0), scores.std(axis=0)
+    if not np.isfinite(spread).all():
+        raise ValueError(f"scores of up to {np.abs(scores).max():.3g} are too large to calibrate")
     # Relative to the size of the scores: the mean of equal numbers is not always exactly that number.
     constant = np.flatnonzero(spread <= 1e-12 * np.abs(scores).max(axis=0))
     if constant.size:

@@ -129,7 +129,8 @@ def _mean_log1p_exp(x: Array) -> float:
     """Mean of ``log(1 + exp(x))``, without overflow."""
     # Several times faster than logaddexp, which is not vectorised, and in pieces that stay in the processor's cache.
     pieces = (x[start : start + 16384] for start in range(0, x.size, 16384))
-    return sum(np.sum(np.maximum(piece, 0) + np.log1p(np.exp(-np.abs(piece)))) for piece in pieces) / x.size
+    # Divided before the sum, which could exceed the largest number otherwise.
+    return sum(np.sum((np.maximum(piece, 0) + np.log1p(np.exp(-np.abs(piece)))) / x.size) for piece in pieces)
 
 
 def _weights(p_spoof: float, c_miss: float, c_fa: float) -> tuple[float, float]:

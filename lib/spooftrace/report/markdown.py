@@ -95,9 +95,10 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     if tied:
         notes.append(f"Trials that share a score with the other class (see the tie rule below): {', '.join(tied)}.")
     notes += [
-        f"WARNING, {run.name}: {run.metrics[test_set]['score_sign_warning']}."
+        f"WARNING, {run.name}: {text}."
         for run in runs
-        if "score_sign_warning" in run.metrics[test_set]
+        for key, text in run.metrics[test_set].items()
+        if key.endswith("_warning")
     ]
     return notes
 
