@@ -18,6 +18,7 @@ COMMANDS = {
     "durations": ("spooftrace.durations", "stage 1: how long each recording is; finds damaged ones"),
     "trim": ("spooftrace.trim", "stage 2: copies of a data directory without silence"),
     "extract": ("spooftrace.extraction", "stage 3: compute and store the cached streams of a system"),
+    "summary": ("spooftrace.summary", "parameters and multiplications of a system, part by part"),
     "train": ("spooftrace.training", "stage 4: train a system"),
     "score": ("spooftrace.scoring", "stage 5: score a data directory with a trained system"),
     "evaluate": ("spooftrace.evaluation", "stage 6: scores and labels -> metrics"),

@@ -37,16 +37,29 @@ def official_keys(name: str) -> dict[str, tuple[int, ...]]:
 
 
 def stored(name: str) -> tuple[torch.nn.Module, torch.Tensor, dict]:
-    """The model and the input of a stored case, and what is expected of them."""
+    """The model and the input of a stored case (the first, where there are two), and what is expected of them."""
     case = json.loads(STORED.read_text())[name]
     return build(case), make_input(case["input"]), case["expected"]
 
 
+def keys(model_class: type[torch.nn.Module], **init_args: object) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the state dict of a model of any size, without its weights."""
+    with torch.device("meta"):
+        return {key: tuple(tensor.shape) for key, tensor in model_class(**init_args).state_dict().items()}
+
+
+def count(model_class: type[torch.nn.Module], trained: bool = False, **init_args: object) -> int:
+    """Number of parameters of a model of any size, or of the trained ones."""
+    with torch.device("meta"):
+        return sum(p.numel() for p in model_class(**init_args).parameters() if p.requires_grad or not trained)
+
+
 def check_stored(name: str, parameters: int) -> None:
     """Assert that a stored case comes out as stored, that the model has this many parameters, and the stored keys."""
-    model, x, expected = stored(name)
+    case = json.loads(STORED.read_text())[name]
+    model, expected = build(case), case["expected"]
     with torch.no_grad():
-        output = model(x)
+        output = model(*make_inputs(case))
     assert (output[0] - output[1]).abs().max() > 0.05, "the stored case must follow its input"
     torch.testing.assert_close(output, torch.tensor(expected["output"]), atol=1e-5, rtol=1e-5)
     assert sum(p.numel() for p in model.parameters()) == expected["parameters"] == parameters
@@ -82,9 +95,19 @@ def make_input(shape: list[int]) -> torch.Tensor:
     return torch.from_numpy(noise.astype(np.float32))
 
 
-def describe(model: torch.nn.Module, x: torch.Tensor) -> dict:
+def make_inputs(case: dict) -> list[torch.Tensor]:
+    """The input of a case, and random codes where its model takes them."""
+    inputs = [make_input(case["input"])]
+    if "codes" in case:
+        size = case["init_args"]["codebook_size"]
+        inputs.append(torch.from_numpy(np.random.RandomState(8).randint(size, size=case["codes"])))
+    return inputs
+
+
+def describe(case: dict) -> dict:
+    model = build(case)
     with torch.no_grad():
-        output = model(x).double().numpy().round(7).tolist()
+        output = model(*make_inputs(case)).double().numpy().round(7).tolist()
     parameters = sum(p.numel() for p in model.parameters())
     return {"output": output, "parameters": parameters, "keys_sha256": keys_sha256(model)}
 
@@ -96,16 +119,35 @@ def keys_sha256(model: torch.nn.Module) -> str:
 
 if __name__ == "__main__":
     small = {"channels": [32, 32, 24, 24, 24, 24], "gat_dims": [24, 32], "pool_ratios": [0.4, 0.5, 0.7]}
+    few = {"input_dim": 64, "num_layers": 4, "hidden_dim": 24}
+    qaf = {**few, "codebook_size": 32, "codec_dim": 16, "fused_dim": 16}
     written = {
         "aasist": ("AASIST", {}, [2, 16000]),
         "aasist_l": ("AASIST", small, [2, 16000]),
+        "nes2net_ctrsvdd": ("Nes2Net", {"dilation": 1, "num_outputs": 1}, [2, 20, 1024]),
         "nes2net_x": ("Nes2NetX", {}, [2, 20, 1024]),
         "nes2net_x_ctrsvdd": ("Nes2NetX", {"dilation": 1, "num_outputs": 1}, [2, 20, 1024]),
         "nes2net_x_astp": ("Nes2NetX", {"dilation": 1, "num_outputs": 1, "pool": "astp"}, [2, 20, 1024]),
+        "nes2net_x_selu_sea": (
+            "Nes2NetX",
+            {"input_dim": 128, "num_outputs": 1, "dilation": 1, "activation": "selu", "aggregation": "sea"},
+            [2, 25, 10, 128],
+        ),
+        "sls_9_frames": ("SLS", {"input_dim": 64, "num_frames": 9}, [2, 4, 9, 64]),
+        "sls_long": ("SLS", {"input_dim": 64, "num_frames": 9}, [2, 4, 20, 64]),
+        "w2v2_aasist": ("W2V2AASIST", {}, [2, 40, 1024]),
+        "lcnn": ("LCNN", {"input_dim": 64, "num_frames": 33}, [2, 33, 64]),
+        "lstm": ("LSTMProbe", {"input_dim": 64, "hidden_dim": 24}, [2, 20, 64]),
+        "attm_lstm": ("AttMLSTM", few, [2, 4, 20, 64]),
+        "reduced_res2net": ("ReducedRes2Net", {"input_dim": 64, "reduced_dim": 16, "num_blocks": 2}, [2, 20, 64]),
+        "qaf": ("QAFStatic", qaf, [2, 4, 20, 64], [2, 8, 31]),
+        "qaf_mean": ("QAFStatic", {**qaf, "pooling": "mean"}, [2, 4, 20, 64], [2, 8, 31]),
     }
     lines = []
-    for name, (class_path, init_args, shape) in written.items():
+    for name, (class_path, init_args, shape, *codes) in written.items():
         case = {"class_path": class_path, "init_args": init_args, "input": shape}
-        case["expected"] = describe(build(case), make_input(shape))
+        if codes:
+            case["codes"] = codes[0]
+        case["expected"] = describe(case)
         lines.append(f"{json.dumps(name)}: {json.dumps(case)}")
     STORED.write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -63,3 +63,18 @@ def test_wrong_pooling_is_named():
         LinearProbe(input_dim=4, pooling="max")
     with pytest.raises(ValueError, match="needs frames"):
         LinearProbe(input_dim=4, pooling="mean_std").eval()(torch.zeros(2, 4))
+
+
+def test_layers_through_an_aggregation():
+    torch.manual_seed(0)
+    probe = LinearProbe(input_dim=4, aggregation="weighted_sum", num_layers=3).eval()
+    layers = torch.randn(2, 3, 7, 4)
+    torch.testing.assert_close(probe(layers), same_without_aggregation(probe)(layers.mean(dim=1)))
+    with pytest.raises(ValueError, match=r"LinearProbe takes layers \(B, 3, T, 4\); got \(2, 7, 4\)"):
+        probe(layers[:, 0])
+
+
+def same_without_aggregation(probe: LinearProbe) -> LinearProbe:
+    other = LinearProbe(input_dim=probe.input_dim).eval()
+    other.load_state_dict({key: x for key, x in probe.state_dict().items() if not key.startswith("aggregation.")})
+    return other

@@ -1,17 +1,43 @@
 """Back-ends: features in, outputs out; one published model a file, torch and nothing else.
 
-The contract. A back-end is an `nn.Module` whose `forward(x)` takes one batch and returns (B, num_outputs) raw outputs,
-logits as a rule: no softmax, no loss. `x` is what its stream declares: waveforms (B, N) float32 at 16 kHz (AASIST),
-frames (B, T, D) (Nes2NetX, LinearProbe) or vectors (B, D) (LinearProbe). `num_outputs` is a constructor argument and an
-attribute of every back-end, and so is `input_dim`, the width D, wherever frames or vectors come in. An input of a wrong
-shape raises a ValueError. Padding is not masked: batches hold crops of one length, or one utterance.
+The contract. A back-end is an `nn.Module` whose `forward` takes one batch of each of its streams, in the order of the
+configuration, and returns (B, num_outputs) raw outputs, logits as a rule: no loss, and no softmax unless the published
+system ends in one (SLS). Its attributes:
+
+    num_outputs  number of outputs, a constructor argument
+    layouts      for each stream, which layouts it may have, e.g. (("layers",), ("codes",))
+    input_dim    width of the frames, layers or vectors of the first stream, where there are any
+
+The layouts are `wave` (B, N) float32 at 16 kHz, `frames` (B, T, D), `layers` (B, L, T, D), `codes` (B, Q, T) integers
+and `vector` (B, D). Many back-ends for frames take layers, too, with `aggregation` (see
+`spooftrace.backends.aggregation`). An input of another shape, or shorter than the model's receptive field, raises a
+ValueError that says what would fit. Padding is not masked: batches hold crops of one length, or one utterance.
 
 Names are what `class_path` in a configuration says. For detection the published class order is index 0 spoof,
 index 1 bona fide.
 """
 
 from spooftrace.backends.aasist import AASIST
+from spooftrace.backends.attm import AttMLSTM
+from spooftrace.backends.lcnn import LCNN
 from spooftrace.backends.linear import LinearProbe
-from spooftrace.backends.nes2net import Nes2NetX
+from spooftrace.backends.lstm import LSTMProbe
+from spooftrace.backends.nes2net import Nes2Net, Nes2NetX
+from spooftrace.backends.qaf import QAFStatic
+from spooftrace.backends.reduced import ReducedRes2Net
+from spooftrace.backends.sls import SLS
+from spooftrace.backends.w2v2_aasist import W2V2AASIST
 
-__all__ = ["AASIST", "LinearProbe", "Nes2NetX"]
+__all__ = [
+    "AASIST",
+    "LCNN",
+    "SLS",
+    "W2V2AASIST",
+    "AttMLSTM",
+    "LSTMProbe",
+    "LinearProbe",
+    "Nes2Net",
+    "Nes2NetX",
+    "QAFStatic",
+    "ReducedRes2Net",
+]

@@ -1,9 +1,14 @@
 """Linear probe: what a linear classifier finds in the features, and no more."""
 
+from __future__ import annotations
+
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+from spooftrace.backends.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.inputs import to_frames
 
 
 class LinearProbe(nn.Module):
@@ -12,27 +17,42 @@ class LinearProbe(nn.Module):
     The standardisation is a batch norm without weights, so that the scale of the features does not decide the
     learning rate. Vectors (B, input_dim) skip the pooling.
 
+    Streams: `frames` or `vector`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 1 on.
+
     Args:
         input_dim: width of the frames or of the vector.
         num_outputs: number of outputs.
         pooling: "mean" over time, or "mean_std", mean and standard deviation (frames only).
+        aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
 
     Raises:
-        ValueError: an unknown `pooling`, an input of another shape, or a vector with `pooling="mean_std"`.
+        ValueError: an unknown `pooling` or `aggregation`, an input of another shape, or a vector with
+            `pooling="mean_std"`.
     """
 
-    def __init__(self, input_dim: int, num_outputs: int = 2, pooling: Literal["mean", "mean_std"] = "mean"):
+    def __init__(
+        self,
+        input_dim: int,
+        num_outputs: int = 2,
+        pooling: Literal["mean", "mean_std"] = "mean",
+        aggregation: Aggregation | None = None,
+        num_layers: int = 24,
+    ):
         super().__init__()
         if pooling not in ("mean", "mean_std"):
             raise ValueError(f"pooling must be mean or mean_std, not {pooling}")
+        self.layouts = (("frames", "vector") if aggregation is None else ("layers",),)
         self.input_dim = input_dim
         self.num_outputs = num_outputs
         self.pooling = pooling
+        self.aggregation = make_aggregation(aggregation, num_layers, input_dim)
         pooled_dim = input_dim if pooling == "mean" else 2 * input_dim
         self.standardise = nn.BatchNorm1d(pooled_dim, affine=False)
         self.out = nn.Linear(pooled_dim, num_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.aggregation is not None:
+            x = to_frames(self, x)  # (B, L, T, D) -> (B, T, D)
         return self.out(self.standardise(self.pool(x)))  # -> (B, pooled_dim) -> (B, num_outputs)
 
     def pool(self, x: Tensor) -> Tensor:

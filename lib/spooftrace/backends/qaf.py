@@ -1,0 +1,182 @@
+"""QAF-Static: the layers of WavLM beside the quantizer hierarchy of a neural codec."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spooftrace.backends.aggregation import AttentiveMerging
+from spooftrace.backends.inputs import check
+from spooftrace.backends.lstm import LSTMProbe
+
+CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
+
+
+class QAFStatic(nn.Module):
+    """QAF-Static: layers (B, L, T, input_dim) and codes (B, Q, T') -> logits (B, num_outputs), class 1 = bona fide.
+
+    SSL branch: attentive merging of the layers. Codec branch: each quantizer's codes look up a table that may be
+    trained; the Q vectors of a frame are added up with weights alpha = softmax over q of W / temperature, separately
+    for each dimension ("static": the same for every utterance); the result is brought to the frame rate of the SSL
+    branch. Then concatenation, a linear layer, one LSTM layer, its mean over time, a linear layer. The paper's table:
+
+        AttM-LSTM                           AttMLSTM(projection="linear"), without a codec branch
+        mean pooling (Method 1), codecF     QAFStatic(pooling="mean", tune_codec=False)
+        QAF (Method 2), codecF and codecT   QAFStatic(tune_codec=False) and QAFStatic()
+
+    14,029,970 parameters with the defaults, all trained: 4.4 % of WavLM-Large's 315,453,120, as published.
+
+    Streams, in this order: `layers` (the first 12 of WavLM-Large, without the encoder input; frozen) and `codes`
+    (EnCodec at 24 kHz and 6 kbit/s: 8 quantizers, 75 frames a second); any T and T' from 1 on.
+
+    There is no official code, and the paper leaves open what follows.
+
+    * Projection of the merging: one linear layer, not the two of the official AttM code. Those have 40.9 million
+      trained parameters, which is 13 % of WavLM-Large, where the paper has 4.4 % for everything.
+    * Width after the linear layer: 128, that of the codec. With the LSTM's 192, of the authors' AttM code, all
+      parameters come to the published 14 million and 4.4 %.
+    * Pooling of the LSTM: the mean over time, as in the authors' AttM code.
+    * Start of W: zeros, so that training starts from mean pooling and what is learned is a departure from it.
+    * Temperature: 1, a plain softmax. As W starts at zero, another one would only change how fast W takes effect.
+    * Start of the tables: the codec's codebooks (`codebooks`), because "codec branch frozen" means nothing otherwise.
+      codecF freezes the tables, codecT trains them. W is trained in both: frozen, Method 2 would be Method 1. The
+      codec's encoder stays as it is, because no gradient passes the choice of a code.
+    * From 75 to 50 frames a second: linear interpolation to the SSL branch's number of frames, which uses every codec
+      frame. Both start at 0 and differ by less than a frame at the end.
+
+    Args:
+        input_dim: width of the layers.
+        num_outputs: number of outputs.
+        num_layers: number of layers L.
+        num_quantizers, codebook_size, codec_dim: Q, vectors a table, width of a vector.
+        pooling: "qaf", learned weights, or "mean" of the quantizers.
+        tune_codec: whether the tables are trained.
+        temperature: above 1 it makes the weights more equal.
+        fused_dim: width after the concatenation and its linear layer.
+        hidden_dim: width of the LSTM.
+        projection: of the merging, see `AttentiveMerging`.
+        codebooks: file that the tables start from, see `read_codebooks`; None starts from random numbers.
+
+    Raises:
+        ValueError: an unknown `pooling` or `projection`, a `temperature` that is not positive, `codebooks` that cannot
+            be read or are of another size, inputs of another shape, a code outside of the tables.
+
+    Source: Wu et al., "Quantizer-aware hierarchical neural codec modeling for speech deepfake detection",
+    arXiv 2603.16914.
+    """
+
+    layouts = (("layers",), ("codes",))
+
+    def __init__(
+        self,
+        input_dim: int = 1024,
+        num_outputs: int = 2,
+        num_layers: int = 12,
+        num_quantizers: int = 8,
+        codebook_size: int = 1024,
+        codec_dim: int = 128,
+        pooling: Literal["qaf", "mean"] = "qaf",
+        tune_codec: bool = True,
+        temperature: float = 1.0,
+        fused_dim: int = 128,
+        hidden_dim: int = 192,
+        projection: Literal["linear", "mlp"] = "linear",
+        codebooks: str | None = None,
+    ):
+        super().__init__()
+        if pooling not in ("qaf", "mean"):
+            raise ValueError(f"pooling must be qaf or mean, not {pooling}")
+        if temperature <= 0:
+            raise ValueError(f"temperature must be positive, not {temperature}")
+        self.input_dim = input_dim
+        self.num_outputs = num_outputs
+        self.num_layers = num_layers
+        self.num_quantizers = num_quantizers
+        self.temperature = temperature
+        self.merging = AttentiveMerging(num_layers, input_dim, projection)
+        tables = torch.randn(num_quantizers, codebook_size, codec_dim)
+        self.tables = nn.Parameter(tables, requires_grad=tune_codec)
+        self.weights = nn.Parameter(torch.zeros(num_quantizers, codec_dim)) if pooling == "qaf" else None
+        self.fusion = nn.Linear(input_dim + codec_dim, fused_dim)
+        self.decoder = LSTMProbe(fused_dim, num_outputs, hidden_dim)
+        if codebooks is not None:
+            self.start_from(read_codebooks(codebooks, num_quantizers))
+
+    def start_from(self, codebooks: Tensor) -> None:
+        """Set the tables to `codebooks` (Q, K, D); raises ValueError for another size."""
+        if codebooks.shape != self.tables.shape:
+            raise ValueError(f"codebooks are {tuple(codebooks.shape)}, the tables {tuple(self.tables.shape)} (Q, K, D)")
+        with torch.no_grad():
+            self.tables.copy_(codebooks)
+
+    def forward(self, layers: Tensor, codes: Tensor) -> Tensor:
+        check(self, layers, "layers", ("B", self.num_layers, "T", self.input_dim))
+        check(self, codes, "codes", (len(layers), len(self.tables), "T"))
+        frames = self.merging(layers)  # (B, L, T, D) -> (B, T, D)
+        codec = self.align(self.codec_frames(codes), frames.size(1))  # (B, Q, T') -> (B, T', D') -> (B, T, D')
+        return self.decoder(self.fusion(torch.cat([frames, codec], dim=2)))  # (B, T, D + D') -> (B, T, E) -> outputs
+
+    def codec_frames(self, codes: Tensor) -> Tensor:
+        """Weighted sum of the quantizers' vectors: codes (B, Q, T') -> (B, T', D')."""
+        size = self.tables.size(1)
+        if not codes.is_meta and not 0 <= int(codes.min()) <= int(codes.max()) < size:
+            raise ValueError(f"codes from {int(codes.min())} to {int(codes.max())}, but the tables have {size} vectors")
+        # The weights go onto the tables, not onto what is looked up: that way no (B, Q, T', D') is ever made.
+        vectors = (self.tables * self.alpha().unsqueeze(1)).flatten(0, 1)  # (Q, K, D') -> (Q * K, D')
+        offsets = torch.arange(0, len(vectors), size, device=codes.device)  # (Q,), where each table begins
+        index = codes.long().transpose(1, 2) + offsets  # (B, Q, T') -> (B, T', Q)
+        summed = F.embedding_bag(index.flatten(0, 1), vectors, mode="sum")  # (B * T', Q) -> (B * T', D')
+        return summed.unflatten(0, index.shape[:2])  # -> (B, T', D')
+
+    def alpha(self) -> Tensor:
+        """Weight of each quantizer in each dimension, (Q, D'); the sum over the quantizers is 1."""
+        if self.weights is None:
+            return torch.full_like(self.tables[:, 0], 1 / len(self.tables))
+        return torch.softmax(self.weights / self.temperature, dim=0)
+
+    def quantizer_weights(self) -> np.ndarray:
+        """`alpha` as an array (Q, D'), to be tabulated and drawn; the mean over the dimensions ranks the quantizers."""
+        return self.alpha().detach().cpu().numpy()
+
+    @staticmethod
+    def align(x: Tensor, num_frames: int) -> Tensor:
+        """Linear interpolation along time: (B, T', D') -> (B, num_frames, D')."""
+        return F.interpolate(x.transpose(1, 2), size=num_frames, mode="linear").transpose(1, 2)
+
+
+def read_codebooks(path: str, num_quantizers: int) -> Tensor:
+    """The first codebooks of a residual vector quantizer, from the weights of the codec.
+
+    Args:
+        path: `model.safetensors` or `pytorch_model.bin` of EnCodec in transformers' format, or the encodec package's
+            own `.th` file.
+        num_quantizers: how many codebooks.
+
+    Returns:
+        (Q, K, D) float32.
+
+    Raises:
+        ValueError: the file cannot be read, or does not have that many codebooks.
+    """
+    try:
+        state = _read_weights(path)
+    except Exception as error:  # each format has error types of its own
+        raise ValueError(f"{path}: no codebooks can be read from it: {error}") from error
+    found = {int(m[1]): tensor for key, tensor in state.items() if (m := CODEBOOK.search(key))}
+    missing = sorted(set(range(num_quantizers)) - set(found))
+    if missing:
+        raise ValueError(f"{path}: has {len(found)} codebooks of a residual quantizer; {num_quantizers} are asked for")
+    return torch.stack([found[q] for q in range(num_quantizers)]).float()
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    if path.endswith(".safetensors"):
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,216 @@
+"""What every back-end promises, for small ones of each kind."""
+
+import pytest
+import torch
+from torch import Tensor
+
+import spooftrace.backends
+from spooftrace.backends.aggregation import make_aggregation
+from spooftrace.backends.batchnorm import PreciseBatchNorm2d
+
+# class, arguments, shapes of its streams, fewest frames (or samples)
+BACKENDS = {
+    "AASIST": (
+        "AASIST",
+        {"sinc_filters": 12, "sinc_taps": 17, "channels": [4, 6], "gat_dims": [8, 6]},
+        [("B", "T")],
+        43,
+    ),
+    "AttMLSTM": ("AttMLSTM", {"input_dim": 8, "num_layers": 4, "hidden_dim": 5}, [("B", 4, "T", 8)], 1),
+    "LCNN": ("LCNN", {"input_dim": 16, "num_frames": 20}, [("B", "T", 16)], 1),
+    "LSTMProbe": ("LSTMProbe", {"input_dim": 8, "hidden_dim": 5}, [("B", "T", 8)], 1),
+    "LinearProbe": ("LinearProbe", {"input_dim": 8}, [("B", "T", 8)], 1),
+    "LinearProbe of layers": (
+        "LinearProbe",
+        {"input_dim": 8, "aggregation": "weighted_sum", "num_layers": 4},
+        [("B", 4, "T", 8)],
+        1,
+    ),
+    "Nes2Net": ("Nes2Net", {"input_dim": 16, "nes_ratio": [4, 2]}, [("B", "T", 16)], 1),
+    "Nes2NetX": ("Nes2NetX", {"input_dim": 16, "nes_ratio": [4, 2], "pool": "astp"}, [("B", "T", 16)], 1),
+    "Nes2NetX, SEA": (
+        "Nes2NetX",
+        {"input_dim": 16, "nes_ratio": [4, 2], "activation": "selu", "aggregation": "sea", "num_layers": 6},
+        [("B", 6, "T", 16)],
+        1,
+    ),
+    "QAFStatic": (
+        "QAFStatic",
+        {"input_dim": 8, "num_layers": 4, "num_quantizers": 3, "codebook_size": 7, "codec_dim": 5, "fused_dim": 6},
+        [("B", 4, "T", 8), ("B", 3, "T")],
+        1,
+    ),
+    "ReducedRes2Net": (
+        "ReducedRes2Net",
+        {"input_dim": 16, "reduced_dim": 8, "num_blocks": 2, "scale": 4, "aggregation": "attm", "num_layers": 3},
+        [("B", 3, "T", 16)],
+        1,
+    ),
+    "SLS": ("SLS", {"input_dim": 12, "num_frames": 9}, [("B", 3, "T", 12)], 1),
+    "W2V2AASIST": (
+        "W2V2AASIST",
+        {"input_dim": 8, "reduced_dim": 12, "channels": [4, 6], "gat_dims": [8, 6]},
+        [("B", "T", 8)],
+        3,
+    ),
+}
+EVERY = pytest.mark.parametrize("name", BACKENDS)
+LAYOUT_NDIM = {"wave": 2, "vector": 2, "frames": 3, "codes": 3, "layers": 4}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """For models this small, handing work to threads takes longer than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def make(name: str, **changes) -> torch.nn.Module:
+    torch.manual_seed(0)
+    class_path, init_args, _, _ = BACKENDS[name]
+    return getattr(spooftrace.backends, class_path)(**{**init_args, **changes})
+
+
+def make_inputs(name: str, batch: int, frames: int) -> list[Tensor]:
+    sizes = [[{"B": batch, "T": frames}.get(size, size) for size in shape] for shape in BACKENDS[name][2]]
+    torch.manual_seed(1)
+    inputs = [torch.randn(size) for size in sizes]
+    return inputs if len(inputs) == 1 else [inputs[0], torch.randint(7, sizes[1])]
+
+
+def test_every_back_end_is_here():
+    assert {case[0] for case in BACKENDS.values()} == set(spooftrace.backends.__all__)
+
+
+@EVERY
+def test_attributes(name):
+    model = make(name, num_outputs=3)
+    shapes = BACKENDS[name][2]
+    assert model.num_outputs == 3
+    assert len(model.layouts) == len(shapes)
+    for layouts, shape in zip(model.layouts, shapes, strict=True):
+        assert len(shape) in {LAYOUT_NDIM[layout] for layout in layouts}
+    assert name == "AASIST" or model.input_dim == BACKENDS[name][1]["input_dim"]
+    for layout in ("`" + layout + "`" for layouts in model.layouts for layout in layouts):
+        assert layout in type(model).__doc__ or layout in type(model).__mro__[1].__doc__
+
+
+@EVERY
+def test_any_length_from_the_fewest_frames_on(name):
+    model = make(name).eval()
+    least = BACKENDS[name][3]
+    for frames in (least, least + 1, 50, 77):
+        with torch.no_grad():
+            output = model(*make_inputs(name, 2, frames))
+        assert output.shape == (2, 2) and output.isfinite().all()
+
+
+@EVERY
+def test_fewer_frames_or_another_shape_is_one_clear_line(name):
+    model = make(name).eval()
+    shape = BACKENDS[name][2][0]
+    good, *others = make_inputs(name, 2, 50)
+    bad = [make_inputs(name, 2, BACKENDS[name][3] - 1)[0], good[0] if name != "LinearProbe" else good[0, 0], good[None]]
+    if len(shape) > 2:
+        bad.append(good[..., :-1])
+    if len(shape) > 3 and name != "SLS":  # which takes any number of layers
+        bad.append(good[:, :-1])
+    for x in bad:
+        with pytest.raises(ValueError, match=r"^\w+ takes .*; got \([\d, ]+\)$"):
+            model(x, *others)
+
+
+@EVERY
+def test_items_of_a_batch_do_not_meet_in_eval(name):
+    model = make(name).eval()
+    inputs = make_inputs(name, 3, 60)
+    with torch.no_grad():
+        together = model(*inputs)
+        alone = torch.cat([model(*(x[i : i + 1] for x in inputs)) for i in range(3)])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+
+
+@EVERY
+def test_gradients_reach_everything_that_is_trained(name):
+    model = make(name)
+    model(*make_inputs(name, 4, 500 if name == "AASIST" else 50)).square().sum().backward()
+    for key, p in model.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None and p.grad.isfinite().all(), key
+            if not key.endswith("bias"):  # a bias just before a batch norm has zero gradient
+                assert p.grad.any(), key
+
+
+@EVERY
+def test_weights_can_be_kept_without_those_of_another_model(name):
+    """State dicts load strictly, and hold everything: two models with the same one give the same outputs."""
+    model, other = make(name), make(name)
+    for p in other.parameters():
+        torch.nn.init.normal_(p)
+    other.load_state_dict(model.state_dict(), strict=True)
+    inputs = make_inputs(name, 2, 50)
+    with torch.no_grad():
+        assert torch.equal(model.eval()(*inputs), other.eval()(*inputs))
+
+
+@pytest.mark.parametrize("kind", ["sea", "weighted_sum", "attm"])
+def test_aggregations(kind):
+    torch.manual_seed(0)
+    aggregation = make_aggregation(kind, num_layers=5, dim=4)
+    layers = torch.randn(2, 5, 7, 4)
+    assert aggregation(layers).shape == (2, 7, 4)
+    torch.testing.assert_close(aggregation(layers)[1:], aggregation(layers[1:]))
+    if kind == "weighted_sum":
+        torch.testing.assert_close(aggregation(layers), layers.mean(dim=1))
+
+
+def test_wrong_aggregations_are_named():
+    with pytest.raises(ValueError, match="aggregation must be one of sea, weighted_sum, attm or null, not mean"):
+        make("LSTMProbe", aggregation="mean")
+    with pytest.raises(ValueError, match="aggregation sea needs 3 layers or more, not 2"):
+        make("LSTMProbe", aggregation="sea", num_layers=2)
+    with pytest.raises(ValueError, match="projection must be linear or mlp, not none"):
+        make("AttMLSTM", projection="none")
+    with pytest.raises(ValueError, match="reduced_dim must be at least scale; got 4 and 8"):
+        make("ReducedRes2Net", reduced_dim=4, scale=8)
+    with pytest.raises(ValueError, match="activation must be relu or selu, not gelu"):
+        make("Nes2NetX", activation="gelu")
+
+
+def test_batch_norm_with_channels_last_keeps_its_precision():
+    """In outputs, gradients and running statistics: against torch's own in double precision and the default layout."""
+    torch.manual_seed(0)
+    x = 0.5 + torch.randn(2, 8, 24, 5000)
+    grad = torch.randn_like(x)
+    exact, ours = torch.nn.BatchNorm2d(8).double(), PreciseBatchNorm2d(8)
+    torch.nn.init.normal_(ours.weight)
+    torch.nn.init.normal_(ours.bias)
+    exact.load_state_dict(ours.state_dict())
+    results = []
+    for norm, layout in ((exact, torch.contiguous_format), (ours, torch.channels_last)):
+        leaf = x.to(norm.weight.dtype).to(memory_format=layout).requires_grad_()
+        output = norm(leaf)
+        assert output.is_contiguous(memory_format=layout)
+        output.backward(grad.to(output))
+        results.append([output, leaf.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(b.double().contiguous(), a, atol=1e-5 * float(a.detach().abs().max()), rtol=0)
+    assert ours.num_batches_tracked == 1
+    torch.testing.assert_close(ours.eval()(x).double(), exact.eval()(x.double()), atol=1e-5, rtol=1e-5)
+
+
+def test_aasist_trains_with_channels_last_as_without():
+    """In double precision it keeps the default layout."""
+    model, other = make("AASIST"), make("AASIST").double()
+    for dropout in (m for each in (model, other) for m in each.modules() if isinstance(m, torch.nn.Dropout)):
+        dropout.p = 0.0
+    wave = torch.randn(3, 4000)
+    assert model.eval().encode(wave).stride() != other.eval().encode(wave.double()).stride()
+    torch.testing.assert_close(model(wave).double(), other(wave.double()), atol=1e-5, rtol=1e-5)
+    model.train()(wave).square().sum().backward()
+    other.train()(wave.double()).square().sum().backward()
+    for (name, p), exact in zip(model.named_parameters(), other.parameters(), strict=True):
+        if p.requires_grad and p.grad.norm() > 1e-3:
+            assert (p.grad - exact.grad).norm() < 1e-3 * exact.grad.norm(), name

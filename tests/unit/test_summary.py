@@ -1,0 +1,111 @@
+"""Parameters and MACs of a system, part by part."""
+
+import argparse
+
+import pytest
+from torch import nn
+
+from spooftrace import summary
+from spooftrace.config import load_config
+from spooftrace.errors import InputError
+from spooftrace.frontends import FrontEnd
+from spooftrace.summary import summarize
+
+D, FRAMES = 8, 50
+
+
+class LSTMAndAttention(FrontEnd):
+    """Frozen frames of D numbers, 50 a second, through one LSTM and one attention."""
+
+    def __init__(self) -> None:
+        super().__init__("frames", dim=D, frame_rate=50)
+        self.lstm = nn.LSTM(D, D, batch_first=True)
+        self.freeze_unless_finetuned()
+
+    def extract(self, wave, wave_len):
+        x, _ = self.lstm(wave[:, : wave.size(1) // 320 * 320].reshape(len(wave), -1, 320)[:, :, :D])
+        return nn.functional.scaled_dot_product_attention(x, x, x)
+
+    def num_frames(self, num_samples):
+        return num_samples // 320
+
+    def arguments(self):
+        return {}
+
+
+def config(tmp_path, backend: str, streams: str):
+    file = tmp_path / "a system.yaml"
+    file.write_text(
+        f"streams: {{{streams}}}\nbackend: {backend}\ntask: {{class_path: Detection}}\n"
+        "optimizer: {class_path: torch.optim.Adam}\n"
+    )
+    return load_config([file])
+
+
+def test_every_part_is_counted(tmp_path):
+    system = config(
+        tmp_path,
+        f"{{class_path: LSTMProbe, init_args: {{input_dim: {D}, hidden_dim: 3}}}}",
+        "x: {class_path: test_summary.LSTMAndAttention}",
+    )
+    parts = {part.name: part for part in summarize(system, seconds=1.0)}
+    frontend, backend = parts["x (LSTMAndAttention)"], parts["backend (LSTMProbe)"]
+    lstm_macs = FRAMES * 4 * D * (D + D)
+    assert (frontend.parameters, frontend.trained) == (4 * D * (D + D) + 8 * D, 0)
+    assert frontend.macs == lstm_macs + 2 * FRAMES * FRAMES * D
+    assert backend.parameters == backend.trained == 4 * 3 * (D + 3) + 8 * 3 + 3 * 2 + 2
+    assert backend.macs == FRAMES * 4 * 3 * (D + 3) + 3 * 2
+    assert parts["lstm"].depth == parts["LL"].depth == 1
+    assert parts["LL"].macs == 6
+    assert parts["lstm"].macs + parts["LL"].macs == backend.macs
+    lines = list(summary.table(list(parts.values()), 1.0))
+    total = frontend.parameters + backend.parameters
+    assert lines[-2].split()[:3] == ["all", f"{total:,d}", f"{backend.trained:,d}"]
+    assert f"{100 * backend.trained / total:.2f} % of all parameters" in lines[-1]
+    assert f"{100 * backend.trained / frontend.parameters:.2f} % of the frozen {frontend.parameters:,d}" in lines[-1]
+
+
+def test_nes2net_x_needs_the_published_number_of_macs(tmp_path):
+    """Reckoned by hand for 200 frames: per block two 1x1 convolutions, the stacks of 2 to 8, their sums, the gate."""
+    system = config(tmp_path, "{class_path: Nes2NetX}", "ssl: {class_path: HuggingFace, init_args: {model: ./none}}")
+    frontend, backend, *pieces = summarize(system)
+    assert "no such folder" in frontend.problem and not frontend.parameters
+    members = sum(range(2, 9))
+    block = 200 * (2 * 128 * 128 + members * 16 * 16 * 3 + members * 16) + 2 * 128 * 128
+    assert backend.macs == 7 * block + 2 * 1024
+    blocks = next(part for part in pieces if part.name == "Build_in_Res2Nets")
+    assert blocks.macs == 7 * block
+    lines = list(summary.table([frontend, backend, *pieces], 4.0))
+    assert "not counted" in lines[1]
+    assert lines[-2].startswith("all that is counted")
+    assert lines[-1].startswith("ssl (HuggingFace) is not counted: ./none: no such folder")
+
+
+@pytest.mark.parametrize(
+    ("backend", "parameters"),
+    [("SLS", 23_399_429), ("AttMLSTM", 51_275_794), ("LCNN", 4_111_074), ("W2V2AASIST", 447_242)],
+)
+def test_a_front_end_that_is_not_there_is_stood_in_for(tmp_path, backend, parameters):
+    system = config(
+        tmp_path, f"{{class_path: {backend}}}", "ssl: {class_path: HuggingFace, init_args: {model: ./none}}"
+    )
+    _, part, *_ = summarize(system)
+    assert part.parameters == parameters
+    assert part.macs > 1e6
+
+
+def test_two_streams(tmp_path):
+    missing = "class_path: HuggingFace, init_args: {model: ./none}"
+    system = config(tmp_path, "{class_path: QAFStatic}", f"ssl: {{{missing}}}, codec: {{{missing}}}")
+    parts = {part.name: part for part in summarize(system)}
+    assert parts["tables"].parameters == 8 * 1024 * 128 and parts["tables"].macs is None
+    assert parts["backend (QAFStatic)"].parameters == 14_029_970
+    assert parts["fusion"].macs == 200 * (1024 + 128) * 128
+
+
+def test_what_does_not_fit_is_one_line(tmp_path):
+    system = config(tmp_path, "{class_path: AASIST}", "wave: {class_path: Waveform}")
+    with pytest.raises(InputError, match=r"backend \(AASIST\): AASIST takes .* at least 2315 samples; got \(1, 1600\)"):
+        summarize(system, seconds=0.1)
+    with pytest.raises(InputError, match="--seconds 0: must be above 0"):
+        summary.run(argparse.Namespace(config=[], seconds=0.0), [])
