@@ -26,6 +26,7 @@ from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.store import TIME_AXIS
 from spooftrace.frontends.base import SAMPLE_RATE
+from spooftrace.system import StreamShape
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,12 @@ class CachedStream:
 
     reader: ArchiveReader
     frame_rate: float
-    dim: int
-    time_axis: int | None  # of one utterance; None for a vector
+    shape: StreamShape
+
+    @property
+    def time_axis(self) -> int | None:
+        """The axis of one utterance that is time; None for a vector."""
+        return TIME_AXIS[self.shape.layout]
 
     @classmethod
     def open(cls, dump: Path, stream: str, node: Mapping[str, Any], data: Path) -> CachedStream:
@@ -49,7 +54,8 @@ class CachedStream:
                 f"{folder}: was extracted with another configuration of stream '{stream}'; "
                 "run stage 3 again or choose another --dump"
             )
-        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], made["dim"], TIME_AXIS[made["layout"]])
+        shape = StreamShape(made["layout"], made["dim"])
+        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], shape)
 
 
 class Utterances(Dataset[dict[str, Any]]):

@@ -92,7 +92,7 @@ def load_system(exp: Path, dump: Path, directory: Path) -> tuple[Any, Mapping[st
     weights = load_weights(exp / "model.safetensors")
     config = load_config([exp / "config.yaml"])
     cached = open_streams(config, dump, directory)
-    system = System(config, {name: stream.dim for name, stream in cached.items()})
+    system = System(config, {name: stream.shape for name, stream in cached.items()})
     system.load_own_state(weights, str(exp / "model.safetensors"))
     return system, config
 

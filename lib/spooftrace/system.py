@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file, save
@@ -15,31 +15,53 @@ from spooftrace.config import build
 from spooftrace.errors import InputError
 
 
+class StreamShape(NamedTuple):
+    """What a back-end has to know of a stream: its layout and the size of one feature vector."""
+
+    layout: str
+    dim: int
+
+
 class System(nn.Module):
     """Front-ends of the live streams, the back-end, the task.
 
     Args:
         config: A configuration from :func:`spooftrace.config.load_config`.
-        cached_dims: Width of each stream that is read from archives; its front-end is then not built at all.
+        cached: Shape of each stream that is read from archives; its front-end is then not built at all.
 
     Raises:
-        InputError: A width or the number of outputs does not fit between the parts.
+        InputError: A layout, a width or the number of outputs does not fit between the parts.
     """
 
-    def __init__(self, config: Mapping[str, Any], cached_dims: Mapping[str, int]) -> None:
+    def __init__(self, config: Mapping[str, Any], cached: Mapping[str, StreamShape]) -> None:
         super().__init__()
         self.streams = list(config["streams"])
         self.frontends = nn.ModuleDict(
-            {name: build(node) for name, node in config["streams"].items() if name not in cached_dims}
+            {name: build(node) for name, node in config["streams"].items() if name not in cached}
         )
         self.backend: nn.Module = build(config["backend"])
         self.task: nn.Module = build(config["task"])
-        dims = {**cached_dims, **{name: frontend.dim for name, frontend in self.frontends.items()}}
-        wanted = getattr(self.backend, "input_dim", None)
-        if wanted is not None and len(self.streams) == 1 and wanted != dims[self.streams[0]]:
+        live = {name: StreamShape(frontend.layout, frontend.dim) for name, frontend in self.frontends.items()}
+        self._check({name: {**cached, **live}[name] for name in self.streams})
+
+    def _check(self, shapes: Mapping[str, StreamShape]) -> None:
+        """Raise InputError if streams of these shapes, the back-end and the task do not fit together."""
+        backend = type(self.backend).__name__
+        if len(shapes) != len(self.backend.layouts):
             raise InputError(
-                f"stream '{self.streams[0]}' has {dims[self.streams[0]]} features a frame, but "
-                f"backend.init_args.input_dim is {wanted}"
+                f"backend {backend} takes {len(self.backend.layouts)} streams, but the configuration has "
+                f"{len(shapes)}: {', '.join(shapes)}"
+            )
+        for (name, shape), layouts in zip(shapes.items(), self.backend.layouts, strict=True):
+            if shape.layout not in layouts:
+                raise InputError(
+                    f"stream '{name}' has the layout {shape.layout}, but backend {backend} takes {' or '.join(layouts)}"
+                )
+        wanted = getattr(self.backend, "input_dim", None)
+        (name, shape), *others = shapes.items()
+        if wanted is not None and not others and wanted != shape.dim:
+            raise InputError(
+                f"stream '{name}' has {shape.dim} features a frame, but backend.init_args.input_dim is {wanted}"
             )
         if self.backend.num_outputs != self.task.num_outputs:
             raise InputError(

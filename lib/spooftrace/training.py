@@ -76,7 +76,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     pick_device(num_gpus)
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
-    system = System(config, {name: stream.dim for name, stream in cached.items()})
+    system = System(config, {name: stream.shape for name, stream in cached.items()})
     learner = Learner(system, config)
     train_set = make_batches(config, system, train_dir, dump, training=True)
     dev_set = make_batches(config, system, dev_dir, dump, training=False)

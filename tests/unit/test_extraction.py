@@ -1,6 +1,7 @@
 """Stage 3: cached equals live, killed jobs go on, mistakes are named."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.cli import main
@@ -64,7 +65,7 @@ def test_cached_and_live_give_the_same_outputs(make_data, write_config, request,
     for overrides in ([], ["--data.cached", "[]"]):
         config = load_config([cached], overrides)
         streams = open_streams(config, Path("dump"), data)
-        system = System(config, {name: stream.dim for name, stream in streams.items()}).eval()
+        system = System(config, {name: stream.shape for name, stream in streams.items()}).eval()
         weights = weights or system.backend.state_dict()
         system.backend.load_state_dict(weights)
         batches = make_batches(config, system, data, Path("dump"), training=False)
@@ -74,6 +75,28 @@ def test_cached_and_live_give_the_same_outputs(make_data, write_config, request,
         outputs.append(torch.stack([found[utt] for utt in sorted(found)]))
     assert outputs[0].shape == (9, 2)
     torch.testing.assert_close(outputs[0], outputs[1], rtol=0, atol=1e-4 if name == "whisper" else 1e-5)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backend": {"class_path": "SLS"}}, "stream 'lfcc' has the layout frames, but backend SLS takes layers"),
+        (
+            {"streams": {"lfcc": {"class_path": "LFCC"}, "logmel": {"class_path": "LogMel"}}},
+            "backend LinearProbe takes 1 streams, but the configuration has 2: lfcc, logmel",
+        ),
+    ],
+)
+def test_streams_that_do_not_fit_the_backend(make_data, write_config, capsys, changes, message, stored):
+    make_data("train", 4)
+    cached = list(changes.get("streams", ["lfcc"])) if stored else []
+    config = write_config(**changes, data={"crop": 3200, "num_workers": 0, "cached": cached})
+    if stored:
+        assert extract(config, Path("data/train")) == extract(config, Path("data/train"), "--collect") == 0
+    words = ["--train", "data/train", "--dev", "data/train", "--exp", "exp/x"]
+    assert main(["train", "--config", str(config), *words]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_fine_tuned_model_trains_and_scores(make_data, write_config, random_xls_r):
@@ -199,6 +222,41 @@ def test_a_feats_scp_that_lacks_utterances_is_collected_again(make_data, write_c
     assert "already extracted" not in capsys.readouterr().out
     assert extract(config, data, "--collect") == 0
     assert len(ArchiveReader(scp)) == 5
+
+
+@pytest.mark.parametrize("size", [None, 0, 3000])
+def test_an_ark_that_is_gone_or_cut_short_is_made_again(make_data, write_config, capsys, size):
+    data, config = make_data("eval", 6), write_config()
+    for options in (["--job", "1"], ["--job", "2"], ["--collect"]):
+        assert extract(config, data, *options, "--num-jobs", "2") == 0
+    ark, other = (Path(f"dump/lfcc/eval/feats.{job}.ark") for job in (1, 2))
+    content, untouched = ark.read_bytes(), other.stat().st_mtime_ns
+    assert len(content) > 3000
+    ark.unlink()
+    if size is not None:
+        ark.write_bytes(content[:size])
+    capsys.readouterr()
+    for options in (["--job", "1"], ["--job", "2"], ["--collect"]):
+        assert extract(config, data, *options, "--num-jobs", "2") == 0
+    assert "already extracted" not in capsys.readouterr().out
+    assert ark.read_bytes() == content and other.stat().st_mtime_ns == untouched
+
+
+def test_sets_of_other_weights_are_not_mixed(make_data, write_config, random_xls_r, tmp_path, capsys):
+    sets = [make_data("train", 2), make_data("eval", 2)]
+    model = tmp_path / "model"
+    shutil.copytree(random_xls_r["model"], model)
+    node = {"class_path": "HuggingFace", "init_args": {"model": str(model), "normalize": True}}
+    config = write_config(streams={"xls_r": node}, data={"cached": ["xls_r"]})
+    assert extract(config, sets[0]) == extract(config, sets[0], "--collect") == 0
+    weights = load_file(model / "model.safetensors")
+    weights["encoder.layer_norm.bias"] += 1
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    assert extract(config, sets[1]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "dump/xls_r/train: was made with other weights" in error
+    shutil.rmtree("dump/xls_r/train")
+    assert extract(config, sets[1]) == 0
 
 
 def test_parts_of_different_precision_are_not_joined(make_data, write_config, capsys):

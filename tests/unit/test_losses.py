@@ -11,10 +11,12 @@ from torch.nn import functional as F
 from spooftrace.config import load_config, save_config
 from spooftrace.errors import InputError
 from spooftrace.scoring import score
-from spooftrace.system import System, load_weights
+from spooftrace.system import StreamShape, System, load_weights
 from spooftrace.tasks import Detection
 from spooftrace.tasks.losses import AMSoftmax, BinaryFocal, CrossEntropy, OCSoftmax, P2SGrad
 from spooftrace.training import train
+
+LFCC = {"lfcc": StreamShape("frames", 60)}
 
 MARGIN_LOSSES = [OCSoftmax, AMSoftmax, P2SGrad]
 
@@ -138,7 +140,10 @@ def test_a_system_keeps_the_directions_of_its_loss(write_config, tmp_path, name)
     config = config_with(write_config, {"class_path": name, "init_args": {"dim": 16}}, 16)
     save_config(config, tmp_path / "config.yaml")
     assert load_config([tmp_path / "config.yaml"]) == config
-    system, other = System(config, {"lfcc": 60}), System(config, {"lfcc": 60})
+    system, other = (
+        System(config, LFCC),
+        System(config, LFCC),
+    )
     assert "task.criterion.directions" in dict(system.named_parameters())
     other.load_own_state(system.own_state(), "here")
     for one in (system, other):
@@ -148,9 +153,12 @@ def test_a_system_keeps_the_directions_of_its_loss(write_config, tmp_path, name)
 
 
 def test_a_loss_asks_for_its_outputs(write_config):
-    assert System(config_with(write_config, "BinaryFocal", 1), {"lfcc": 60}).task.num_outputs == 1
+    assert System(config_with(write_config, "BinaryFocal", 1), LFCC).task.num_outputs == 1
     with pytest.raises(InputError, match=r"num_outputs is 2, but the task Detection needs 16"):
-        System(config_with(write_config, {"class_path": "OCSoftmax", "init_args": {"dim": 16}}, 2), {"lfcc": 60})
+        System(
+            config_with(write_config, {"class_path": "OCSoftmax", "init_args": {"dim": 16}}, 2),
+            LFCC,
+        )
     with pytest.raises(InputError, match="Nonsense"):
         config_with(write_config, "Nonsense", 2)
 
