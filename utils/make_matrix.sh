@@ -16,6 +16,10 @@ out=matrix
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
 . "$root/utils/parse_options.sh"
+for _name in nj ngpu; do
+  [[ ${!_name} =~ ^[0-9]+$ ]] || { echo "make_matrix.sh: option --$_name needs a whole number, found '${!_name}'" >&2; exit 1; }
+done
+[ "$nj" -gt 0 ] || { echo "make_matrix.sh: option --nj needs at least 1" >&2; exit 1; }
 [ $# -gt 0 ] || { echo "make_matrix.sh: no experiment given (try --help)" >&2; exit 1; }
 . "$root/egs/mini/path.sh"
 . "$root/egs/mini/cmd.sh"
@@ -45,7 +49,7 @@ for dir in "${dirs[@]}"; do
     echo "make_matrix.sh: $dir: left out, it has only one class" >&2
   fi
 done
-[ ${#columns[@]} -gt 0 ] || { echo "make_matrix.sh: no prepared test set in egs/*/data; run stage 1 of a recipe" >&2; exit 1; }
+[ ${#columns[@]} -gt 0 ] || { echo "make_matrix.sh: no prepared test set with both classes; run stage 1 of a recipe" >&2; exit 1; }
 
 results=()
 for exp in "${experiments[@]}"; do

@@ -45,7 +45,14 @@ allow_partial=false
 on_bad_audio=fail
 
 . ../../utils/parse_options.sh
-[ $# -eq 0 ] || { echo "run.sh: unexpected argument '$1' (try --help)" >&2; exit 1; }
+_refuse() { echo "run.sh: $1 (try --help)" >&2; exit 1; }
+[ $# -eq 0 ] || _refuse "unexpected argument '$1'"
+for _name in stage stop_stage seed nj ngpu; do
+  [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"
+done
+[ "$nj" -gt 0 ] || _refuse "option --nj needs at least 1"
+{ [ "$stage" -le "$stop_stage" ] && [ "$stage" -le 7 ]; } || _refuse "no stages from $stage to $stop_stage: they are 0 to 7"
+[[ $on_bad_audio =~ ^(fail|skip)$ ]] || _refuse "option --on_bad_audio needs fail or skip, found '$on_bad_audio'"
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
@@ -55,6 +62,7 @@ runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 
 IFS=, read -ra systems <<<"$system"
+[ ${#systems[@]} -gt 0 ] || _refuse "option --system names no system"
 for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
   [ -f "../../conf/systems/$_name.yaml" ] && continue
   echo "run.sh: no system '$_name' in conf/systems: $(cd ../../conf/systems && echo *.yaml)" >&2
@@ -83,11 +91,12 @@ corpus() { # corpus NAME VARIABLE: the root that db.sh gives, downloaded where i
 }
 
 optional_corpus() { # optional_corpus NAME VARIABLE WHAT: as corpus; without a root WHAT is left out
-  if [ -n "${!2}" ]; then corpus "$1" "$2"; else log "db.sh: $2 is empty, so $3 is left out (spooftrace download $1)"; fi
+  if [ -n "${!2}" ]; then corpus "$1" "$2"; else log "db.sh: $2 is empty: going on without $3 (spooftrace download $1)"; fi
 }
 
 prepare() { # prepare NAME ROOT [OPTION ...]: data directories of a corpus
   local options=()
+  [ -n "$2" ] || { echo "run.sh: db.sh has no folder for $1; stage 0 says what to set" >&2; exit 1; }
   [ "$allow_partial" = false ] || options+=(--allow-partial)
   spooftrace prepare "$1" --root "$2" --out data "${options[@]}" "${@:3}"
 }

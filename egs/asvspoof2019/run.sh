@@ -8,15 +8,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ../../utils/recipe.sh
 
-tests="eval"
-[ -z "$ASVSPOOF2021" ] || tests+=" la_eval df_eval"
-[ -z "$IN_THE_WILD" ] || tests+=" in_the_wild"
+tests="eval la_eval df_eval in_the_wild"
 
 if runs 0; then
   log "stage 0: corpora and pretrained models"
   corpus asvspoof2019 ASVSPOOF2019
-  optional_corpus asvspoof2021 ASVSPOOF2021 "la_eval and df_eval, its test sets,"
-  optional_corpus in_the_wild IN_THE_WILD "that test set"
+  optional_corpus asvspoof2021 ASVSPOOF2021 "la_eval and df_eval"
+  optional_corpus in_the_wild IN_THE_WILD "in_the_wild"
   pretrained_models
 fi
 

@@ -14,7 +14,7 @@ singing=()
 for database in "oniku=$ONIKU" "ofuton=$OFUTON" "kiritan=$KIRITAN" "jvs=$JVSMUSIC"; do
   [ -z "${database#*=}" ] || singing+=(--bonafide "$database")
 done
-[ ${#singing[@]} -eq 0 ] || singing+=(--timestamps "$CTRSVDD_TIMESTAMPS")
+[ -z "$CTRSVDD_TIMESTAMPS" ] || singing+=(--timestamps "$CTRSVDD_TIMESTAMPS")
 
 if runs 0; then
   log "stage 0: corpus and pretrained models"
@@ -30,7 +30,9 @@ fi
 
 if runs 2; then
   log "stage 2: the trials that the challenge ranks by, without ACESinger"
-  subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger' data/eval data/eval_ranked
+  for set in $(prepared eval); do
+    subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger' "data/$set" "data/${set}_ranked"
+  done
 fi
 
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)

@@ -11,7 +11,7 @@ import argparse
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from spooftrace.audio import audio_info, read_audio
 from spooftrace.audio.reading import MAX_OVERSHOOT
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
+from spooftrace.datadir.tables import has_content
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
@@ -142,14 +143,15 @@ def collect(data: DataDir, skip: bool = False) -> DataDir:
         raise InputError(f"{data.path}: {len(bad):,} utterances cannot be used, first '{utt}' ({reason}); {more}")
     if not seconds:
         raise InputError(f"{data.path}: none of {len(bad):,} utterances can be used; check the paths in wav.scp")
+    _list_bad(data.path / "bad_audio.txt", bad, seconds)
     if bad:
-        _list_bad(data.path / "bad_audio.txt", bad)
         tables = restrict(data.tables, seconds)
         data = DataDir.write(data.path, {**tables, "utt2dur": seconds})
         print(f"{data.path}: took out {len(bad):,} utterances with unusable audio, see {data.path / 'bad_audio.txt'}")
+        # The records stay: stage 1 prepares the set with these utterances again, and the others are known then.
     else:
         write_table(data.path / "utt2dur", seconds)
-    shutil.rmtree(data.path / ".durations")
+        shutil.rmtree(data.path / ".durations")
     _summarise(data, seconds, good)
     return data
 
@@ -211,12 +213,16 @@ def _durations(
     return seconds, bad
 
 
-def _list_bad(path: Path, bad: Mapping[str, str]) -> None:
-    """Add utterances and reasons to those that an earlier run took out."""
+def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> None:
+    """Add utterances and reasons to those that an earlier run took out, but for those that are ``good`` by now."""
     earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    lines = dict.fromkeys([*earlier, *(f"{utt} {reason}" for utt, reason in bad.items())])
-    with atomic_write(path) as file:
-        file.writelines(f"{line}\n" for line in lines)
+    out = [line for line in earlier if line.partition(" ")[0] not in good]
+    text = "".join(f"{line}\n" for line in dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
+    if not text:
+        path.unlink(missing_ok=True)
+    elif not has_content(path, text):
+        with atomic_write(path) as file:
+            file.write(text)
 
 
 def _summarise(data: DataDir, seconds: Mapping[str, str], good: Mapping[str, str]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -106,6 +107,61 @@ def test_without_a_corpus_stage_0_says_what_to_get(case, tmp_path):
     assert "http" in result.stdout, "where to get it from"
 
 
+@pytest.mark.parametrize(("name", "audio"), [("asvspoof5", "flac_E_eval"), ("ctrsvdd", "test_set")])
+def test_an_eval_set_that_is_not_there_is_left_out(speech, tmp_path, name, audio):
+    recipe = checkout(tmp_path / "a checkout", name)
+    importlib.import_module(f"miniature.{name}").lay_out(speech, tmp_path / name)
+    shutil.rmtree(tmp_path / name / audio)
+    result = run(recipe, *QUICK, "--stop_stage", "2", **{name.upper(): str(tmp_path / name)})
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert "data/eval is not there, so it is left out" in result.stderr
+    assert (recipe / "data/dev/utt2dur").is_file()
+
+
+def test_singing_without_timestamps(speech, tmp_path):
+    recipe = checkout(tmp_path / "a checkout", "ctrsvdd")
+    importlib.import_module("miniature.ctrsvdd").lay_out(speech, tmp_path / "ctrsvdd")
+    result = run(recipe, *QUICK, "--stage", "1", CTRSVDD=str(tmp_path / "ctrsvdd"), ONIKU=str(tmp_path))
+    assert result.returncode == 1
+    assert "--bonafide needs --timestamps" in result.stderr
+
+
+def test_later_stages_need_no_roots(speech, tmp_path):
+    """Whoever goes on with ./run.sh --stage 3 in another shell must not lose the optional test sets."""
+    recipe = checkout(tmp_path / "a checkout", "codecfake")
+    for name in ("codecfake_wu", "codecfake_xie"):
+        importlib.import_module(f"miniature.{name}").lay_out(speech, tmp_path / name)
+    roots = {name.upper(): str(tmp_path / name) for name in ("codecfake_wu", "codecfake_xie")}
+    for options, variables in (["--stop_stage", "1"], roots), (["--stage", "3", "--stop_stage", "3"], {}):
+        result = run(recipe, *QUICK, *options, **variables)
+        assert result.returncode == 0, result.stderr[-3000:]
+    assert list(recipe.glob("dump/*/A1/feats.scp"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--stage", "two"], "option --stage needs a whole number, found 'two'"),
+        (["--stage", "5", "--stop_stage", "1"], "no stages from 5 to 1: they are 0 to 7"),
+        (["--stage", "8", "--stop_stage", "9"], "no stages from 8 to 9"),
+        (["--nj", "0"], "option --nj needs at least 1"),
+        (["--on_bad_audio", "ignore"], "option --on_bad_audio needs fail or skip, found 'ignore'"),
+        (["--allow_partial", "yes"], "option --allow_partial needs true or false, found 'yes'"),
+        (["--sytem", "aasist"], "unknown option --sytem"),
+        (["--system", "aasit"], "no system 'aasit' in conf/systems"),
+        (["--system", ""], "option --system names no system"),
+        (["--stage", "1"], "db.sh has no folder for asvspoof2019; stage 0 says what to set"),
+        (["aasist"], "unexpected argument 'aasist'"),
+    ],
+)
+def test_options_that_make_no_sense_stop_at_once(tmp_path, options, message):
+    recipe = checkout(tmp_path / "a checkout", "asvspoof2019")
+    result = run(recipe, *options, ASVSPOOF2019="")
+    assert result.returncode == 1
+    assert f"run.sh: {message}" in result.stderr
+    assert not (recipe / "data").exists()
+
+
 def test_one_table_across_corpora(speech, tmp_path):
     recipe = checkout(tmp_path / "a checkout", "asvspoof2019", "partialspoof", "mini")
     for name in ("asvspoof2019", "partialspoof"):
@@ -122,6 +178,31 @@ def test_one_table_across_corpora(speech, tmp_path):
     header, row = (tmp_path / "a matrix/matrix.csv").read_text(encoding="utf-8").splitlines()
     assert header == "system,asvspoof2019/eval,partialspoof/eval"
     assert row.startswith("asvspoof2019/lfcc_linear_s1234,")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "no experiment given"),
+        (["--sest", "x"], "unknown option --sest"),
+        (["--nj", "0", "exp"], "option --nj needs at least 1"),
+        (["--ngpu", "one", "exp"], "option --ngpu needs a whole number, found 'one'"),
+        (["exp"], "exp: no model.safetensors, so no trained system"),
+        (["--sets", "nowhere", "trained"], "nowhere: not RECIPE/data/SET"),
+        (["--sets", "a/data/b", "trained"], "a/data/b: no utt2label; prepare it first"),
+        (["--sets", "c/data/fakes", "trained"], "no prepared test set with both classes"),
+    ],
+)
+def test_a_table_that_cannot_be_made(tmp_path, options, message):
+    checkout(tmp_path / "a checkout", "mini")
+    for file, text in {"trained/model.safetensors": "", "c/data/fakes/utt2label": "u1 spoof\n"}.items():
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    command = [str(tmp_path / "a checkout/utils/make_matrix.sh"), "--out", "a matrix", *options]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert f"make_matrix.sh: {message}" in result.stderr
+    assert not (tmp_path / "a matrix").exists()
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:

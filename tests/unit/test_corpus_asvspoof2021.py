@@ -168,6 +168,8 @@ def test_counts_of_the_key_add_up_to_its_lines():
         (LA.replace("hidden", "hidden2"), ":2: unknown subset 'hidden2'"),
         (LA.replace("notrim", "no"), ":1: unknown trim 'no'"),
         (LA.replace("A07 spoof", "A07 fraud"), ":1: unknown label 'fraud'"),
+        (LA.replace("A07 spoof", "A20 spoof"), ":1: unknown system 'A20'"),
+        (LA.replace("A07 spoof", "A07 bonafide"), ":1: 'LA_E_9332881' is bonafide, but its system is 'A07'"),
         ("LA_0009 LA_E_9332881 alaw ita_tx spoof A07 notrim eval", ":1: unknown label 'A07'"),
         ("LA_0079 LA_T_1138215 - - bonafide", ":1: 5 columns, expected 8 or 13"),
         ("a PA_E_1000001 c d e spoof g eval", ":1: 'PA_E_1000001' is not an utterance id of ASVspoof 2021"),

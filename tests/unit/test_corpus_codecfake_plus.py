@@ -243,6 +243,7 @@ def test_quirks_of_the_lists(tmp_path):
         ("p225 p225_001_DAC24 - Trad FREQ MVQ spoof\n", "dec of 'p225_001_DAC24' is 'FREQ', but 'time'"),
         ("p225 p225_001 - Trad REAL REAL bonafide\n", "aux of 'p225_001' is 'Trad', but 'real'"),
         ("CLAMTTS CLAMTTS_1 Svq None Freq Spoof\n", "vq of 'CLAMTTS/CLAMTTS_1' is 'Svq', but 'mvq'"),
+        ("CLAMTTS CLAMTTS_1 Mvq None Freq Spofo\n", "list.txt:1: unknown label 'Spofo'"),
         ("LA_0079 LA_T_1138215 - - bonafide\n", "list.txt:1: 'LA_T_1138215' is no utterance of 'LA_0079'"),
         ("a.wav,x,spoof\n", "list.txt:1: 1 columns, expected 3 or 4 or 5 or 6 or 7"),
     ],
@@ -265,11 +266,26 @@ def test_wrong_and_half_unpacked_roots(root, tmp_path):
     with pytest.raises(InputError, match=r"no train_mult_learn_bal_vq\.txt in it"):
         (tmp_path / "empty/CoRS").mkdir(parents=True)
         prepare(tmp_path / "empty", tmp_path / "out", "--lists", tmp_path / "empty", allow_partial=False)
+    for allow_partial in (False, True):
+        with pytest.raises(InputError, match=r"--lists .*nowhere: no such folder; give the CodecFake-Source-Tracing"):
+            prepare(root, tmp_path / "out", "--lists", tmp_path / "nowhere", allow_partial=allow_partial)
     (tmp_path / "half/CoRS").mkdir(parents=True)
     (tmp_path / "half/CoRS_labels.txt").write_bytes((root / "CoRS_labels.txt").read_bytes())
     assert prepare(tmp_path / "half", tmp_path / "out", "--draw", 1) == {}
     with pytest.raises(InputError, match="no such file"):
         DataDir.read(tmp_path / "out/train_vq")
+
+
+def test_label_files_that_are_empty_or_exchanged(root, tmp_path):
+    copy = tmp_path / "copy"
+    (copy / "CoRS").mkdir(parents=True)
+    (copy / "CoRS_labels.txt").touch()
+    with pytest.raises(InputError, match="no utterance of cors_train is there"):
+        prepare(copy, tmp_path / "out", "--draw", 1, allow_partial=False)
+    assert prepare(copy, tmp_path / "out", "--draw", 1) == {}
+    (copy / "CoRS_labels.txt").write_bytes((root / "CoSG_labels.txt").read_bytes())
+    with pytest.raises(InputError, match=r"CoRS_labels.txt:1: '.*/.*' is of CoSG, not of CoRS"):
+        prepare(copy, tmp_path / "out", "--draw", 1)
 
 
 @pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official lists are not here (../shared/protocols)")

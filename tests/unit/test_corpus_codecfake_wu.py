@@ -9,15 +9,26 @@ from hypothesis import strategies as st
 from miniature import codecfake_wu as miniature
 
 from spooftrace.corpora import codecfake_wu
+from spooftrace.corpora.release import Expected
 from spooftrace.datadir import DataDir, validate
 from spooftrace.errors import InputError
 
 HEADER = "wavpath,label,speaker_id,codec_name\n"
+OFFICIAL = codecfake_wu.COUNTS
 
 
 def prepare(root, out, allow_partial=False):
     args = argparse.Namespace(root=root, out=out, allow_partial=allow_partial)
     return {data.path.name: data for data in codecfake_wu.run(args)}
+
+
+@pytest.fixture(autouse=True)
+def counts(monkeypatch):
+    """Those of the miniature, which has three of the codecs."""
+    codecs = ("descript-audio-codec-44khz", "encodec_24khz", "funcodec-funcodec_en_libritts-16k-nq32ds320")
+    sets = {"train": 8, "dev": 2, "eval": 2}
+    small = {name: Expected(None, 3 * n, dict.fromkeys(codecs, n)) for name, n in sets.items()}
+    monkeypatch.setattr(codecfake_wu, "COUNTS", small)
 
 
 def read(tmp_path, text, header=HEADER):
@@ -51,7 +62,23 @@ def test_sets_of_the_list(root, tmp_path, capsys):
     assert set(made["eval"].table("utt2spk").values()) == {"p227", "p228"}
     assert made["valle"].utts == ["237_134500_0000"]
     assert made["valle"].table("wav.scp")["237_134500_0000"].endswith("valle/237 134500 0000.wav")
-    assert "no official counts" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "eval: 2 bona fide and 6 spoofed utterances; 2 speakers; the protocol's counts are those of" in out
+    assert "no official counts" in out, "for VALL-E"
+
+
+def test_each_codec_of_the_release_is_counted(root, tmp_path, capsys):
+    """Without the list nothing else would tell that one of the zips is not unpacked."""
+    assert OFFICIAL["train"] == Expected(None, 641_280, dict.fromkeys(codecfake_wu.CODECS, 42_752))
+    assert {name: sum(expected.systems.values()) for name, expected in OFFICIAL.items()} == {
+        name: expected.spoof for name, expected in OFFICIAL.items()
+    }
+    shutil.copytree(root, tmp_path / "zips", ignore=shutil.ignore_patterns("encodec_24khz", "datalist.csv"))
+    with pytest.raises(InputError, match="train: 16 spoof instead of 24; 0 of system encodec_24khz instead of 8; "):
+        prepare(tmp_path / "zips", tmp_path / "out")
+    assert not (tmp_path / "out/train/utt2spk").exists()
+    assert len(prepare(tmp_path / "zips", tmp_path / "out", allow_partial=True)["train"].utts) == 24
+    assert "PARTIAL: the release has 24 spoofed" in capsys.readouterr().out
 
 
 def test_names_of_the_files_do_without_the_list(root, tmp_path):
@@ -109,7 +136,7 @@ def test_wrong_roots(tmp_path):
     (tmp_path / "root").mkdir()
     with pytest.raises(
         InputError,
-        match=r"not the folder of CodecFake .Wu et al.., or not all unpacked: no datalist.csv; .*root has nothing",
+        match=r"not the folder of CodecFake .* no datalist.csv; .*root has nothing",
     ):
         prepare(tmp_path / "root", tmp_path / "out")
     assert prepare(tmp_path / "root", tmp_path / "out", allow_partial=True) == {}

@@ -73,6 +73,21 @@ def test_other_classes_are_kept(tmp_path):
     assert (tables["utt2system"], tables["utt2codec"]) == ({"p225_001": "L1"}, {"p225_001": "-"})
 
 
+def test_other_classes_are_those_of_language_models_only(release, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(release, copy)
+    labels = copy / "Codecfake/label"
+    for name in ("A1", "C1"):
+        text = (labels / f"{name}.txt").read_text()
+        line = next(line for line in text.splitlines() if "fake" in line)
+        (labels / f"{name}.txt").write_text(text.replace(line, f"{line.split()[0]} fake 77"))
+    with pytest.raises(InputError, match=r"C1.txt:\d+: unknown system '77' of '"):
+        prepare(copy, tmp_path / "out")
+    shutil.copy(release / "Codecfake/label/C1.txt", labels)
+    prepared = {data.path.name: data for data in prepare(copy, tmp_path / "out")}
+    assert "77" in prepared["A1"].table("utt2system").values()
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [

@@ -75,7 +75,7 @@ def test_bona_fide_speech_that_is_not_all_there(root, tmp_path):
         prepare(root, tmp_path / "data", bonafide=tmp_path / "mailabs")
     *_, both = prepare(root, tmp_path / "data", bonafide=tmp_path / "mailabs", allow_partial=True)
     assert list(both.table("utt2label").values()).count("bonafide") == 5
-    with pytest.raises(InputError, match="nowhere: no such folder; give the folder of M-AILABS"):
+    with pytest.raises(InputError, match=r"--bonafide .*nowhere: no such folder; give the folder of M-AILABS$"):
         prepare(root, tmp_path / "data", bonafide=tmp_path / "nowhere")
 
 

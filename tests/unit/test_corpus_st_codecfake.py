@@ -9,6 +9,7 @@ import pytest
 from miniature import st_codecfake as miniature
 
 from spooftrace.corpora import st_codecfake as corpus
+from spooftrace.corpora.release import MissingPart
 from spooftrace.datadir import DataDir, validate
 from spooftrace.errors import InputError
 
@@ -154,3 +155,9 @@ def test_wrong_root(release, tmp_path):
         prepare(tmp_path, tmp_path / "out", allow_partial=False)
     with pytest.raises(InputError, match="8 bonafide instead of 10,000"):
         prepare(release, tmp_path / "out", allow_partial=False)
+
+
+def test_a_folder_without_files(tmp_path):
+    (tmp_path / "ALM/moshi").mkdir(parents=True)
+    with pytest.raises(MissingPart, match=r"ALM/moshi: has no .wav files; unpack or download them again"):
+        corpus.read_folder(tmp_path / "ALM/moshi", corpus.FOLDERS["alm_moshi"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import http.server
 import io
@@ -238,6 +239,26 @@ def test_busy_and_refusing_servers(server: Server, client: Client, tmp_path: Pat
         client.download(File("a", url(server, "a")), tmp_path / "b")
     with pytest.raises(InputError, match="not a web address"):
         client.download(File("a", "file:///etc/passwd"), tmp_path / "b")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_no_room_while_downloading(
+    server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    class FullDisk(io.FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            super().write(data[:100])
+            raise OSError(code, os.strerror(code))
+
+    server.files["a"] = DATA
+    with monkeypatch.context() as patch:
+        patch.setattr(fetch, "open", lambda path, mode: FullDisk(path, mode), raising=False)
+        with pytest.raises(InputError, match=r"no room on the disk .*; make some and run again"):
+            client.download(File("a", url(server, "a")), tmp_path / "a")
+    assert len(server.gets("a")) == 1, "trying again would not help"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
+    client.download(File("a", url(server, "a"), checksum=md5(DATA)), tmp_path / "a")
+    assert server.gets("a") == ["", "bytes=100-"]
 
 
 def test_no_network(tmp_path: Path) -> None:

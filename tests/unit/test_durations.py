@@ -114,6 +114,24 @@ def test_skipping_takes_bad_utterances_out(data, capsys):
     assert list(listed) == list(expected) and all(expected[utt] in listed[utt] for utt in expected)
 
 
+def test_a_set_that_is_prepared_again_is_not_looked_at_again(data, monkeypatch):
+    tables = dict(DataDir.read(data).tables)
+    damage(data)
+    assert run(data, "--on-bad-audio", "skip") == run(data, "--on-bad-audio", "skip", "--collect") == 0
+    original, looked = durations.probe, []
+    monkeypatch.setattr(durations, "probe", lambda path: looked.append(Path(path).stem) or original(path))
+    DataDir.write(data, tables)  # as stage 1 does each time
+    assert run(data, "--on-bad-audio", "skip") == run(data, "--on-bad-audio", "skip", "--collect") == 0
+    assert looked == ["eval_001", "eval_003", "eval_005", "eval_008"], "they may have been repaired"
+    assert len(DataDir.read(data).utts) == 5
+    for path in tables["wav.scp"].values():
+        soundfile.write(path, np.zeros(1600), 16000)
+    DataDir.write(data, tables)
+    assert run(data) == run(data, "--collect") == 0
+    assert len(DataDir.read(data).utts) == 9 and not (data / "bad_audio.txt").exists()
+    assert not (data / ".durations").exists()
+
+
 def test_repaired_files_are_not_skipped(data):
     damage(data)
     assert run(data, "--on-bad-audio", "skip") == 0

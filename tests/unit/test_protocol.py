@@ -53,8 +53,11 @@ def test_rows_of_what_is_no_text_file(protocol, tmp_path):
         list(rows(tmp_path / "nowhere.txt", 1))
     with pytest.raises(InputError, match="is a folder"):
         list(rows(tmp_path, 1))
-    with pytest.raises(InputError, match="not UTF-8 text"):
+    with pytest.raises(InputError, match=r"a protocol.txt:1: not UTF-8 text"):
         list(rows(protocol(b"fLaC\x00\xff\xfe"), 1))
+    latin_1 = b"a b\n" * 9000 + "é b\n".encode("latin-1")  # behind the blocks that a file is read in
+    with pytest.raises(InputError, match=r"a protocol.txt:9001: not UTF-8 text"):
+        list(rows(protocol(latin_1), 2))
 
 
 def test_rows_of_an_empty_file(protocol):
@@ -134,6 +137,8 @@ def test_columns_become_tables_in_the_order_of_the_protocol():
         ("u2x", {}, "'u2x' is not an utterance id"),
         ("u2", {"label": "real-ish"}, "unknown label 'real-ish'; known are bonafide"),
         ("u2", {"system": "A99"}, "unknown system 'A99' of 'u2'"),
+        ("u2", {"system": "-"}, "'u2' is spoof, but its system is '-'"),
+        ("u2", {"label": "bonafide"}, "'u2' is bonafide, but its system is 'A01'"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(utt, values, message):

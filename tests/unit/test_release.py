@@ -63,7 +63,7 @@ def test_the_convention_of_evaluation_is_noted(root, tmp_path, trials):
 
 def test_other_counts_than_released(release, root, tmp_path, capsys):
     trials = make_trials("-", "A01", "A01", "A02")
-    with pytest.raises(InputError, match="Toy eval: 1 bonafide instead of 2; 3 spoof instead of 2; 2 A01 instead"):
+    with pytest.raises(InputError, match="Toy eval: 1 bonafide instead of 2; 3 spoof instead of 2; 2 of system A01"):
         release.write("eval", trials, COUNTS, root / "flac")
     assert not (tmp_path / "data/eval/utt2spk").exists()
     partial = Release("Toy", root, tmp_path / "data", allow_partial=True)
@@ -72,8 +72,19 @@ def test_other_counts_than_released(release, root, tmp_path, capsys):
 
 
 def test_an_expected_attack_that_is_absent():
-    assert COUNTS.differences(make_trials("-", "-", "A01", "A01")) == ["2 A01 instead of 1", "0 A02 instead of 1"]
+    assert COUNTS.differences(make_trials("-", "-", "A01", "A01")) == [
+        "2 of system A01 instead of 1",
+        "0 of system A02 instead of 1",
+    ]
     assert Expected(2, 2).differences(make_trials("-", "-", "A01", "A01")) == []
+    assert Expected(None, 3).differences(make_trials("-", "A01", "A01")) == ["2 spoof instead of 3"]
+
+
+@pytest.mark.parametrize("allow_partial", [False, True])
+def test_a_protocol_without_trials(root, tmp_path, allow_partial):
+    with pytest.raises(InputError, match="the release: the protocol of eval lists no utterance; get it again"):
+        Release("Toy", root, tmp_path / "data", allow_partial).write("eval", Trials(), COUNTS, root / "flac")
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_missing_file_stops_all_unless_partial(release, root, tmp_path, trials, capsys):
@@ -147,6 +158,8 @@ def test_find_says_what_is_there_instead(release, root):
         (root / f"flac/u{number}.flac").touch()
     with pytest.raises(MissingPart, match="and 4 more"):
         release.find("flac/x.txt")
+    with pytest.raises(MissingPart, match="no a nor b nor c nor d nor e nor 1 more; "):
+        release.find(*"aabcdefa")
 
 
 def test_a_part_that_is_not_there(release, root, tmp_path, trials, capsys):
@@ -168,6 +181,8 @@ def test_roots_that_are_no_folders(tmp_path):
     (tmp_path / "LA.zip").touch()
     with pytest.raises(InputError, match="is a file, not the folder of the corpus"):
         Release("Toy", tmp_path / "LA.zip", tmp_path)
+    with pytest.raises(InputError, match=r"LA.zip: is a file; give a folder for the data directories with --out"):
+        Release("Toy", tmp_path, tmp_path / "LA.zip")
 
 
 # ---- every corpus ----

@@ -49,6 +49,7 @@ class Track:
     fourth: str
     codecs: tuple[str, ...]  # C1, C2, ... of the papers
     expected: Expected
+    attacks: tuple[str, ...] = ()  # where all are known; in DF there are entries of VCC too
 
 
 # The counts of the whole keys add up to their lines (181,566 and 611,829), and so do those of the subsets of LA.
@@ -59,6 +60,7 @@ TRACKS = {
         fourth="transmission",
         codecs=("none", "alaw", "pstn", "g722", "ulaw", "gsm", "opus"),
         expected=Expected(18452, 163114, others={"utt2subset": {"eval": 148176, "progress": 16464, "hidden": 16926}}),
+        attacks=tuple(f"A{number:02d}" for number in range(7, 20)),
     ),
     "DF": Track(
         utt=r"DF_E_\d{7}",
@@ -105,7 +107,10 @@ def read_protocol(path: str | Path, track: str = "") -> Trials:
         InputError: a line is not of this corpus, or not of this track (file and line are named).
     """
     known = TRACKS[track or _track_of(path)]
-    trials = Trials(known.utt, {"utt2cond": known.codecs, "utt2subset": SUBSETS, "utt2trim": ("trim", "notrim")})
+    values = {"utt2cond": known.codecs, "utt2subset": SUBSETS, "utt2trim": ("trim", "notrim")}
+    if known.attacks:
+        values["utt2system"] = ("-", *known.attacks)
+    trials = Trials(known.utt, values)
     for number, (speaker, utt, codec, value, attack, label, trim, subset, *more) in rows(path, known.columns):
         columns = {"cond": codec, known.fourth: value, "trim": trim, "subset": subset}
         if more:

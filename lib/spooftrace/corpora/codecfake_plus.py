@@ -86,6 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write all sets that the docstring of this module names."""
     release = Release("CodecFake+", args.root, args.out, args.allow_partial).enter("CodecFake+")
+    if args.lists is not None and not args.lists.is_dir():
+        raise InputError(f"--lists {args.lists}: no such folder; give the CodecFake-Source-Tracing repository")
     # The authors' own tree has no label files: their lists are enough then.
     labels = args.lists is None or (release.root / "CoRS_labels.txt").exists()
     splits = _write_cors(release) if labels else {}
@@ -121,7 +123,7 @@ def _write_balanced(
             names = [f"{split}_mult_learn{ending}.txt" for ending in ENDINGS[task]]
             trials = read_protocol(_find_list(args.lists, *names))
             expected = Expected(SPLITS[split], SPLITS[split])
-        elif split in splits:
+        elif len(splits.get(split, ())):
             trials = balanced(splits[split], task, args.draw)
             print(f"{args.out / name}: drawn with seed {args.draw}, not the authors' list")
         _write_part_of_cors(release, name, trials, expected)
@@ -199,10 +201,12 @@ def read_cors_labels(path: str | Path) -> dict[str, Trials]:
     """The trials of ``CoRS_labels.txt``, by split.
 
     Raises:
-        InputError: as ``read_protocol``.
+        InputError: as ``read_protocol``; or a line is of CoSG.
     """
     splits = {split: Trials() for split in SPLITS}
     for at, utt, columns in _read(path):
+        if "model" in columns:
+            raise InputError(f"{at[0]}:{at[1]}: '{utt}' is of CoSG, not of CoRS; has the other label file this name?")
         splits[SPEAKERS.get(columns["speaker"], "train")].add(at, utt, **columns)
     return splits
 
@@ -247,7 +251,8 @@ def _cosg_columns(
     if LABELS.get(label.lower()) == "spoof":
         known = MODELS[model]
         columns |= {"system": model, "vq": known.vq, "aux": known.aux, "dec": known.dec}
-    _check_classes(at, f"{model}/{clip}", classes, columns)
+    if label.lower() in LABELS:  # another one is reported by whoever adds the trial
+        _check_classes(at, f"{model}/{clip}", classes, columns)
     return {"speaker": "-", "label": label, **columns}
 
 

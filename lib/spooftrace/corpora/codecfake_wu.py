@@ -12,11 +12,11 @@ How it lies on disk. Unpacked zips anywhere below ``--root``, and if you have it
 
 A line of the list is ``encodec_24khz+p272_103.wav,encodec_24khz,p272,encodec_24khz``, with or without folders before
 the file's name; label and codec of bona fide speech are ``genuine``. Without the list, the names of the files tell the
-same. As the number of bona fide files has not been published, the sets are not compared with official counts.
+same. The number of bona fide files has not been published, so only the codecs are counted.
 
 Data directories: ``train``, ``dev`` (speakers p226, p229), ``eval`` (p227, p228), as the authors' code splits; each
-codec has 42,752, 735 and 755 utterances there according to the paper. ``valle``: speech of VALL-E's demo page, where
-the list has it.
+codec has 42,752, 735 and 755 utterances there, as papers that use the corpus report. ``valle``: speech of VALL-E's
+demo page, where the list has it.
 
 Beware. An early version of the list begins with a row for the folder of the audio; such a row is passed over. The
 authors called EnCodec without a bit rate, so which one was used (perhaps 1.5 kbit/s) is not certain: ``utt2nac`` has
@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
-from spooftrace.corpora.release import MissingPart, Release, audio_files
+from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 
@@ -55,6 +55,8 @@ CODECS = {
     "funcodec-funcodec_zh_en_general_16k_nq32ds640": "16 8 32",
 }
 UNKNOWN = "- - -"
+PER_CODEC = {"train": 42752, "dev": 735, "eval": 755}
+COUNTS = {name: Expected(None, len(CODECS) * n, dict.fromkeys(CODECS, n)) for name, n in PER_CODEC.items()}
 
 
 def run(args: argparse.Namespace) -> list[DataDir]:
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> list[DataDir]:
             part = Trials()
             part.tables = {table: {utt: values[utt] for utt in utts} for table, values in trials.tables.items()}
             files = {utt: paths.get(utt, f"{utt.partition('+')[0]}/{utt}.wav") for utt in utts}
-            release.write(name, part, None, release.root, ".wav", files, others=None)
+            release.write(name, part, COUNTS.get(name), release.root, ".wav", files, others=None)
     return release.prepared
 
 

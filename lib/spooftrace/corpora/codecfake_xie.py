@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from spooftrace.corpora.protocol import Trials, rows
@@ -44,6 +45,7 @@ CODECS = {
 }
 SYSTEMS = {str(number): name for number, name in enumerate(CODECS, start=1)}
 SEEN = list(CODECS)[:6]
+LANGUAGE_MODELS = ("A1", "A2", "A3")
 # Train and dev have each original seven times. A1 and A2: lines of the authors' results; their README says 8,902 files.
 SETS = {
     "train": Expected(105821, 634926, dict.fromkeys(SEEN, 105821)),
@@ -66,17 +68,22 @@ def run(args: argparse.Namespace) -> list[DataDir]:
         with release.part(name):
             protocol = release.find(f"label/{name}.txt", f"{name}.txt")
             audio = release.find(name if name in ("train", "dev") else f"test/{name}")
-            release.write(name, read_protocol(protocol), expected, audio, ".wav")
+            systems = None if name in LANGUAGE_MODELS else {"-", *CODECS}
+            release.write(name, read_protocol(protocol, systems), expected, audio, ".wav")
     return release.prepared
 
 
-def read_protocol(path: str | Path) -> Trials:
+def read_protocol(path: str | Path, systems: Collection[str] | None = None) -> Trials:
     """The utterances of a label file: speaker and source, label, system F01 to F07, codec.
+
+    Args:
+        path: the file.
+        systems: the systems that it may have; by default any.
 
     Raises:
         InputError: a line is not of this corpus (file and line are named).
     """
-    trials = Trials()
+    trials = Trials(known={"utt2system": systems} if systems else None)
     for number, (file, label, kind) in rows(path, 3):
         system = SYSTEMS.get(kind, kind)
         add_file(trials, (path, number), file, label, kind, system=system, codec=CODECS.get(system, "-"))

@@ -94,9 +94,7 @@ def run(args: argparse.Namespace) -> list[DataDir]:
             released = {utt: f"{utt}.flac" for utt in utts if utt not in made}
             trials.tables["wav.scp"] = {utt: f"{audio}/{file}" for utt, file in released.items()} | made
             try:
-                data = release.write(name, trials, expected, audio, files=released)
-                if made and len(data.utts) < len(trials):
-                    print(f"{data.path}: PARTIAL: {len(trials) - len(data.utts):,} audio files are missing")
+                release.write(name, trials, expected, audio, files=released)
             except MissingPart as error:
                 needed = [
                     database for database, sets in DATABASES.items() if name in sets and database not in databases

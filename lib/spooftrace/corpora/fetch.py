@@ -29,6 +29,7 @@ from spooftrace.progress import Progress
 
 BLOCK = 1 << 20
 MEGABYTE = 1_000_000
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # full, the user's share of it is, or no larger file is allowed
 AGAIN = {408, 425, 429, 500, 502, 503, 504}  # answers that may be better in a while
 T = TypeVar("T")
 
@@ -198,8 +199,8 @@ class Client:
                     raise InputError(_refused(url, error.code)) from None
                 reason = f"HTTP {error.code}"
             except (_Dropped, OSError, http.client.HTTPException) as error:
-                if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                    raise InputError("the disk is full; make room and run again to go on") from None
+                if isinstance(error, OSError) and error.errno in NO_ROOM:
+                    raise InputError(f"no room on the disk ({error.strerror}); make some and run again") from None
                 if isinstance(error, OSError) and error.filename:
                     raise  # a folder without permission and the like
                 host = urllib.parse.urlsplit(url).netloc

@@ -44,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``mlaad``, and with ``args.bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
     release = Release("MLAAD", args.root, args.out, args.allow_partial).enter("MLAAD")
+    if args.bonafide and not args.bonafide.is_dir():
+        raise InputError(f"--bonafide {args.bonafide}: no such folder; give the folder of M-AILABS")
     with release.part("mlaad"):
         fake = release.find("fake")
         trials, files, originals = read_release(fake)

@@ -94,8 +94,18 @@ def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a protocol file") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}:{_undecodable_line(path)}: not UTF-8 text; is it the right file?") from None
+
+
+def _undecodable_line(path: str | Path) -> int:
+    """The first line that is not UTF-8: a file is decoded in blocks, so the error itself does not tell."""
+    data = Path(path).read_bytes()
+    try:
+        data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text (byte {error.start}); is it the right file?") from None
+        return data.count(b"\n", 0, error.start) + 1
+    return 1
 
 
 class Trials:
@@ -105,7 +115,8 @@ class Trials:
 
     Args:
         utt_pattern: regular expression that every utterance id of this corpus matches in full.
-        known: table name -> the values that occur in this corpus, for tables whose values are checked.
+        known: table name -> the values that occur in this corpus, for tables whose values are checked. Where those of
+            ``utt2system`` are, ``-`` must be the system of bona fide speech and of nothing else.
 
     >>> trials = Trials(known={"utt2system": {"-", "A01"}})
     >>> trials.add(("protocol.txt", 1), "u1", speaker="s1", label="bonafide", system="-")
@@ -136,7 +147,8 @@ class Trials:
                 a set must give the same ones.
 
         Raises:
-            InputError: the id is there already or does not look like one of this corpus, or a value is unknown.
+            InputError: the id is there already or does not look like one of this corpus, a value is unknown, or label
+                and system contradict each other.
         """
         speakers = self.tables["utt2spk"]
         if utt in speakers:
@@ -155,8 +167,15 @@ class Trials:
                 table = "utt2" + name
                 self._columns[name] = self.tables.setdefault(table, {}), self._known.get(table)
             column, known = self._columns[name]
-            if known is not None and value not in known:
-                raise InputError(f"{at[0]}:{at[1]}: unknown {name} '{value}' of '{utt}'; the file is damaged, or newer")
+            if known is not None:
+                if value not in known:
+                    raise InputError(
+                        f"{at[0]}:{at[1]}: unknown {name} '{value}' of '{utt}'; the file is damaged, or newer"
+                    )
+                if name == "system" and (value == "-") != (known_label == "bonafide"):
+                    raise InputError(
+                        f"{at[0]}:{at[1]}: '{utt}' is {label}, but its system is '{value}'; get the file again"
+                    )
             column[utt] = self._one.setdefault(value, value)
 
     def counts(self, table: str = "utt2label") -> Counter[str]:

@@ -31,21 +31,22 @@ SHOWN = 5  # entries of a folder, or files of a list, that a message names
 @dataclass(frozen=True)
 class Expected:
     """The counts of one set as released: utterances of each class, of each attack (or other ``utt2system``), and of
-    values of other tables, ``{"utt2cond": {"C01": 47253}}``, as far as they are known.
+    values of other tables, ``{"utt2cond": {"C01": 47253}}``, as far as they are known (``bonafide`` may be None).
     """
 
-    bonafide: int
+    bonafide: int | None
     spoof: int
     systems: Mapping[str, int] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def differences(self, trials: Trials) -> list[str]:
         """What is not as released, in words; empty if all is."""
-        labels = {"bonafide": self.bonafide, "spoof": self.spoof}
+        labels = {"spoof": self.spoof} if self.bonafide is None else {"bonafide": self.bonafide, "spoof": self.spoof}
         odd = []
         for table, wanted in {"utt2label": labels, "utt2system": self.systems, **self.others}.items():
             found = trials.counts(table) if wanted else Counter()
-            odd += [f"{found[name]:,} {name} instead of {n:,}" for name, n in wanted.items() if found[name] != n]
+            what = "" if table == "utt2label" else f"of {table.removeprefix('utt2')} "
+            odd += [f"{found[name]:,} {what}{name} instead of {n:,}" for name, n in wanted.items() if found[name] != n]
         return odd
 
 
@@ -66,7 +67,7 @@ class Release:
         convention: how the sets are evaluated (``spooftrace evaluate --format``), noted in a file of that name.
 
     Raises:
-        InputError: ``root`` is not a folder.
+        InputError: ``root`` is not a folder, or ``out`` is a file.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class Release:
         if not self.root.is_dir():
             what = "is a file, not the folder of the corpus" if self.root.exists() else "no such folder"
             raise InputError(f"{self.root}: {what}; give the folder of {name} with --root")
+        if self.out.exists() and not self.out.is_dir():
+            raise InputError(f"{self.out}: is a file; give a folder for the data directories with --out")
 
     def enter(self, folder: str) -> Release:
         """Go down into ``folder`` if it is there: the user may have given it itself, or what holds it."""
@@ -113,8 +116,10 @@ class Release:
             nearest = nearest.parent
         entries = sorted(entry.name for entry in os.scandir(nearest))
         found = ", ".join(entries[:SHOWN]) + (f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else "")
+        places = list(dict.fromkeys(candidates))
+        wanted = " nor ".join(places[:SHOWN]) + (f" nor {len(places) - SHOWN} more" if len(places) > SHOWN else "")
         raise MissingPart(
-            f"{self.root}: not the folder of {self.name}, or not all unpacked: no {' nor '.join(candidates)}; "
+            f"{self.root}: not the folder of {self.name}, or not all unpacked: no {wanted}; "
             f"{nearest} has {found or 'nothing'}"
         )
 
@@ -143,13 +148,15 @@ class Release:
             others: files of other sets in the same folder, which are not extra; None where no file of it is.
 
         Raises:
-            InputError: other counts than released, unless partial sets are allowed.
+            InputError: no trials at all; other counts than released, unless partial sets are allowed.
             MissingPart: audio files are missing: some, unless partial sets are allowed, or all.
         """
+        if not len(trials):
+            raise InputError(f"{self.root}: the protocol of {name} lists no utterance; get it again")
         differences = expected.differences(trials) if expected else []
         if differences and not self.allow_partial:
             raise InputError(
-                f"{self.name} {name}: {'; '.join(differences[:SHOWN])}; the protocol is not the released one "
+                f"{self.name} {name}: {'; '.join(differences[:SHOWN])}; this is not all of the released protocol "
                 "(--allow-partial takes what is there)"
             )
         names = files or {utt: utt + suffix for utt in trials.tables["utt2spk"]}
@@ -173,8 +180,9 @@ class Release:
             tables[table] = {utt: value for utt, value in values.items() if utt not in gone} if gone else values
         if (folder / "utt2dur").is_file() and has_content(folder / "wav.scp", table_text(tables["wav.scp"])):
             tables["utt2dur"] = read_table(folder / "utt2dur")  # of the same files: they need not be looked at again
-        with atomic_write(folder / "convention") as file:
-            file.write(self.convention + "\n")
+        if not has_content(folder / "convention", self.convention + "\n"):
+            with atomic_write(folder / "convention") as file:
+                file.write(self.convention + "\n")
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
         print(self._summary(data, len(trials), extra, expected, differences))
@@ -198,7 +206,8 @@ class Release:
         if expected is None:
             parts.append("no official counts to compare with")
         elif odd:
-            parts.append(f"PARTIAL: the release has {expected.bonafide:,} and {expected.spoof:,}")
+            bonafide = "" if expected.bonafide is None else f"{expected.bonafide:,} and "
+            parts.append(f"PARTIAL: the release has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
         else:
             parts.append("the protocol's counts are those of the release")
         if len(data.utts) < listed:

@@ -35,7 +35,7 @@ from pathlib import Path
 
 from spooftrace.corpora.codecfake_xie import add_file
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, Release, audio_files
+from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
 from spooftrace.datadir import DataDir
 
 CODECS = {
@@ -153,8 +153,12 @@ def read_folder(audio: Path, entry: Folder) -> Trials:
 
     Raises:
         InputError: a file name has white space.
+        MissingPart: there are no files.
     """
     trials = new_trials()
-    for number, file in enumerate(sorted(audio_files(audio, ".wav")), start=1):
+    files = sorted(audio_files(audio, ".wav"))
+    if not files:
+        raise MissingPart(f"{audio}: has no .wav files; unpack or download them again")
+    for number, file in enumerate(files, start=1):
         add_utterance(trials, (audio, number), file, "fake", entry.kind, entry.nac)
     return trials
