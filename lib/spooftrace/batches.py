@@ -6,7 +6,6 @@ or what came before. So a run that is killed and started again continues with ex
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from spooftrace.audio.augment import Augmentation
 from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
-from spooftrace.extraction.store import TIME_AXIS
+from spooftrace.extraction.store import TIME_AXIS, read_description
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.system import StreamShape
 
@@ -48,8 +47,8 @@ class CachedStream:
         folder = dump / stream / data.name
         if not (folder / "feats.scp").exists():
             raise InputError(f"{folder}/feats.scp: not there; run stage 3 (feature extraction) first")
-        made = json.loads((folder / "stream.json").read_text(encoding="utf-8"))
-        if made["config"] != dict(node):
+        made = read_description(folder / "stream.json")
+        if made.get("config") != dict(node):
             raise InputError(
                 f"{folder}: was extracted with another configuration of stream '{stream}'; "
                 "run stage 3 again or choose another --dump"

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from spooftrace.archive import ArchiveReader, ArchiveWriter, merge_scp, read_sequential
+from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole, merge_scp, read_sequential
 from spooftrace.errors import InputError
 
 RNG = np.random.default_rng(1)
@@ -275,6 +275,24 @@ def test_any_damaged_byte_gives_an_array_or_a_clear_error(paths, name):
                 assert "key 'k' at offset 2" in str(error)
             else:
                 assert array.nbytes <= len(sound)
+
+
+def test_whether_an_archive_is_whole(paths):
+    ark, scp = paths
+    with ArchiveWriter(ark, scp) as writer:
+        writer.write("b", np.ones((2, 3), np.float32))
+        writer.write("a", np.ones((4, 3), np.float32))
+    assert is_whole(scp)
+    content, lines = ark.read_bytes(), scp.read_bytes()
+    for other in (content[:-1], content + b"x", b""):
+        ark.write_bytes(other)
+        assert not is_whole(scp)
+    ark.write_bytes(content)
+    scp.write_bytes(lines.replace(b":", b" "))
+    assert not is_whole(scp)
+    scp.write_bytes(lines)
+    ark.unlink()
+    assert not is_whole(scp)
 
 
 def test_scp_and_ark_of_different_runs_are_noticed(paths):

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from spooftrace.checkpoints import commands
 from spooftrace.checkpoints.selfsupervised import FORMATS, _convolutions, import_checkpoint
@@ -203,6 +204,22 @@ def test_what_is_refused(tmp_path):
         refused(tmp_path, {"args": settings, "model": state}, "its sizes do not fit together")
     settings = argparse.Namespace(**arguments(True, heads="many"))
     refused(tmp_path, {"args": settings, "model": state}, "its sizes do not fit together")
+
+
+def test_weights_that_are_not_finite_and_a_full_disk_are_one_line(tmp_path, monkeypatch):
+    state = fairseq_names(tiny("wav2vec2", True), True)
+    content = {"args": argparse.Namespace(**arguments(True)), "model": state}
+
+    def full(self, folder):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(transformers.Wav2Vec2Model, "save_pretrained", full)
+        refused(tmp_path, content, "out: cannot be written .*No space left on device.*make room")
+    state["encoder.layers.1.fc2.bias"][3] = torch.nan
+    refused(
+        tmp_path, content, r"NaN or infinite values in 1 tensor, first encoder\.layers\.1\.feed_forward\.output_dense"
+    )
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path):

@@ -51,6 +51,20 @@ def test_a_copy_is_complete_recorded_and_checked(folder, tmp_path, monkeypatch):
     assert sorted(path.name for path in models.iterdir()) == ["tiny", "twin"]
 
 
+def test_another_source_under_a_name_that_is_taken_is_refused(folder, tmp_path):
+    get_model("tiny", tmp_path, folder)
+    assert get_model("tiny", tmp_path, folder).endswith(f"is there already, as {SUMS} says")
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in folder.iterdir():
+        (other / path.name).write_bytes(path.read_bytes())
+    (other / "model.safetensors").write_bytes(b"other weights")
+    (tmp_path / "other.pt").write_bytes(b"a checkpoint")
+    for source in (other, tmp_path / "other.pt", tmp_path / "absent.pt"):
+        with pytest.raises(InputError, match=r"tiny is there already, made from something else than .*move it away"):
+            get_model("tiny", tmp_path, source)
+
+
 def test_weights_that_are_cut_short_or_not_there_are_one_line(folder, tmp_path):
     source = tmp_path / "source"
     source.mkdir()

@@ -136,6 +136,20 @@ def test_cut_short_is_one_line(tmp_path, whole, data):
     assert "\n" not in str(error.value) and len(str(error.value)) < 500
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_damaged_byte_is_one_line_or_changes_no_weight(tmp_path, whole, data):
+    content = bytearray(whole[0])
+    content[-data.draw(st.integers(1, len(content)))] ^= 1 << data.draw(st.integers(0, 7))
+    (tmp_path / "damaged.pt").write_bytes(content)
+    try:
+        weights = read_checkpoint(tmp_path / "damaged.pt")["model"]
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert weights["a"].tolist() == [1.0] * 50
+
+
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", b""])
 def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
     (tmp_path / "page.pt").write_bytes(content)
@@ -143,3 +157,19 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
         read_checkpoint(tmp_path / "page.pt")
     with pytest.raises(InputError, match=r"absent\.pt: no such file"):
         read_checkpoint(tmp_path / "absent.pt")
+
+
+def test_a_changed_byte_is_noticed_where_there_are_checksums(tmp_path):
+    path = save({"weight": torch.full((1000,), 1.5)}, tmp_path / "x.pt")
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((9,), 1.5).numpy().tobytes()) + 9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.pt: damaged, the checksum of x/data/0 is wrong; download it again"):
+        read_checkpoint(path)
+    before = torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        save({"weight": torch.ones(3)}, path)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    assert read_checkpoint(path)["weight"].tolist() == [1, 1, 1]

@@ -2,6 +2,8 @@
 
 import copy
 import inspect
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch.nn import functional as F
 from spooftrace import frontends
 from spooftrace.config import load_config
 from spooftrace.errors import InputError
-from spooftrace.frontends import HuggingFace
+from spooftrace.frontends import HuggingFace, Whisper
 from spooftrace.frontends.huggingface import CLASSES
 from spooftrace.frontends.layered import standardize
 
@@ -269,6 +271,20 @@ def test_a_model_of_another_kind_is_an_input_error(tmp_path):
     transformers.WhisperConfig(d_model=8).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="a model of type 'whisper'; HuggingFace takes hubert"):
         HuggingFace(str(tmp_path))
+
+
+def test_weights_that_do_not_fit_config_json_are_one_line(xlsr, tmp_path):
+    shutil.copytree(xlsr, tmp_path / "model")
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    config["intermediate_size"] += 1
+    (tmp_path / "model/config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"weights of Wav2Vec2Model are missing or of another shape") as error:
+        HuggingFace(str(tmp_path / "model"), normalize=False)
+    assert "\n" not in str(error.value) and "(encoder.layers.0.feed_forward.intermediate_dense.bias, ...)" in str(
+        error.value
+    )
+    with pytest.raises(InputError, match="a model of type 'wav2vec2'; WhisperModel takes whisper"):
+        Whisper(xlsr)
 
 
 def test_what_cannot_be_had_is_one_line(xlsr, tmp_path, monkeypatch):

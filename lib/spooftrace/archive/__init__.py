@@ -22,7 +22,7 @@ Kaldi's own tools do not know the last kind; kaldiio, and with it ESPnet, does.
 np.float32(6.0)
 """
 
-from spooftrace.archive.reader import ArchiveReader, StoredArray, merge_scp, read_scp, read_sequential
+from spooftrace.archive.reader import ArchiveReader, StoredArray, is_whole, merge_scp, read_scp, read_sequential
 from spooftrace.archive.writer import ArchiveWriter
 
-__all__ = ["ArchiveReader", "ArchiveWriter", "StoredArray", "merge_scp", "read_scp", "read_sequential"]
+__all__ = ["ArchiveReader", "ArchiveWriter", "StoredArray", "is_whole", "merge_scp", "read_scp", "read_sequential"]

@@ -192,6 +192,21 @@ def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
         raise InputError(f"{scp}: not UTF-8 text; {AGAIN}") from None
 
 
+def is_whole(scp: str | Path) -> bool:
+    """Whether an scp can be read and each ark that it points to is there and ends where its last array ends.
+
+    Reads no data.
+    """
+    last: dict[str, int] = {}
+    try:
+        for _, ark, offset in read_scp(scp):
+            last[ark] = max(offset, last.get(ark, 0))
+        buffers = {ark: map_file(ark) for ark in last}
+        return all(parse_entry(buffer, last[ark]).end == len(buffer) for ark, buffer in buffers.items())
+    except (InputError, ValueError):
+        return False
+
+
 def map_file(path: str | Path) -> mmap.mmap:
     """The whole file as read-only memory.
 

@@ -12,6 +12,7 @@ import json
 import shutil
 import sys
 import tempfile
+from filecmp import cmp
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def get_model(name: str, models: Path, source: Path | None = None, hub_name: str
     target = models / name
     if target.exists():
         check_sums(target)
+        if source is not None and not _is_from(target, source):
+            raise InputError(f"{target} is there already, made from something else than {source}: move it away first")
         return f"{target} is there already, as {SUMS} says"
     models.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=models, prefix=f".{name}."))
@@ -52,7 +55,7 @@ def get_model(name: str, models: Path, source: Path | None = None, hub_name: str
             from spooftrace.checkpoints.selfsupervised import import_checkpoint
 
             import_checkpoint(source, folder)
-        check_weights(folder)
+        check_weights(folder, source or name)
         for path in folder.iterdir():
             path.chmod(0o644)
         write_sums(folder)
@@ -96,19 +99,19 @@ def wanted(names: list[str]) -> list[str]:
     return weights + [name for name in names if any(fnmatch(name, pattern) for pattern in OTHERS)]
 
 
-def check_weights(folder: Path) -> None:
-    """Raises ``InputError`` when a folder is no model, or its weights are cut short."""
+def check_weights(folder: Path, source: Path | str) -> None:
+    """Raises ``InputError`` when a folder, which came from ``source``, is no model, or its weights are cut short."""
     from safetensors import SafetensorError, safe_open
 
     from spooftrace.checkpoints.restricted import read_checkpoint
 
     files = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
     if not (folder / "config.json").is_file() or not files:
-        raise InputError(f"{folder.name}: no config.json with {WEIGHTS[0]} or pytorch_model.bin beside it")
+        raise InputError(f"{source}: no config.json with {WEIGHTS[0]} or pytorch_model.bin beside it")
     try:
         json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except ValueError as error:
-        raise InputError(f"{folder.name}: config.json is damaged ({error}); fetch it again") from error
+        raise InputError(f"{source}: config.json is damaged ({error}); fetch it again") from error
     for path in files:
         if path.suffix == ".bin":
             read_checkpoint(path)
@@ -117,7 +120,7 @@ def check_weights(folder: Path) -> None:
             with safe_open(path, framework="pt"):  # Compares the size of the file with the list of its tensors.
                 pass
         except (SafetensorError, OSError) as error:
-            raise InputError(f"{path.name}: cut short or damaged ({error}); download it again") from error
+            raise InputError(f"{source}: {path.name}: cut short or damaged ({error}); download it again") from error
 
 
 def write_sums(folder: Path) -> None:
@@ -138,6 +141,16 @@ def check_sums(folder: Path) -> None:
             raise InputError(
                 f"{path}: damaged, missing or changed since it was fetched; remove {folder}, fetch it again"
             )
+
+
+def _is_from(folder: Path, source: Path) -> bool:
+    """Whether a model that ``get_model`` made is what it would make of ``source``."""
+    if source.is_dir():
+        names = wanted([path.name for path in source.iterdir() if path.is_file()])
+        return all((folder / name).is_file() and cmp(folder / name, source / name, shallow=False) for name in names)
+    record = folder / "source.json"
+    made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return source.is_file() and made.get("sha256") == _sha256(source)
 
 
 def _any(names: list[str], pattern: str) -> bool:

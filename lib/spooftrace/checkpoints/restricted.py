@@ -88,19 +88,39 @@ def read_checkpoint(path: str | Path) -> Any:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    zipped = zipfile.is_zipfile(path)
-    if zipped and any(name.endswith("/constants.pkl") for name in zipfile.ZipFile(path).namelist()):
-        raise InputError(f"{path}: a TorchScript program, not a checkpoint of weights")
     try:
+        zipped = zipfile.is_zipfile(path)
+        if zipped:
+            _check_zip(path)
         content = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=_PickleModule("pickle"), mmap=zipped
         )
+    except InputError:
+        raise
     except Refused as error:
         raise InputError(f"{path}: {error}") from error
     except Exception as error:  # Damaged bytes end in many kinds of error.
         reason = " ".join(str(error).split()).partition(". ")[0][:160]
         raise InputError(f"{path}: cut short or not a PyTorch checkpoint ({reason}); download it again") from error
     return plain(content)
+
+
+def _check_zip(path: Path) -> None:
+    """Raises ``InputError`` for a program, and for a changed record, which ``torch.load`` does not notice."""
+    with zipfile.ZipFile(path) as archive:
+        if any(name.endswith("/constants.pkl") for name in archive.namelist()):
+            raise InputError(f"{path}: a TorchScript program, not a checkpoint of weights")
+        for record in archive.infolist():
+            if record.CRC == 0:  # torch can save without checksums.
+                continue
+            try:
+                with archive.open(record) as file:
+                    while file.read(1 << 20):
+                        pass
+            except zipfile.BadZipFile as error:
+                raise InputError(
+                    f"{path}: damaged, the checksum of {record.filename} is wrong; download it again"
+                ) from error
 
 
 def plain(value: Any) -> Any:

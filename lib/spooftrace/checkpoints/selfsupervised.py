@@ -91,8 +91,9 @@ def import_checkpoint(file: str | Path, folder: str | Path, format: str | None =
         format: one of ``FORMATS`` that it has to be; None: whichever it is.
 
     Raises:
-        InputError: ``folder`` exists; ``file`` is damaged, asks for code, or is another model.
+        InputError: ``folder`` exists or cannot be written; ``file`` is damaged, asks for code, or is another model.
     """
+    from safetensors import SafetensorError
     from transformers import Wav2Vec2FeatureExtractor
 
     file, folder = Path(file), Path(folder)
@@ -109,6 +110,7 @@ def import_checkpoint(file: str | Path, folder: str | Path, format: str | None =
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{file}: its sizes do not fit together: {reason}") from error
     _check_names(model, weights, file)
+    _check_finite(weights, file)
     model.load_state_dict({name: tensor.float().contiguous() for name, tensor in weights.items()}, assign=True)
     normalize = told.get("normalize")
     result = Imported(
@@ -133,6 +135,8 @@ def import_checkpoint(file: str | Path, folder: str | Path, format: str | None =
             path.chmod(0o644)
         work.rename(folder)
         fsync_folder(folder.parent)
+    except SafetensorError as error:  # Its kind of OSError.
+        raise InputError(f"{folder}: cannot be written ({error}); make room and run it again") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return result
@@ -267,6 +271,14 @@ def _check_names(model: torch.nn.Module, weights: Mapping[str, Tensor], file: Pa
             if names
         ]
         raise InputError(f"{file}: not a {type(model).__name__}: tensors {'; '.join(parts)}")
+
+
+def _check_finite(weights: Mapping[str, Tensor], file: Path) -> None:
+    wrong = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if wrong:
+        raise InputError(
+            f"{file}: NaN or infinite values in {_tensors(len(wrong))}, first {wrong[0]}; download it again"
+        )
 
 
 def _sha256(file: Path) -> str:

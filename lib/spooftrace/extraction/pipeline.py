@@ -22,7 +22,7 @@ from spooftrace.config import build
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
-from spooftrace.extraction.store import TIME_AXIS, Part, check_room, origin, stored_bytes
+from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
 from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.inference import Precision, autocast, check_precision, pack
@@ -90,7 +90,7 @@ class Extraction:
 
         Raises:
             InputError: An audio file is missing or damaged; features are not finite; the disk is full; a stream is
-                one that is fine-tuned. What was finished before is kept.
+                one that is fine-tuned, or has sets that other weights computed. What was finished before is kept.
         """
         data = DataDir.read(directory)
         utts = share(data.utts, job, num_jobs)
@@ -104,6 +104,7 @@ class Extraction:
                 part = Part(folder, job)
                 if part.is_finished(made, utts):
                     continue
+                check_weights(made, folder)
                 self._check_room(frontend, folder, seconds)
                 part.begin(made)
                 writer = ArchiveWriter(part.ark, part.scp, compress=self.settings.compress, resume=True)

@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spooftrace.archive import merge_scp, read_scp
+from spooftrace.archive import is_whole, merge_scp, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir import DataDir
@@ -35,8 +35,10 @@ class Part:
         self.description = folder / f"stream.{job}.json"
 
     def is_finished(self, made: Mapping[str, Any], utts: Collection[str]) -> bool:
-        """Whether this part is there, made like this, and has exactly these utterances."""
-        return self.scp.exists() and read_description(self.description) == made and _keys(self.scp) == set(utts)
+        """Whether this part is there whole, made like this, and has exactly these utterances."""
+        if not (self.scp.exists() and read_description(self.description) == made):
+            return False
+        return is_whole(self.scp) and _keys(self.scp) == set(utts)
 
     def begin(self, made: Mapping[str, Any]) -> None:
         """Get ready to write: an interrupted part that was made like this stays, anything else goes."""
@@ -66,11 +68,15 @@ def origin(node: Mapping[str, Any], directory: Path) -> dict[str, Any]:
 def is_complete(node: Mapping[str, Any], directory: Path, folder: Path, say: bool = False) -> bool:
     """Whether ``folder`` holds this stream for every utterance of the data directory; ``say`` prints that it does.
 
+    It does not when an ark is missing or cut short: stage 3 then computes the part of it again.
+
     A stream that was stored with other ``--precision`` or ``--compress`` counts: hours of work are not thrown away for
     an option that was forgotten.
     """
     made, scp = read_description(folder / "stream.json"), folder / "feats.scp"
     if not (scp.exists() and _is_from(origin(node, directory), made) and _count_lines(scp) == made["utterances"]):
+        return False
+    if not is_whole(scp):
         return False
     if say:
         how = f"{made['precision']}{', compressed' if made['compress'] else ''}"
@@ -115,6 +121,28 @@ def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: in
         if job > num_jobs:  # of an earlier run with more jobs
             Part(folder, job).remove()
     print(f"{folder}/feats.scp: {count:,} utterances")
+
+
+def check_weights(made: Mapping[str, Any], folder: Path) -> None:
+    """Refuse to store a set next to sets that other weights computed: one system would mix both.
+
+    A model that was replaced in its folder has the same configuration as before.
+
+    Args:
+        made: What is about to be stored is described by.
+        folder: ``dump/<stream>/<set>`` of it.
+
+    Raises:
+        InputError: Another set of the stream has the same configuration, but another fingerprint.
+    """
+    for description in sorted(folder.parent.glob("*/stream.json")):
+        other = read_description(description)
+        same = description.parent != folder and other.get("config") == made["config"]
+        if same and other.get("fingerprint") != made["fingerprint"]:
+            raise InputError(
+                f"{description.parent}: was made with other weights or another version of this stream than {folder} "
+                "would be; remove it, or choose another --dump, and run stage 3 again"
+            )
 
 
 def stored_bytes(shape: Sequence[int], floating: bool, compress: bool) -> int:

@@ -59,20 +59,27 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
         options: further arguments of ``from_pretrained``.
 
     Raises:
-        InputError: no place has it, the folder cannot be loaded, or it lacks some of the model's weights.
+        InputError: no place has it, the folder cannot be loaded, it is another kind of model, or it lacks some of the
+            model's weights.
     """
     from transformers.utils import logging
 
+    if find_folder(model) is not None:
+        kind, wanted = pretrained_config(model).model_type, model_class.config_class.model_type
+        if kind != wanted:
+            raise InputError(f"{model}: a model of type '{kind}'; {model_class.__name__} takes {wanted}")
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # In a job's log every step of the bar would be a line.
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # It lists every weight of the file that is not used: decoders, quantizers.
     try:
-        module, report = _fetch(model_class.from_pretrained, model, model_class, output_loading_info=True, **options)
+        # Other shapes than config.json says are told below, in one line.
+        options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        module, report = _fetch(model_class.from_pretrained, model, model_class, **options)
     finally:
         logging.set_verbosity(verbosity)
     # transformers would go on with random numbers in their place.
-    lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report["mismatched_keys"])
+    lacking = sorted(report["missing_keys"]) + sorted(key for key, *_shapes in report["mismatched_keys"])
     if lacking:
         raise InputError(
             f"{find_folder(model) or model}: {len(lacking)} weights of {model_class.__name__} are missing or of "
