@@ -10,6 +10,7 @@ from spooftrace.errors import InputError
 
 # Top-level module -> its tools/install_*.sh. Nobody else imports these.
 PACKAGES = ("encodec", "fairseq", "s3prl", "speechbrain", "torchaudio")
+LAZY = ("DeprecatedModuleRedirect", "LazyModule")  # classes in speechbrain.utils.importutils
 
 
 def require(module: str) -> ModuleType:
@@ -23,7 +24,12 @@ def require(module: str) -> ModuleType:
     package = module.partition(".")[0]
     try:
         with redirect_stdout(sys.stderr):
-            return importlib.import_module(module)
+            found = importlib.import_module(module)
+        # speechbrain leaves modules behind that raise ImportError when anybody who goes through sys.modules looks at
+        # them (hypothesis does). As attributes of their packages they stay.
+        for name in [name for name, some in sys.modules.items() if type(some).__name__ in LAZY]:
+            del sys.modules[name]
+        return found
     except (ImportError, OSError) as error:  # OSError: a compiled part that does not fit the installed torch.
         reason = " ".join(str(error).split())[:120]
         raise InputError(
