@@ -1,5 +1,6 @@
 """A small corpus of real recordings as data directories, and what tests of the stages share."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,12 @@ def write_features():
                 writer.write(utt, rng.standard_normal((int(rng.integers(5, 9)), dim), dtype=np.float32))
 
     return write
+
+
+@pytest.fixture(scope="module")
+def root(request, speech, tmp_path_factory):
+    """The miniature of the corpus that a module ``test_corpus_NAME`` is about, laid out."""
+    name = request.module.__name__.removeprefix("test_corpus_")
+    folder = tmp_path_factory.mktemp("a corpus")
+    importlib.import_module(f"miniature.{name}").lay_out(speech, folder)
+    return folder

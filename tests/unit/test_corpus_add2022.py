@@ -15,13 +15,6 @@ from spooftrace.errors import InputError
 LABELS = "ADD_D_00000000.wav genuine\nADD_D_00000001.wav fake\n"
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, allow_partial=False):
     return add2022.run(Namespace(root=root, out=out, allow_partial=allow_partial))
 

@@ -9,13 +9,6 @@ from spooftrace.corpora import add2023
 from spooftrace.datadir import validate
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out):
     return add2023.run(Namespace(root=root, out=out, allow_partial=False))
 

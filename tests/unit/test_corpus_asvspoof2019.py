@@ -13,13 +13,6 @@ from spooftrace.errors import InputError
 TRAIN = "LA_0079 LA_T_1138215 - - bonafide\nLA_0098 LA_T_9839348 - A06 spoof"  # no newline at the end
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, allow_partial=True):
     return asvspoof2019.run(Namespace(root=root, out=out, allow_partial=allow_partial))
 

@@ -25,13 +25,6 @@ DF = (
 )
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, allow_partial=True):
     return asvspoof2021.run(Namespace(root=root, out=out, allow_partial=allow_partial))
 

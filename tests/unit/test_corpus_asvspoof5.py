@@ -26,13 +26,6 @@ TRIALS = (
 )
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, allow_partial=True):
     return asvspoof5.run(Namespace(root=root, out=out, allow_partial=allow_partial))
 

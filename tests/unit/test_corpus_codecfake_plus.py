@@ -46,13 +46,6 @@ def corpus(utts=12):
 
 
 @pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
-@pytest.fixture(scope="module")
 def authors(speech, tmp_path_factory):
     root = tmp_path_factory.mktemp("authors")
     miniature.lay_out_as_authors(speech, root)

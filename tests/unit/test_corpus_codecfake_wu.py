@@ -6,7 +6,6 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from miniature import codecfake_wu as miniature
 
 from spooftrace.corpora import codecfake_wu
 from spooftrace.corpora.release import Expected
@@ -35,13 +34,6 @@ def read(tmp_path, text, header=HEADER):
     path = tmp_path / "datalist.csv"
     path.write_text(header + text)
     return codecfake_wu.read_protocol(path).tables
-
-
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
 
 
 def test_sets_of_the_list(root, tmp_path, capsys):

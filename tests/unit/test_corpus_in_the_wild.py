@@ -5,7 +5,6 @@ from argparse import Namespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from miniature import in_the_wild as miniature
 
 from spooftrace.corpora import in_the_wild
 from spooftrace.datadir import validate
@@ -14,13 +13,6 @@ from spooftrace.errors import InputError
 META = (
     "file,speaker,label\n10.wav,Bernie Sanders,spoof\n12.wav,Calvin Coolidge,bona-fide\n18.wav,Donald Trump,bona-fide\n"
 )
-
-
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
 
 
 def prepare(root, out, allow_partial=True):

@@ -14,13 +14,6 @@ HEADER = miniature.HEADER
 LINE = "./fake/en/vits/a.wav|en_US/by_book/female/amy/emma/wavs/a.wav|en|True|2.5|?|vits|VITS|Yes.\n"
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, bonafide=None, allow_partial=False):
     return mlaad.run(Namespace(root=root, out=out, allow_partial=allow_partial, bonafide=bonafide))
 

@@ -19,13 +19,6 @@ CSV = (
 )
 
 
-@pytest.fixture(scope="module")
-def root(speech, tmp_path_factory):
-    root = tmp_path_factory.mktemp("a corpus")
-    miniature.lay_out(speech, root)
-    return root
-
-
 def prepare(root, out, allow_partial=False):
     return spoofceleb.run(Namespace(root=root, out=out, allow_partial=allow_partial))
 
