@@ -18,9 +18,8 @@ import numpy as np
 
 from spooftrace.arrayjob import Journal, add_job_options, fingerprint, other_journals, read_journals, share
 from spooftrace.atomic import atomic_write
-from spooftrace.audio import read_audio
+from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.trimming import DETECTORS, remove_silence
-from spooftrace.codecs.resynthesis import write_flac
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.tables import has_content

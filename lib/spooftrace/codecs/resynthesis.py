@@ -7,7 +7,6 @@ jobs, stopped and repeated: it makes what is missing, each file whole or not at 
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.atomic import atomic_write
-from spooftrace.audio import read_audio
+from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.chain import finish
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
@@ -158,13 +156,3 @@ def make_copies(
             write_flac(copy.target, resynthesize(read_audio(copy.source, RATE), systems[copy.system], copy.utt))
             progress.advance()
     return len(missing), len(share) - len(missing)
-
-
-def write_flac(path: str | Path, samples: np.ndarray, rate: int = RATE) -> None:
-    """Write int16 samples (N,) as FLAC, atomically."""
-    import soundfile
-
-    buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
-    with atomic_write(path, "wb") as file:
-        file.write(buffer.getbuffer())

@@ -37,7 +37,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.datadir import DataDir
@@ -180,9 +179,7 @@ def make_cuts(cuts: Sequence[Cut], folder: Path) -> dict[str, str]:
         if not files[cut.utt].is_file():
             todo.setdefault(cut.recording, []).append(cut)
     if todo:
-        import soundfile  # only here: preparing a corpus needs no audio otherwise
-
-        from spooftrace.audio import read_audio
+        from spooftrace.audio import read_audio, write_flac  # only here: other corpora need no audio
         from spooftrace.audio.reading import MAX_OVERSHOOT
     for recording, own in todo.items():
         wave = read_audio(recording, RATE)
@@ -192,6 +189,5 @@ def make_cuts(cuts: Sequence[Cut], folder: Path) -> dict[str, str]:
             if not 0 <= first < min(last, len(wave)) or last > len(wave) + MAX_OVERSHOOT * RATE:
                 seconds = len(wave) / RATE
                 raise InputError(f"{recording}: has {seconds:.2f} s, cannot cut {cut.utt}, {cut.start} to {cut.end}")
-            with atomic_write(files[cut.utt], "wb") as file:
-                soundfile.write(file, wave[first:last], RATE, format="FLAC", subtype="PCM_16")
+            write_flac(files[cut.utt], wave[first:last], RATE)
     return {utt: str(file) for utt, file in files.items()}

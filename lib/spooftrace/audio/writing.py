@@ -1,0 +1,20 @@
+"""Audio files that are whole or not there."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.atomic import atomic_write
+
+
+def write_flac(path: str | Path, samples: np.ndarray, rate: int = 16000) -> None:
+    """Write samples (N,), int16 or float with full scale 1, as 16-bit FLAC, atomically."""
+    import soundfile
+
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format="FLAC", subtype="PCM_16")
+    with atomic_write(path, "wb") as file:
+        file.write(buffer.getbuffer())
