@@ -183,6 +183,19 @@ def test_combine_leaves_out_what_one_source_lacks():
     assert validate(data.path) == []
 
 
+def test_what_is_made_of_a_set_is_evaluated_like_it():
+    one, two = make("data/1", UTTS[:4]), make("data/2", UTTS[4:])
+    for folder in (one, two):
+        (folder / "convention").write_text("ctrsvdd\n")
+    run("subset_data_dir.sh", one, 2, "data/sub")
+    run("combine_data.sh", "data/all", one, two)
+    for made in ("sub", "all"):
+        assert Path("data", made, "convention").read_text() == "ctrsvdd\n"
+    (two / "convention").write_text("asvspoof5\n")
+    run("combine_data.sh", "data/all", one, two)
+    assert not Path("data/all/convention").exists(), "no rule fits both"
+
+
 def test_combine_refuses_contradictions_but_not_repetition():
     one, two = make("data/1", UTTS[:4]), make("data/2", UTTS[:4])
     run("combine_data.sh", "data/same", one, two)

@@ -130,6 +130,7 @@ def test_what_is_removed(mask, ends_only):
 
 @pytest.mark.parametrize("method", DETECTORS)
 def test_copy_of_a_data_directory(data, method, capsys):
+    (data / "convention").write_text("asvspoof2021\n")
     for job in "12":
         assert run(data, "--method", method, "--job", job, "--num-jobs", "2") == 0
     assert not known_files(Path("data/eval_trim"))  # nothing that a later stage would take for complete
@@ -139,6 +140,7 @@ def test_copy_of_a_data_directory(data, method, capsys):
     for name in ("utt2spk", "utt2label", "utt2system", "utt2subset", "spk2utt"):
         assert out.tables[name] == source.tables[name]
     assert "feats.scp" not in out.tables
+    assert (out.path / "convention").read_text() == "asvspoof2021\n"
     assert all(Path(path).parent == Path("data/eval_trim/audio") for path in out.table("wav.scp").values())
     for utt, path in out.table("wav.scp").items():
         wave, (kept, rate) = read_audio(source.audio(utt)[0]), soundfile.read(path, dtype="float32")

@@ -11,6 +11,7 @@
 | ``utt2codec``, ``utt2vq``, ``utt2aux``, ``utt2dec`` | codec; class of its quantizer, auxiliary objective, decoder |
 | ``utt2nac`` | codec parameters: sampling rate (kHz), bitrate (kbit/s), number of quantizers; ``-`` where unknown |
 | ``utt2subset``, ``utt2cond`` | subset of the official protocol; transmission or coding condition |
+| ``convention`` | one word, no table: whose rules the set is evaluated by (``spooftrace evaluate --help``) |
 | ``feats.scp`` | utterance, ``archive:offset`` (see ``spooftrace.archive``) |
 
 ``python3 -m spooftrace.datadir --help`` lists the commands behind ``utils/``. Standard library only: starts at once.

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.atomic import atomic_write
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_tables
 from spooftrace.datadir.directory import DataDir, known_files
 from spooftrace.datadir.tables import has_content, read_messy_table, select, spk2utt_from_utt2spk, table_text
@@ -177,7 +178,9 @@ def subset(data: DataDir, utts: Collection[str], dest: str | Path, source: str =
             raise InputError(f"{source}: utterance '{utt}' is not in {data.path}; remove it from the list")
     if not utts:
         raise InputError(f"{source}: leaves no utterance of {data.path}; choose others")
-    return DataDir.write(dest, restrict(data.tables, sorted(set(utts))), allow_pipes=True)
+    made = DataDir.write(dest, restrict(data.tables, sorted(set(utts))), allow_pipes=True)
+    carry_convention([data.path], dest)
+    return made
 
 
 def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, list[str]]:
@@ -217,4 +220,21 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
                     raise InputError(
                         f"{part.path / name}: '{key}' has '{value}', but in {other} '{first}'; rename or remove one"
                     )
-    return DataDir.write(dest, joined, allow_pipes=True), sorted(anywhere - everywhere)
+    made = DataDir.write(dest, joined, allow_pipes=True)
+    carry_convention([part.path for part in parts], dest)
+    return made, sorted(anywhere - everywhere)
+
+
+def carry_convention(sources: Iterable[Path], dest: str | Path) -> None:
+    """Let ``dest``, made out of ``sources``, be evaluated as they are: the word in their file ``convention``.
+
+    Where they differ, or one has none, ``dest`` gets none and is evaluated plainly.
+    """
+    files = [source / "convention" for source in sources]
+    words = {file.read_text(encoding="utf-8") if file.is_file() else "" for file in files}
+    target = Path(dest) / "convention"
+    if len(words) > 1 or words == {""}:
+        target.unlink(missing_ok=True)
+    elif not has_content(target, text := words.pop()):
+        with atomic_write(target) as file:
+            file.write(text)
