@@ -1,4 +1,4 @@
-"""What the array jobs of stages 1 and 2 share: options, a fair share of the work, and a record of what is done.
+"""What the array jobs of stages 1, 2, 3 and 5 share: options, a fair share of the work, and a record of what is done.
 
 Each job appends a line to its own journal when something is finished. A killed job goes on after its last whole line,
 a later run may use another number of jobs, and the collecting run reads all journals. A journal begins with what the
@@ -42,7 +42,7 @@ def share(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:
 
 def fingerprint(folder: Path, *names: str) -> dict[str, str]:
     """File name -> SHA-256 of its content, for those of ``names`` that are in ``folder``."""
-    return {name: sha256((folder / name).read_bytes()).hexdigest() for name in names if (folder / name).is_file()}
+    return {name: _sha256(folder / name) for name in names if (folder / name).is_file()}
 
 
 def read_journals(folder: Path, origin: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -104,6 +104,14 @@ class Journal:
         assert self._file is not None
         self._file.write(f"{key} {' '.join(text.split())}\n")
         self._file.flush()
+
+
+def _sha256(path: Path) -> str:
+    digest = sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):  # a model can be larger than what is to be spared of the memory
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def _header(origin: Mapping[str, Any]) -> str:

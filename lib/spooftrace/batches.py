@@ -6,10 +6,12 @@ or what came before. So a run that is killed and started again continues with ex
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 import numpy as np
@@ -19,13 +21,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from spooftrace.archive import ArchiveReader, StoredArray
 from spooftrace.audio import read_audio
-from spooftrace.audio.augment import Augmentation
 from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.extraction.reading import plan_batches
 from spooftrace.extraction.store import TIME_AXIS, read_description
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.system import StreamShape
+
+if TYPE_CHECKING:
+    from spooftrace.audio.augment import Augmentation
+
+WHOLE_SECONDS = 300.0  # of a batch of whole utterances: they are in memory at once, as are their windows
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,9 @@ class Utterances(Dataset[dict[str, Any]]):
         options: Crop, padding and augmentation.
         seed: Seed of the random crops and of the augmentation.
         crop: ``random`` and ``first`` cut or pad to ``options.crop`` samples, ``none`` leaves the utterance whole.
+            ``windows`` makes an example of every ``options.crop`` samples from 0, ``eval_hop``, 2 ``eval_hop`` ... on;
+            the last window ends with the utterance. A shorter utterance is padded to one window.
+        training: The utterances are trained on, so they are augmented also where the crop is not random.
 
     Raises:
         InputError: An utterance has no audio file, or no features in a cached stream.
@@ -83,20 +93,27 @@ class Utterances(Dataset[dict[str, Any]]):
         with_wave: bool,
         options: Data,
         seed: int,
-        crop: Literal["random", "first", "none"],
+        crop: Literal["random", "first", "none", "windows"],
+        training: bool = False,
     ) -> None:
         self.utts = directory.utts
         self.targets = targets
         self.cached = cached
         self.directory = directory
         self.with_wave = with_wave
-        self.durations = directory.tables.get("utt2dur", {})
         self.options = options
         self.seed = seed
         self.crop = crop
-        # A set with labels that is not cropped at random is the dev set.
-        augmented = self._random or (options.augment_dev and targets is not None)
-        self.augmentation = Augmentation(options) if augmented and options.augments else None
+        # A set with labels that is not trained on is the dev set.
+        augmented = training or crop == "random" or (options.augment_dev and targets is not None)
+        self.augmentation: Augmentation | None = None
+        if augmented and options.augments:
+            from spooftrace.audio.augment import Augmentation  # takes a second that scoring does not need
+
+            self.augmentation = Augmentation(options)
+        # What an utterance consists of -> its time axis and that axis's entries a second.
+        self._time: dict[str, tuple[int | None, float]] = {"wave": (0, SAMPLE_RATE)} if with_wave else {}
+        self._time |= {name: (stream.time_axis, stream.frame_rate) for name, stream in cached.items()}
         for name, stream in cached.items():
             missing = [utt for utt in self.utts if utt not in stream.reader]
             if missing:
@@ -105,46 +122,63 @@ class Utterances(Dataset[dict[str, Any]]):
                     f"(the first is {missing[0]}); run stage 3 again"
                 )
 
-    def leave_out(self, done: Collection[str]) -> None:
-        """Forget the utterances in ``done``; only for sets without labels."""
-        self.utts = [utt for utt in self.utts if utt not in done]
-
     def __len__(self) -> int:
         return len(self.utts)
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = key
+        return self.examples(*key)[0]
+
+    def __getitems__(self, keys: Sequence[tuple[int, int]]) -> list[dict[str, Any]]:
+        """All examples of several utterances; this is what a loader calls."""
+        return [example for key in keys for example in self.examples(*key)]
+
+    def examples(self, epoch: int, index: int) -> list[dict[str, Any]]:
+        """The examples of one utterance: several with ``windows``, otherwise one."""
         utt = self.utts[index]
         draws = [self.seed, epoch, crc32(utt.encode())]
-        position = np.random.default_rng(draws).random() if self._random else 0.0
-        example: dict[str, Any] = {"utt": utt}
+        about: dict[str, Any] = {"utt": utt}
         if self.targets is not None:
-            example["target"] = self.targets[index]
+            about["target"] = self.targets[index]
+        whole: dict[str, np.ndarray | StoredArray] = {}
         if self.with_wave:
             path, start, end = self.directory.audio(utt)
             wave = read_audio(path, SAMPLE_RATE, start, end)
-            if self.augmentation:
-                wave = self.augmentation.wave(wave, draws)
-            example["wave"] = self._cut(wave, 0, self.options.crop, position)
-            example["wave_len"] = len(example["wave"])
+            whole["wave"] = self.augmentation.wave(wave, draws) if self.augmentation else wave
         for name, stream in self.cached.items():
-            frames = max(1, round(self.options.crop * stream.frame_rate / SAMPLE_RATE))
-            example[name] = self._cut(stream.reader.stored(utt), stream.time_axis, frames, position)
-            if self.augmentation and stream.time_axis == 0 and example[name].ndim == 2:  # frames (T, D)
-                example[name] = torch.from_numpy(self.augmentation.frames(example[name].numpy(), draws))
-            example[f"{name}_len"] = 1 if stream.time_axis is None else example[name].shape[stream.time_axis]
+            whole[name] = stream.reader.stored(utt)
+        return [about | self._cut_out(whole, position, draws) for position in self._positions(whole, draws)]
+
+    def _positions(self, whole: Mapping[str, np.ndarray | StoredArray], draws: list[int]) -> list[float]:
+        """Where the examples of an utterance begin: in [0, 1] of the room that there is for a crop."""
+        if self.crop == "random":
+            return [np.random.default_rng(draws).random()]
+        if self.crop == "windows":
+            for name, (axis, rate) in self._time.items():
+                if axis is not None:  # the first one with a time axis decides for all
+                    room = whole[name].shape[axis] - self._entries(self.options.crop, rate)
+                    hop = self._entries(self.options.eval_hop or self.options.crop // 2, rate)
+                    return [start / room for start in (*range(0, room, hop), room)] if room > 0 else [0.0]
+        return [0.0]
+
+    def _cut_out(
+        self, whole: Mapping[str, np.ndarray | StoredArray], position: float, draws: list[int]
+    ) -> dict[str, Any]:
+        example: dict[str, Any] = {}
+        for name, (axis, rate) in self._time.items():
+            part = self._cut(whole[name], axis, self._entries(self.options.crop, rate), position)
+            if self.augmentation and name != "wave" and axis == 0 and part.ndim == 2:  # frames (T, D)
+                part = torch.from_numpy(self.augmentation.frames(part.numpy(), draws))
+            example[name] = part
+            example[f"{name}_len"] = 1 if axis is None else part.shape[axis]
         return example
 
-    def approximate_length(self, index: int) -> float:
-        """Something that grows with the utterance's length, without reading it."""
-        return float(self.durations.get(self.utts[index], 0.0))
-
-    @property
-    def _random(self) -> bool:
-        return self.crop == "random"
+    @staticmethod
+    def _entries(samples: int, rate: float) -> int:
+        """Entries of a time axis that ``samples`` samples are; at least one."""
+        return max(1, round(samples * rate / SAMPLE_RATE))
 
     def _cut(self, array: np.ndarray | StoredArray, axis: int | None, length: int, position: float) -> Tensor:
-        """``length`` entries of the time axis, from ``position`` in [0, 1) of the room there is.
+        """``length`` entries of the time axis, from ``position`` in [0, 1] of the room there is.
 
         A stored array is read only where it is cut out.
         """
@@ -153,7 +187,8 @@ class Utterances(Dataset[dict[str, Any]]):
             return _to_tensor(array[whole])
         size = array.shape[axis]
         if size >= length:
-            start = int(position * (size - length + 1))
+            room = size - length
+            start = min(int(position * (room + 1)), room)
             return _to_tensor(array[(*whole[:axis], slice(start, start + length))])  # (.., N, ..) -> (.., length, ..)
         found = array[whole]
         if self.options.pad == "repeat":
@@ -173,7 +208,8 @@ class Batches:
     A batch is a list of groups, and a group is
     ``{"utt": list, "target": (B,), "wave": (B, N), "wave_len": (B,), <stream>: (B, T, D), <stream>_len: (B,)}``:
     utterances of one length each, so that no padding can touch a score. Cropped batches have a single group.
-    Without ``shuffle`` every utterance comes exactly once; with it, a last batch that is not full is left out.
+    Without ``shuffle`` every utterance comes exactly once, as :func:`plan_scoring` puts it; with it, a last batch that
+    is not full is left out.
     """
 
     def __init__(
@@ -209,26 +245,15 @@ class Batches:
         return len(self._indices())
 
     def __iter__(self) -> Iterator[list[dict[str, Any]]]:
-        batches = [[(self.epoch, i) for i in batch] for batch in self._indices()[self.done :]]
-        loader = DataLoader(
-            self.utterances,
-            batch_sampler=batches,  # type: ignore[arg-type]  (any iterable of lists of keys will do)
-            num_workers=min(self.num_workers, len(batches)),
-            collate_fn=_collate,
-        )
-        try:
-            yield from loader
-        except InputError as error:
-            # From a loader process it comes with the process's traceback; its last line is the message.
-            message = str(error).strip().splitlines()[-1]
-            raise InputError(message.removeprefix(f"{InputError.__module__}.InputError: ")) from None
+        return load(self.utterances, self._indices()[self.done :], self.batch_size, self.num_workers, self.epoch)
 
     def _indices(self) -> list[list[int]]:
-        count = len(self.utterances)
         if not self.shuffle:
-            # Neighbours in length share a batch, so that whole utterances of equal length meet.
-            order = sorted(range(count), key=self.utterances.approximate_length)
-            return [order[i : i + self.batch_size] for i in range(0, count, self.batch_size)]
+            place = {utt: index for index, utt in enumerate(self.utterances.utts)}
+            whole = self.utterances.crop in ("none", "windows")
+            plan = plan_scoring(self.utterances.directory, self.batch_size, whole)
+            return [[place[utt] for utt in batch] for batch in plan]
+        count = len(self.utterances)
         order = np.random.default_rng([self.seed, self.epoch]).permutation(count).tolist()
         size = min(self.batch_size, count)
         # The last, smaller batch is left out: batch normalisation should not see a batch of one.
@@ -236,23 +261,55 @@ class Batches:
         return [batch[self.rank :: self.world_size] for batch in batches]
 
 
-def _collate(examples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Stack examples whose tensors have the same shapes; one batch for each such group."""
+def plan_scoring(directory: DataDir, batch_size: int, whole: bool) -> list[list[str]]:
+    """Batches that hold every utterance of a data directory once; neighbours in length share one.
+
+    Those of ``whole`` utterances are smaller where the utterances are long.
+
+    Equal lengths meet that way. A batch depends on nothing but the data directory, because a sum rounds differently in
+    a batch of another size: whoever computes only some of the batches gets exactly the numbers of whoever computes all.
+    """
+    known = directory.tables.get("utt2dur", {})
+    seconds = {utt: float(known.get(utt, 0.0)) for utt in directory.utts}
+    return list(plan_batches(seconds, WHOLE_SECONDS if whole else math.inf, batch_size))
+
+
+def load(
+    utterances: Utterances, plan: Sequence[Sequence[int]], batch_size: int, num_workers: int, epoch: int = 0
+) -> Iterator[list[dict[str, Any]]]:
+    """Read batches of utterances, given by index, ``num_workers`` processes reading ahead.
+
+    Yields:
+        The groups of a batch, as :class:`Batches` describes them, of at most ``batch_size`` examples.
+    """
+    loader = DataLoader(
+        utterances,
+        batch_sampler=[[(epoch, index) for index in batch] for batch in plan],  # type: ignore[arg-type]  (a list will do)
+        num_workers=min(num_workers, len(plan)),
+        collate_fn=partial(_collate, most=batch_size),
+    )
+    try:
+        yield from loader
+    except InputError as error:
+        # From a loader process it comes with the process's traceback; its last line is the message.
+        message = str(error).strip().splitlines()[-1]
+        raise InputError(message.removeprefix(f"{InputError.__module__}.InputError: ")) from None
+
+
+def _collate(examples: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Stack examples whose tensors have the same shapes, up to ``most`` of them; one batch for each such group."""
     groups: dict[tuple[torch.Size, ...], list[dict[str, Any]]] = {}
     for example in examples:
         shapes = tuple(value.shape for value in example.values() if isinstance(value, Tensor))
         groups.setdefault(shapes, []).append(example)
-    return [_stack(group) for group in groups.values()]
+    return [_stack(group[i : i + most]) for group in groups.values() for i in range(0, len(group), most)]
 
 
 def _stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for key, first in examples[0].items():
         values = [example[key] for example in examples]
-        if isinstance(first, Tensor):
-            batch[key] = torch.stack(values)  # B x (N, ...) -> (B, N, ...)
-        elif key != "utt":
-            batch[key] = torch.tensor(values)
-        else:
-            batch[key] = values
+        if key != "utt":
+            values = torch.stack(values) if isinstance(first, Tensor) else torch.tensor(values)  # -> (B, ...)
+        batch[key] = values
     return batch

@@ -13,98 +13,20 @@ import copy
 import importlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from spooftrace.atomic import atomic_write
-from spooftrace.audio.options import AUGMENTATIONS, Codecs, Noise, Reverb, SpecAugment, check_augmentation
+from spooftrace.config_errors import explain
 from spooftrace.errors import InputError
+from spooftrace.settings import Data, Schedule, Training, check_settings
+
+__all__ = ["Data", "Schedule", "Training", "build", "load_config", "merge", "save_config"]
 
 ROOMS = {"streams": "spooftrace.frontends", "backend": "spooftrace.backends", "task": "spooftrace.tasks"}
-
-
-@dataclass
-class Data:
-    """How utterances become batches.
-
-    Args:
-        crop: Samples (at 16 kHz) of a training utterance; longer ones are cut at random, shorter ones are padded.
-            Cached frames are cut at the same place.
-        pad: How a short utterance is filled up: ``repeat`` tiles it, ``zero`` appends zeros.
-        eval_crop: ``first`` scores the first ``crop`` samples, as most published systems do; ``full`` scores the
-            whole utterance.
-        batch_size: Utterances of a training step, over all devices.
-        eval_batch_size: Utterances scored at a time. Never changes a score.
-        cached: Streams that stage 3 stores and that training reads back; all others are computed in the model.
-        num_workers: Loader processes of a device.
-        rawboost: RawBoost algorithm (:mod:`spooftrace.audio.rawboost`), applied to whole training utterances; 0: none.
-        noise: Added to training utterances.
-        reverb: Training utterances are put into rooms.
-        codec: Training utterances are sent through codecs.
-        spec_augment: Cached frames are masked in training. The other augmentations change the waveform and need all
-            streams to be live.
-        augment_dev: The dev set that selects epochs is augmented like the training set, the same way in every epoch.
-    """
-
-    crop: int = 64600
-    pad: Literal["repeat", "zero"] = "repeat"
-    eval_crop: Literal["first", "full"] = "first"
-    batch_size: int = 24
-    eval_batch_size: int = 32
-    cached: list[str] = field(default_factory=list)
-    num_workers: int = 1
-    rawboost: Literal[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] = 0
-    noise: Noise | None = None
-    reverb: Reverb | None = None
-    codec: Codecs | None = None
-    spec_augment: SpecAugment | None = None
-    augment_dev: bool = False
-
-    def __post_init__(self) -> None:
-        # A checked configuration is plain dictionaries all the way down.
-        for name, kind in AUGMENTATIONS.items():
-            value = getattr(self, name)
-            if isinstance(value, Mapping):
-                setattr(self, name, kind(**value))
-
-    @property
-    def augments(self) -> bool:
-        """Whether any augmentation is turned on."""
-        return bool(self.rawboost) or any(getattr(self, name) for name in AUGMENTATIONS)
-
-
-@dataclass
-class Schedule:
-    """Learning rate: ``constant``, or ``cosine`` from the optimizer's rate to ``final_lr`` over all steps."""
-
-    kind: Literal["constant", "cosine"] = "constant"
-    final_lr: float = 0.0
-
-
-@dataclass
-class Training:
-    """The training run.
-
-    Args:
-        max_epochs: Epochs at most.
-        patience: Stop after this many epochs without a better ``monitor``; ``null`` never stops early.
-        monitor: What "better" means on the dev set.
-        average_best: The final model is the mean of this many best epochs' weights; 1 is the best epoch itself.
-        precision: A precision of Lightning's Trainer.
-        gradient_clip_val: Largest gradient norm; ``null`` does not clip.
-        checkpoint_minutes: A resumable checkpoint is also written inside an epoch, this often.
-    """
-
-    max_epochs: int = 100
-    patience: int | None = None
-    monitor: Literal["dev_eer", "dev_loss"] = "dev_eer"
-    average_best: int = 1
-    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
-    gradient_clip_val: float | None = None
-    checkpoint_minutes: float = 15.0
 
 
 def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -235,28 +157,52 @@ def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
     from spooftrace.frontends import FrontEnd
     from spooftrace.tasks import Task
 
+    sections = {
+        "streams": {"type": dict[str, FrontEnd], "required": True},
+        "backend": {"type": Module, "required": True},
+        "task": {"type": Task, "required": True},
+        "data": {"type": Data, "default": Data()},
+        "optimizer": {"type": Callable[[Iterable], Optimizer], "required": True},
+        "schedule": {"type": Schedule, "default": Schedule()},
+        "trainer": {"type": Training, "default": Training()},
+    }
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--seed_everything", type=int, default=1234)
-    parser.add_argument("--streams", type=dict[str, FrontEnd], required=True)
-    parser.add_argument("--backend", type=Module, required=True)
-    parser.add_argument("--task", type=Task, required=True)
-    parser.add_argument("--data", type=Data, default=Data())
-    parser.add_argument("--optimizer", type=Callable[[Iterable], Optimizer], required=True)
-    parser.add_argument("--schedule", type=Schedule, default=Schedule())
-    parser.add_argument("--trainer", type=Training, default=Training())
-    try:
+    for name, argument in sections.items():
+        parser.add_argument(f"--{name}", **argument)
+        if name in config and not isinstance(config[name], Mapping):
+            raise InputError(f"{where}: {name}: must be a mapping of keys to values, not {config[name]}")
+
+    def names(section: str) -> list[str]:
+        return (
+            [field.name for field in fields(sections[section]["type"])] if section else [*sections, "seed_everything"]
+        )
+
+    def parse(content: Mapping[str, Any]) -> Any:
         with contextlib.redirect_stderr(io.StringIO()):
-            resolved = parser.parse_object(config, defaults=True)
+            return parser.parse_object(content, defaults=True)
+
+    try:
+        resolved = parse(config)
     except (ArgumentError, TypeError, ValueError) as error:
-        raise InputError(f"{where}: {_one_line(error)}") from None
+        problem = explain(str(error), names)
+        if problem.startswith("streams"):  # jsonargparse does not say which of them
+            problem = _find_stream(parse, config, ArgumentError) + problem.removeprefix("streams")
+        raise InputError(f"{where}: {problem}") from None
     checked = yaml.safe_load(parser.dump(resolved, skip_unset=False))
-    unknown = sorted(set(checked["data"]["cached"]) - set(checked["streams"]))
-    if unknown:
-        raise InputError(f"{where}: data.cached names no stream: {', '.join(unknown)}")
-    check_augmentation(checked["data"], where)
+    check_settings(checked, where)
     return checked
 
 
+def _find_stream(parse: Callable[[Mapping[str, Any]], Any], config: Mapping[str, Any], refusal: type) -> str:
+    """``streams.NAME`` of the first stream that ``parse`` refuses without the others."""
+    for name, node in config["streams"].items():
+        try:
+            parse({**config, "streams": {name: node}})
+        except (refusal, TypeError, ValueError):
+            return f"streams.{name}"
+    return "streams"
+
+
 def _one_line(error: Exception) -> str:
-    # jsonargparse repeats the whole node behind its message.
-    return " ".join(str(error).split()).partition(". Got value: Namespace(")[0]
+    return " ".join(str(error).split())

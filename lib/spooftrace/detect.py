@@ -3,43 +3,52 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import sys
 import tempfile
 from pathlib import Path
 
 from spooftrace.errors import InputError
+from spooftrace.scoring import add_policy_options, policy, score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace detect``."""
     parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
-    parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1), help="1: use a GPU; 0: the CPU (default)")
     parser.add_argument("files", nargs="+", type=Path, help="audio files")
+    add_policy_options(parser)
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """``spooftrace detect``: one line a file, its score and its name.
 
     The scores are those of stage 3 to 5 on a data directory with these files: higher is more bona fide. The threshold
     in ``metrics.json`` of a test set is only as good as that set resembles the files.
     """
+    words = policy(args, overrides)
     from spooftrace.config import load_config
     from spooftrace.datadir import DataDir, read_table
-    from spooftrace.extraction import collect, extract
-    from spooftrace.scoring import score
+    from spooftrace.extraction import collect
+    from spooftrace.extraction.pipeline import Extraction, Settings
+    from spooftrace.extraction.reading import durations
 
     for file in args.files:
         if not file.is_file():
             raise InputError(f"{file}: no such audio file")
     config = load_config([args.exp / "config.yaml"])
-    with tempfile.TemporaryDirectory() as folder:
+    # What the stages say of files that nobody will see is not the result.
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         data, dump = Path(folder) / "files", Path(folder) / "dump"
         names = {f"{number:06d}": str(file.resolve()) for number, file in enumerate(args.files)}
-        DataDir.write(data, {"wav.scp": names, "utt2spk": {utt: utt for utt in names}})
-        for stream in config["data"]["cached"]:
-            node = config["streams"][stream]
-            extract(node, data, dump / stream / data.name, num_gpus=args.ngpu)
-            collect(node, data, dump / stream / data.name, num_jobs=1)
-        score(args.exp, data, dump, data / "scores.txt", args.ngpu)
+        tables = {"wav.scp": names, "utt2spk": {utt: utt for utt in names}}
+        seconds = durations(DataDir.write(data, tables), names)
+        DataDir.write(data, {**tables, "utt2dur": {utt: f"{seconds[utt]:.6f}" for utt in names}})
+        nodes = {dump / stream / data.name: config["streams"][stream] for stream in config["data"]["cached"]}
+        if nodes:
+            Extraction(Settings(precision=args.precision, num_gpus=args.ngpu)).run(nodes, data)
+        for target, node in nodes.items():
+            collect(node, data, target, num_jobs=1)
+        score(args.exp, data, dump, data / "scores.txt", args.ngpu, words, args.precision)
         scores = read_table(data / "scores.txt")
     for utt, file in zip(names, args.files, strict=True):
         print(f"{float(scores[utt]):9.4f}  {file}")

@@ -54,6 +54,25 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, dtype=DTYPES[precision], enabled=precision != "fp32")
 
 
+class InPrecision(nn.Module):
+    """A front-end that computes in another precision and gives float32 again, as what stage 3 stores does.
+
+    Args:
+        frontend: On ``device``, and packed for ``precision`` if at all.
+        precision: What it computes in.
+        device: Where it is.
+    """
+
+    def __init__(self, frontend: nn.Module, precision: Precision, device: torch.device) -> None:
+        super().__init__()
+        self.frontend, self.precision, self.device = frontend, precision, device
+
+    def forward(self, wave: Tensor, wave_len: Tensor) -> tuple[Tensor, Tensor]:
+        with autocast(self.precision, self.device):
+            features, lengths = self.frontend(wave, wave_len)
+        return features.float() if features.is_floating_point() else features, lengths  # codes are integers
+
+
 def pack(module: nn.Module, precision: Precision) -> None:
     """Prepare a frozen module for inference on an x86 processor, in place; elsewhere only fold weight norms.
 

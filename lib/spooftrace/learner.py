@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -20,11 +19,17 @@ from spooftrace.atomic import fsync_folder
 from spooftrace.batches import Batches
 from spooftrace.config import build
 from spooftrace.errors import InputError
+from spooftrace.schedules import learning_rate_factor
 from spooftrace.system import System
+
+AUGMENTED = "_augmented"  # ends the names of figures of the augmented dev set where both are scored
 
 
 class Learner(lightning.LightningModule):
-    """Loss, optimizer and dev figures of a :class:`System`.
+    """Loss, optimizer and figures of a :class:`System`.
+
+    After every epoch there are ``train_loss``, the mean loss of its training batches as they were trained on, and the
+    figures of each dev set: those of the task and ``dev_loss``, the loss of all its utterances at once.
 
     Dropout is drawn from a generator seeded by (seed, step, rank), so that a resumed run draws what it would have
     drawn. ``train_batches`` is set by the caller before ``fit``.
@@ -37,7 +42,12 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.system = system
         self.config = config
-        self._dev: list[tuple[Tensor, Tensor]] = []
+        self._dev: dict[int, list[tuple[Tensor, Tensor]]] = {}  # number of the dev set -> outputs and targets
+        self._loss_sum: Tensor | float = 0.0  # of this epoch's batches on this device, and how many they are
+        self._loss_count = 0.0
+        # What has to wait until the back-end has been trained alone.
+        live = [frontend for frontend in system.frontends.values() if frontend.finetune]
+        self._waiting = [p for frontend in live for p in frontend.parameters() if p.requires_grad]
 
     def on_fit_start(self) -> None:
         self.train_batches.rank, self.train_batches.world_size = self.global_rank, self.trainer.world_size
@@ -49,28 +59,47 @@ class Learner(lightning.LightningModule):
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         seed = np.random.SeedSequence([self.config["seed_everything"], self.global_step, self.global_rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
+        joined = self.current_epoch >= self.config["trainer"]["backend_only_epochs"]
+        for parameter in self._waiting:
+            parameter.requires_grad_(joined)
 
     def training_step(self, batch: list[dict[str, Any]], batch_idx: int) -> Tensor:
         (group,) = batch
         loss = self.system.task.loss(self.system(group), group["target"])
-        self.log("train_loss", loss, on_step=True, on_epoch=False, batch_size=len(group["utt"]))
+        self._loss_sum = self._loss_sum + loss.detach().double()
+        self._loss_count += 1
+        self.log("train_loss_step", loss, on_step=True, on_epoch=False, batch_size=len(group["utt"]))
         return loss
 
-    def validation_step(self, batch: list[dict[str, Any]], batch_idx: int) -> None:
-        self._dev += [(self.system(group), group["target"]) for group in batch]
+    def validation_step(self, batch: list[dict[str, Any]], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self._dev.setdefault(dataloader_idx, []).extend((self.system(group), group["target"]) for group in batch)
 
     def on_validation_epoch_end(self) -> None:
-        outputs = torch.cat([outputs for outputs, _ in self._dev]).float()  # list of (B, C) -> (N, C)
-        targets = torch.cat([targets for _, targets in self._dev])  # list of (B,) -> (N,)
+        total, count = self._epoch_loss()
+        figures = {"train_loss": total / count}
+        self._loss_sum, self._loss_count = 0.0, 0.0
+        for number, scored in self._dev.items():
+            ending = AUGMENTED if number else ""
+            figures |= {key + ending: value for key, value in self._dev_figures(scored).items()}
         self._dev.clear()
+        # Every device scores the whole dev set, so the figures are the same on all of them.
+        self.log_dict(figures, rank_zero_only=False)
+
+    def _dev_figures(self, scored: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+        outputs = torch.cat([outputs for outputs, _ in scored]).float()  # list of (B, C) -> (N, C)
+        targets = torch.cat([targets for _, targets in scored])  # list of (B,) -> (N,)
         scores = self.system.task.scores(outputs)
         if not scores.isfinite().all():
             advice = "lower optimizer.init_args.lr or set trainer.gradient_clip_val"
             raise InputError(f"epoch {self.current_epoch + 1}: the dev scores are not finite numbers; {advice}")
         figures = dict(self.system.task.dev_metrics(scores.cpu().numpy(), targets.cpu().numpy()))
-        figures["dev_loss"] = float(self.system.task.loss(outputs, targets))
-        # Every device scores the whole dev set, so the figures are the same on all of them.
-        self.log_dict(figures, rank_zero_only=False)
+        return figures | {"dev_loss": float(self.system.task.loss(outputs, targets))}
+
+    def _epoch_loss(self) -> tuple[float, float]:
+        """Sum of the losses of this epoch's batches so far over all devices, and how many they are."""
+        here = torch.tensor([float(self._loss_sum), self._loss_count], dtype=torch.float64, device=self.device)
+        total, count = self.trainer.strategy.reduce(here, reduce_op="sum").tolist()
+        return total, count
 
     def configure_optimizers(self) -> dict[str, Any]:
         node = self.config["optimizer"]
@@ -80,12 +109,11 @@ class Learner(lightning.LightningModule):
         schedule = self.config["schedule"]
         if schedule["kind"] == "constant":
             return {"optimizer": optimizer}
-        first, last = node["init_args"]["lr"], schedule["final_lr"]
         # Not Lightning's estimated_stepping_batches: asking for it sets the loader up before its state is restored.
-        steps = self.config["trainer"]["max_epochs"] * len(self.train_batches)
+        steps, epochs = len(self.train_batches), self.config["trainer"]["max_epochs"]
 
         def factor(step: int) -> float:
-            return (last + (first - last) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))) / first
+            return learning_rate_factor(schedule, node["init_args"]["lr"], step, steps, epochs)
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
@@ -93,6 +121,11 @@ class Learner(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         own = {f"system.{key}" for key in self.system.own_state()}
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
+        checkpoint["epoch_loss"] = list(self._epoch_loss())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Each device takes its share of what all of them had together.
+        self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
 
 
 class KeepLast(Checkpoint):
@@ -112,8 +145,11 @@ class KeepLast(Checkpoint):
     ) -> None:
         learner.train_batches.done = batch_idx + 1
         # The end of an epoch is saved below, with the dev figures.
-        if time.monotonic() - self._saved >= self.interval and not trainer.is_last_batch:
-            self._save(trainer)
+        if not trainer.is_last_batch:
+            due = time.monotonic() - self._saved >= self.interval
+            # Devices save together, but their clocks do not agree to the step.
+            if trainer.strategy.reduce_boolean_decision(due, all=False):
+                self._save(trainer)
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         self._save(trainer)
@@ -159,7 +195,7 @@ class Progress(Callback):
         self._close()
         if trainer.is_global_zero:
             figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
-            text = "  ".join(f"{key} {value:.4f}" for key, value in sorted(figures.items()))
+            text = "  ".join(f"{key} {figures[key]:.4f}" for key in sorted(figures) if key != "train_loss_step")
             print(f"epoch {trainer.current_epoch + 1:3d}  {text}", flush=True)
 
     def on_exception(

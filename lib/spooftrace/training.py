@@ -15,6 +15,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,29 +46,33 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
     Raises:
         InputError: Bad data or configuration, or ``exp`` holds a training of another configuration.
     """
-    from spooftrace.config import load_config, save_config
+    from spooftrace.config import load_config
 
-    saved = exp / "config.yaml"
-    if saved.exists() and load_config([saved]) != config:
+    saved, run = exp / "config.yaml", exp / "run.json"
+    # Without a checkpoint nothing is lost: whatever went wrong may have been the configuration.
+    begun = run.exists() or _last_checkpoint(exp).exists()
+    if begun and saved.exists() and load_config([saved]) != config:
         raise InputError(
             f"{exp}: holds a training with another configuration; choose another folder (run.sh --tag) or remove it"
         )
-    if (exp / "run.json").exists():
+    if run.exists():
         print(f"{exp}: already trained")
         return
-    save_config(config, saved)
     _fit(config, train_dir, dev_dir, dump, exp, num_gpus)
 
 
 def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
-    # Lightning warns of deprecations in its own dependencies, and of a checkpoint folder that a resumed run finds.
+    # Lightning warns of deprecations in its own dependencies, of a checkpoint folder that a resumed run finds, and of
+    # figures that are not averaged over devices; ours are the same on all of them.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*exists and is not empty.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*exists and is not empty.*|.*sync_dist=True.*")
     import lightning
     from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no advertisements, no lists of what is unused
+    from spooftrace.config import save_config
+    from spooftrace.frontends.weights import keep_configuration
     from spooftrace.learner import KeepLast, Learner, Progress
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
@@ -77,32 +82,41 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
     system = System(config, {name: stream.shape for name, stream in cached.items()})
+    start_from_codebooks(system, config)
     learner = Learner(system, config)
     train_set = make_batches(config, system, train_dir, dump, training=True)
-    dev_set = make_batches(config, system, dev_dir, dump, training=False)
-    for directory, batches in ((train_dir, train_set), (dev_dir, dev_set)):
+    # One dev set, or the clean and the augmented one.
+    dev_sets = [
+        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented)
+        for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
+    ]
+    for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         if len(set(batches.utterances.targets)) < 2:
             raise InputError(f"{directory / system.task.label_file}: all labels are the same; training needs both")
     learner.train_batches = train_set
-    _describe(system, train_set, dev_set)
+    _describe(system, train_set, dev_sets[0])
 
     folder = exp / "checkpoints"
+    monitor = None if options["monitor"] == "last_epoch" else options["monitor"]
     best = ModelCheckpoint(
-        folder, "epoch{epoch:03d}", options["monitor"], mode="min", save_top_k=options["average_best"],
+        folder, "epoch{epoch:03d}", monitor, mode="min", save_top_k=options["average_best"],
         save_weights_only=True, auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
-    last = KeepLast(folder / "last.ckpt", options["checkpoint_minutes"])
+    last = KeepLast(_last_checkpoint(exp), options["checkpoint_minutes"])
     if last.path.exists() and not zipfile.is_zipfile(last.path):
         raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
     stop = []
     if options["patience"] is not None:
-        stop = [EarlyStopping(options["monitor"], mode="min", patience=options["patience"])]
+        stop = [EarlyStopping(monitor, mode="min", patience=options["patience"])]
+    # A front-end that joins in later has no gradients before, which DDP has to expect.
+    ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
         accelerator="gpu" if num_gpus else "cpu",
         devices=max(1, num_gpus),
-        strategy="ddp" if num_gpus > 1 else "auto",
+        strategy=ddp if num_gpus > 1 else "auto",
         precision=options["precision"],
         max_epochs=options["max_epochs"],
+        min_epochs=options["min_epochs"],
         gradient_clip_val=options["gradient_clip_val"],
         callbacks=[*stop, Progress(), best, last],
         logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
@@ -112,8 +126,10 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         num_sanity_val_steps=0,
         log_every_n_steps=min(50, len(train_set)),
     )
+    save_config(config, exp / "config.yaml")
+    resume = last.path if last.path.exists() else None
     try:
-        trainer.fit(learner, train_set, dev_set, ckpt_path=last.path if last.path.exists() else None, weights_only=True)
+        trainer.fit(learner, train_set, dev_sets, ckpt_path=resume, weights_only=True)
     except SystemExit:
         # Lightning turns Ctrl-C into an exit without a word.
         if trainer.interrupted:
@@ -123,6 +139,9 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         return
 
     save_weights(_average(learner, best), exp / "model.safetensors")
+    for node in config["streams"].values():
+        if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
+            keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
     backend = count_parameters(system.backend)
     facts = {
         "parameters": {
@@ -133,11 +152,12 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
         "epochs": trainer.current_epoch,
         "best_epoch": _epoch_of(best.best_model_path),
-        "best": {options["monitor"]: float(best.best_model_score)},
+        "best": {monitor: float(best.best_model_score)} if monitor else {},
         "device": _device_name(num_gpus),
     }
     _write_run(config, exp, facts)
-    print(f"{exp}: trained {facts['epochs']} epochs, best {options['monitor']} {float(best.best_model_score):.4f}")
+    result = f"best {monitor} {facts['best'][monitor]:.4f}" if monitor else "the model is that of the last one"
+    print(f"{exp}: trained {facts['epochs']} epochs, {result}")
 
 
 def open_streams(config: Mapping[str, Any], dump: Path, directory: Path) -> dict[str, Any]:
@@ -151,14 +171,27 @@ def open_streams(config: Mapping[str, Any], dump: Path, directory: Path) -> dict
 
 def make_batches(
     config: Mapping[str, Any], system: Any, directory: Path, dump: Path, training: bool,
-    labelled: bool = True,
+    labelled: bool = True, augmented: bool = False,
 ) -> Any:  # fmt: skip
-    """Batches of a data directory, for training (shuffled, random crops) or for scoring."""
+    """Batches of a data directory, for training (shuffled, augmented) or for scoring.
+
+    Args:
+        config: The configuration.
+        system: The :class:`spooftrace.system.System` that takes them.
+        directory: The data directory.
+        dump: Where stage 3 stored cached streams.
+        training: Batches to train on; otherwise every utterance comes once.
+        labelled: The task's labels are read: for training, and for the dev set.
+        augmented: The dev set is augmented.
+
+    Raises:
+        InputError: No utterances, missing or unknown labels, missing audio or features.
+    """
     from spooftrace.batches import Batches, Utterances
     from spooftrace.config import Data
     from spooftrace.datadir import DataDir
 
-    options = Data(**config["data"])
+    options = replace(Data(**config["data"]), augment_dev=augmented)
     data = DataDir.read(directory)
     if not data.utts:
         raise InputError(f"{directory}: no utterances")
@@ -166,13 +199,41 @@ def make_batches(
     if labelled:
         labels = data.table(system.task.label_file)
         targets = [system.task.target(labels[utt]) for utt in data.utts]
-    crop = "random" if training else {"first": "first", "full": "none"}[options.eval_crop]
+    crop = {"first": "first", "full": "none", "windows": "first" if labelled else "windows"}[options.eval_crop]
     utterances = Utterances(
         data, targets, open_streams(config, dump, directory), system.needs_wave, options,
-        config["seed_everything"], crop,
+        config["seed_everything"], options.train_crop if training else crop, training,
     )  # fmt: skip
     size = options.batch_size if training else options.eval_batch_size
     return Batches(utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers)
+
+
+def start_from_codebooks(system: Any, config: Mapping[str, Any]) -> None:
+    """Let a back-end that looks codes up (QAF-Static) start from the vectors of the codec that gives the codes.
+
+    Raises:
+        InputError: They are not to be had, or are of another size.
+    """
+    import torch
+
+    backend = type(system.backend).__name__
+    if not hasattr(system.backend, "start_from") or config["backend"]["init_args"]["codebooks"] is not None:
+        return
+    for name, frontend in system.frontends.items():
+        if hasattr(frontend, "codebooks"):
+            try:
+                system.backend.start_from(torch.stack([codebook.embed for codebook in frontend.codebooks]))
+            except ValueError as error:
+                raise InputError(f"stream '{name}' does not fit {backend}: {error}") from None
+            return
+    raise InputError(
+        f"{backend} starts from the codec's codebooks: take its stream out of data.cached, or give their file as "
+        "backend.init_args.codebooks"
+    )
+
+
+def _last_checkpoint(exp: Path) -> Path:
+    return exp / "checkpoints" / "last.ckpt"
 
 
 def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
@@ -190,7 +251,7 @@ def _average(learner: Any, best: Any) -> dict[str, Any]:
     """Mean of the best epochs' weights; counters, which have no mean, come from the very best epoch."""
     import torch
 
-    paths = sorted(best.best_k_models, key=lambda path: (path != best.best_model_path, path))
+    paths = sorted(best.best_k_models or [best.best_model_path], key=lambda path: (path != best.best_model_path, path))
     states = [torch.load(path, map_location="cpu", weights_only=True)["state_dict"] for path in paths]
     prefix = "system."
     mean = {}

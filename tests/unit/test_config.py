@@ -6,25 +6,11 @@ import pytest
 import yaml
 
 from spooftrace.config import build, load_config, merge, save_config
+from spooftrace.config_errors import explain
 from spooftrace.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-SYSTEMS = sorted((ROOT / "conf/systems").glob("*.yaml"))
 LFCC = ROOT / "conf/systems/lfcc_linear.yaml"
-
-
-@pytest.mark.parametrize("path", SYSTEMS, ids=lambda path: path.stem)
-def test_published_systems_are_valid(path):
-    config = load_config([path])
-    assert config["streams"] and config["backend"]["class_path"].startswith("spooftrace.backends.")
-
-
-@pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("egs/*/conf/*.yaml")), ids=lambda path: f"{path.parts[-3]}-{path.stem}"
-)
-def test_recipe_configurations_override_a_system(path):
-    config = load_config([ROOT / "conf/systems" / path.name, path])
-    assert config != load_config([ROOT / "conf/systems" / path.name])
 
 
 def test_later_files_and_the_command_line_win(tmp_path):
@@ -61,31 +47,56 @@ def test_values_that_a_class_refuses_are_named():
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("change", "named"),
-    [
-        ({"data": {"batchsize": 4}}, "batchsize"),
-        ({"data": {"batch_size": "many"}}, "batch_size"),
-        ({"data": {"pad": "mirror"}}, "pad"),
-        ({"trainer": {"max_epoch": 4}}, "max_epoch"),
-        ({"backend": {"init_args": {"input_dims": 60}}}, "input_dims"),
-        ({"backend": {"class_path": "AASSIST"}}, "AASSIST"),
-        ({"task": {"class_path": "Detektion"}}, "Detektion"),
-        ({"streams": {"lfcc": {"class_path": "LFC"}}}, "LFC"),
-        ({"streams": {"lfcc": {"init_args": {"coefficients": 3}}}}, "coefficients"),
-        ({"optimizer": {"init_args": {"learning_rate": 0.1}}}, "learning_rate"),
-        ({"data": {"cached": ["whisper"]}}, "whisper"),
-        ({"rawboost": 3}, "rawboost"),
-    ],
-)
-def test_mistakes_are_one_line_that_names_the_key(tmp_path, change, named):
+MISTAKES = [  # what is written -> key, what is wrong with it
+    ({"data": {"batchsize": 4}}, "data.batchsize: no such key; did you mean batch_size?"),
+    ({"data": {"batch_size": "many"}}, "data.batch_size: must be a whole number, not many"),
+    ({"data": {"pad": "mirror"}}, "data.pad: must be one of 'repeat', 'zero', not mirror"),
+    ({"data": {"noise": {"snrs": 3, "scp": "a"}}}, "data.noise.snrs: no such key; did you mean snr?"),
+    ({"data": {"reverb": {"scp": 3}}}, "data.reverb.scp: must be text, not 3"),
+    ({"data": {"cached": ["whisper"]}}, "data.cached names no stream: whisper"),
+    ({"data": {"cached": "lfcc"}}, "data.cached: must be a list, not lfcc"),
+    ({"data": {"eval_hop": 100}}, "data.eval_hop belongs to data.eval_crop: windows, not full"),
+    ({"data": {"eval_crop": "windows", "eval_hop": 0}}, "data.eval_hop is 0; it must be 1 or more"),
+    ({"data": {"batch_size": 0}}, "data.batch_size is 0; it must be 1 or more"),
+    ({"data": 5}, "data: must be a mapping of keys to values, not 5"),
+    ({"trainer": {"max_epoch": 4}}, "trainer.max_epoch: no such key; did you mean max_epochs?"),
+    ({"trainer": {"max_epochs": 4.5}}, "trainer.max_epochs: must be a whole number, not 4.5"),
+    ({"trainer": {"monitor": "dev_loss_augmented"}}, "trainer.monitor dev_loss_augmented needs data.augment_dev: both"),
+    ({"trainer": {"monitor": "last_epoch"}}, "trainer.monitor last_epoch selects no epoch"),
+    ({"trainer": {"backend_only_epochs": 2}}, "trainer.backend_only_epochs: no stream has finetune: true"),
+    ({"schedule": {"kind": "staircase", "factor": 0.5}}, "schedule.kind staircase needs schedule.epochs"),
+    (
+        {"backend": {"init_args": {"input_dims": 60}}},
+        "backend.init_args.input_dims: no such key; did you mean input_dim?",
+    ),
+    ({"backend": {"init_args": {"input_dim": "x"}}}, "backend.init_args.input_dim: must be a whole number, not x"),
+    ({"backend": {"class_path": "AASSIST"}}, "backend.class_path: no class 'AASSIST'; there are AASIST,"),
+    ({"backend": {"class_path": "nowhere.AASIST"}}, "backend.class_path: No module named 'nowhere'"),
+    ({"task": {"class_path": "Detektion"}}, "task.class_path: no class 'Detektion'; there are Detection"),
+    ({"task": {"init_args": {"loss": {"class_path": "OCSoftmax"}}}}, "task.init_args.loss.init_args.dim: is missing"),
+    ({"streams": {"lfcc": {"class_path": "LFC"}}}, "streams.lfcc.class_path: no class 'LFC'"),
+    ({"streams": {"lfcc": {"init_args": {"bands": 3}}}}, "streams.lfcc.init_args.bands: no such key; there are cmn"),
+    ({"optimizer": {"init_args": {"learning_rate": 0.1}}}, "optimizer.init_args.learning_rate: no such key"),
+    ({"optimizer": {"class_path": "torch.optim.Adan"}}, "optimizer.class_path: module 'torch.optim' has no attribute"),
+    ({"rawboost": 3}, "rawboost: no such key; there are backend, data, optimizer"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), MISTAKES, ids=[problem.split(":")[0] for _, problem in MISTAKES])
+def test_mistakes_are_one_line_that_begins_with_the_key(tmp_path, change, problem):
     mistake = tmp_path / "mistake.yaml"
     mistake.write_text(yaml.safe_dump(change), encoding="utf-8")
     with pytest.raises(InputError) as caught:
         load_config([LFCC, mistake])
-    assert named in str(caught.value)
-    assert "mistake.yaml" in str(caught.value)
+    assert str(caught.value).startswith(f"{LFCC}, {mistake}: {problem}")
     assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) - len(f"{LFCC}, {mistake}") < 250
+
+
+def test_messages_of_unknown_form_are_passed_on():
+    """A new version of jsonargparse may say things differently."""
+    message = 'Parser key "backend":\n  Something new about it'
+    assert explain(message, lambda section: []) == "backend: Something new about it"
 
 
 @pytest.mark.parametrize(

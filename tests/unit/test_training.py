@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from spooftrace.cli import main
+from spooftrace.config import build
 from spooftrace.system import load_weights
 
 
@@ -73,9 +75,11 @@ def test_early_stopping_keeps_the_best_epoch(make_data, write_config):
     assert run["epochs"] < 40
 
 
+ROOM = "spooftrace.backends"
+SMALL = {"channels": [4, 4, 4, 4, 4, 4], "gat_dims": [8, 8]}
 AASIST = {
     "streams": {"wave": {"class_path": "Waveform"}},
-    "backend": {"class_path": "AASIST", "init_args": {"channels": [4, 4, 4, 4, 4, 4], "gat_dims": [8, 8]}},
+    "backend": {"class_path": "AASIST", "init_args": SMALL},
     "data": {"crop": 8000, "batch_size": 2, "num_workers": 1},
     "schedule": {"kind": "cosine", "final_lr": 1e-4},
     # Every batch is checkpointed, so that a kill lands inside an epoch.
@@ -115,6 +119,33 @@ def test_killed_training_ends_with_the_same_weights(make_data, write_config):
     for exp in ("exp/whole_s1", "exp/killed_s1"):
         assert main(["score", "--exp", exp, "--data", "data/dev"]) == 0
     assert Path("exp/whole_s1/dev/scores.txt").read_bytes() == Path("exp/killed_s1/dev/scores.txt").read_bytes()
+
+
+def step_twice(rank: int, port: int) -> None:
+    """One of two processes; DDP waits for the gradient of every parameter in the second step."""
+    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+    torch.manual_seed(0)
+    model = torch.nn.parallel.DistributedDataParallel(build({"class_path": f"{ROOM}.AASIST", "init_args": SMALL}))
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad])
+    torch.manual_seed(rank)
+    for _ in range(2):
+        optimizer.zero_grad()
+        model(torch.randn(2, 8000)).square().sum().backward()
+        optimizer.step()
+    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
+    other = weights.clone()
+    torch.distributed.broadcast(other, src=0)
+    assert other.equal(weights), "the processes hold different weights"
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_dead_parameters_do_not_stop_ddp():
+    """AASIST has weights that no output depends on, for official checkpoints; DDP is not told to look for such."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(step_twice, args=(port,), nprocs=2)
 
 
 def test_interrupt_says_how_to_go_on(make_data, write_config, monkeypatch, capsys):

@@ -1,0 +1,83 @@
+"""jsonargparse's messages about a configuration, made one line that begins with the key."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+# What jsonargparse writes in front of the actual mistake, outermost first.
+KEY = re.compile(r'Parser key "([^"]+)": ')
+CLASS = re.compile(r"Problem with given class_path '([^']+)': ")
+CALLABLE = re.compile(r"Type collections\.abc\.Callable.* expects a function or a callable class: ")
+UNION = re.compile(r"Does not validate against any of the Union subtypes .*? Errors: - ")
+# What follows the mistake: the other members of a union, the node once more.
+TAIL = re.compile(r" - Expected a <class 'NoneType'>.*|\. Got value: Namespace\(.*")
+
+TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text", "list": "a list"}
+MISTAKES: list[tuple[str, str]] = [  # pattern of the message -> what is said of the key
+    (r"Expected a <class '(\w+)'>\. Got value: (.*)", "must be {0}, not {1}"),
+    (r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", "must be one of {0}, not {1}"),
+    (r"Expected a (.*)\. Got value: (.*)", "must be {0}, not {1}"),
+    (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types expect.*", "must name a class, not {1}"),
+]
+UNKNOWN = re.compile(r"(?:Option|Group '(\w+)' does not accept option) '([^']+)'(?: is not accepted)?")
+MISSING = re.compile(r"the following arguments are required: (.*)")
+NO_CLASS = re.compile(r"No module named|module '.*' has no attribute")
+
+
+def explain(message: str, sections: Callable[[str], Iterable[str]]) -> str:
+    """One line ``key: what is wrong`` for a message of jsonargparse; the message itself where its form is not known.
+
+    Args:
+        message: The text of its exception.
+        sections: Gives the keys of a section of the configuration; of the whole one for "".
+
+    >>> explain('Parser key "data.crop": Expected a <class \\'int\\'>. Got value: long', lambda section: [])
+    'data.crop: must be a whole number, not long'
+    """
+    text = TAIL.sub("", " ".join(message.split()))
+    path: list[str] = []
+    known: list[str] | None = None
+    while True:
+        if found := KEY.match(text):
+            path.append(found[1])
+        elif found := CLASS.match(text):
+            known, is_settings = _arguments(found[1])
+            path += [] if is_settings else ["init_args"]
+        elif found := CALLABLE.match(text):
+            path.append("init_args")
+        elif not (found := UNION.match(text)):
+            break
+        text = text[found.end() :]
+    if NO_CLASS.match(text):
+        return f"{'.'.join([*path[:-1], 'class_path'])}: {text}"
+    if found := UNKNOWN.fullmatch(text):
+        group, name = found[1] or "", found[2]
+        names = sorted(sections(group) if known is None and len(path) == 0 else known or [])
+        return f"{'.'.join([*path, *filter(None, [group]), name])}: no such key{_suggest(name, names)}"
+    if found := MISSING.fullmatch(text):
+        return f"{'.'.join([*path, found[1]])}: is missing"
+    for pattern, sentence in MISTAKES:
+        if found := re.fullmatch(pattern, text):
+            return f"{'.'.join(path)}: {sentence.format(*(TYPES.get(part, part) for part in found.groups()))}"
+    return f"{'.'.join(path)}: {text}" if path else text
+
+
+def _arguments(class_path: str) -> tuple[list[str] | None, bool]:
+    """Names of the arguments of a class, None if they cannot be had; whether it is a plain group of settings."""
+    module, _, name = class_path.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+        return list(inspect.signature(found).parameters), hasattr(found, "__dataclass_fields__")
+    except (ImportError, AttributeError, TypeError, ValueError):
+        return None, False
+
+
+def _suggest(name: str, names: list[str]) -> str:
+    near = get_close_matches(name, names, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are {', '.join(names)}" if names else ""

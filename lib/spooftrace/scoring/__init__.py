@@ -1,0 +1,229 @@
+"""Stage 5: score a data directory with a trained system.
+
+An array job: job ``J`` of ``N`` scores its part, and ``--collect`` then checks that every utterance is there and writes
+``scores.txt``; a single job does both. ``<exp>/<set>/`` gets
+
+| file | holds |
+|---|---|
+| ``scores.txt`` | ``utt score``, higher = more bona fide, byte-sorted |
+| ``scores.json`` | what was scored, with what and how; it marks the scores as complete |
+| ``embeddings.{ark,scp}`` | with ``--embeddings``: a vector an utterance, what the back-end's last linear layer gets |
+
+| module | does |
+|---|---|
+| ``scorer`` | the trained system at work: batches in, scores and embeddings out |
+| ``store`` | what scores are made from, the parts of an array job, the files above |
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spooftrace.arrayjob import add_job_options, fingerprint, share
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.scoring.store import Parts, is_complete, origin, write
+
+if TYPE_CHECKING:
+    from spooftrace.inference import Precision
+    from spooftrace.scoring.scorer import Scorer
+
+__all__ = ["Scoring", "add_arguments", "add_policy_options", "policy", "run", "score"]
+
+SIGN = (
+    "A higher score is more bona fide, whatever the loss. Cross-entropy: the bona fide output, or with score: "
+    "difference that minus the spoof output. Focal loss: the output. OC-Softmax and P2SGrad: the cosine with the bona "
+    "fide direction. AM-Softmax: that minus the cosine with the spoof direction."
+)
+# How a system scores may differ from how it was configured for training; what it is may not.
+POLICY = {
+    "data.eval_crop": ("POLICY", "first: the first crop; full: the whole file; windows: the mean over windows"),
+    "data.eval_hop": ("SAMPLES", "from the start of one window to that of the next; null: half a window"),
+    "data.crop": ("SAMPLES", "length of the first crop or of a window, at 16 kHz"),
+    "data.eval_batch_size": ("N", "utterances or windows scored at a time; changes scores by rounding at most"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of ``spooftrace score``."""
+    parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories to score")
+    parser.add_argument("--out", type=Path, help="folder for <set>/scores.txt; default: the experiment's")
+    parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
+    parser.add_argument("--embeddings", action="store_true", help="also write a vector an utterance")
+    add_job_options(parser)
+    add_policy_options(parser)
+
+
+def add_policy_options(parser: argparse.ArgumentParser) -> None:
+    """What ``score`` and ``detect`` share: device, precision, and how utterances are scored."""
+    parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1), help="1: score on a GPU; 0: the CPU (default)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32",
+        help="compute front-ends with fewer bits where the hardware can, much faster, not exact (default: fp32)",
+    )  # fmt: skip
+    group = parser.add_argument_group("how utterances are scored (default: as config.yaml says)")
+    for option, (value, text) in POLICY.items():
+        group.add_argument(f"--{option}", metavar=value, help=text)
+    parser.epilog = SIGN
+
+
+def run(args: argparse.Namespace, overrides: list[str]) -> None:
+    """``spooftrace score``."""
+    share((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
+    scoring = Scoring(args.exp, args.dump, policy(args, overrides), args.ngpu, args.precision, args.embeddings)
+    for directory in args.data:
+        out = (args.out or args.exp) / directory.name / "scores.txt"
+        if scoring.is_complete(directory, out):
+            print(f"{out}: already scored")
+            continue
+        if not args.collect:
+            scoring.score_part(directory, out, args.job, args.num_jobs)
+        if args.collect or args.num_jobs == 1:
+            scoring.collect(directory, out, args.num_jobs)
+
+
+def score(
+    exp: Path, directory: Path, dump: Path, out: Path, num_gpus: int = 0, policy: Sequence[str] = (),
+    precision: Precision = "fp32",
+) -> None:  # fmt: skip
+    """Score one data directory; arguments and errors are those of ``Scoring`` and its methods."""
+    scoring = Scoring(exp, dump, policy, num_gpus, precision)
+    scoring.score_part(directory, out)
+    scoring.collect(directory, out)
+
+
+def policy(args: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
+    """The options of ``POLICY`` that were given, as overrides of the configuration.
+
+    Raises:
+        InputError: There are others, in ``overrides``.
+    """
+    if overrides:
+        known = ", ".join(f"--{option}" for option in POLICY)
+        raise InputError(f"'{overrides[0]}': the system stays as it was trained; only {known} can be changed")
+    given = {option: value for option, value in vars(args).items() if option in POLICY and value is not None}
+    return [word for option, value in given.items() for word in (f"--{option}", value)]
+
+
+class Scoring:
+    """Scores data directories with the trained system of an experiment, which is loaded once.
+
+    Args:
+        exp: Folder of the trained system.
+        dump: Where stage 3 stored cached streams.
+        policy: Overrides of how it scores, e.g. ``["--data.eval_crop", "full"]``.
+        num_gpus: 1 to compute on the GPU.
+        precision: Of the front-ends.
+        embeddings: Also write ``embeddings.{ark,scp}``.
+
+    Raises:
+        InputError: No trained model in ``exp``, or a policy that there is not.
+    """
+
+    def __init__(
+        self,
+        exp: Path,
+        dump: Path,
+        policy: Sequence[str] = (),
+        num_gpus: int = 0,
+        precision: Precision = "fp32",
+        embeddings: bool = False,
+    ) -> None:
+        from spooftrace.config import load_config
+
+        self.exp = exp
+        self.dump = dump
+        self.num_gpus = num_gpus
+        self.precision: Precision = precision
+        self.embeddings = embeddings
+        self.config = load_config([exp / "config.yaml"], policy)
+        self._system = fingerprint(exp, "config.yaml", "model.safetensors")
+        if "model.safetensors" not in self._system:
+            raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
+        self._scorer: Scorer | None = None
+
+    def is_complete(self, directory: Path, out: Path) -> bool:
+        """Whether ``out`` holds these scores of ``directory``, and what goes with it is beside."""
+        return is_complete(out, self._origin(directory), self.embeddings)
+
+    def score_part(self, directory: Path, out: Path, job: int = 1, num_jobs: int = 1) -> None:
+        """Score one part of a data directory; goes on where a killed run stopped.
+
+        Batches are those of the whole directory, and every ``num_jobs``-th is done here. So the scores are the same to
+        the last bit whatever the number of jobs and however often one was killed, and long utterances are shared out.
+
+        Args:
+            directory: The data directory.
+            out: The score file that ``collect`` writes; until then the scores are in a folder beside.
+            job: This part, from 1.
+            num_jobs: Number of parts.
+
+        Raises:
+            InputError: Bad data, or as ``Scorer.score``. What was finished before is kept.
+        """
+        from spooftrace.progress import Progress
+        from spooftrace.scoring.scorer import Scorer
+
+        data = DataDir.read(directory)
+        parts = Parts(out, self._origin(directory))
+        mine = self._shares(data, num_jobs)[job - 1]
+        with parts.archive(job, num_jobs) if self.embeddings else nullcontext() as archive:
+            done = parts.done(archive)
+            todo = [batch for batch in mine if not done.issuperset(batch)]
+            if not todo:
+                print(f"{directory}: part {job} of {num_jobs} is done already")
+                return
+            if self._scorer is None:
+                self._scorer = Scorer(self.exp, self.config, self.num_gpus, self.precision, self.embeddings)
+            what = f"scoring {directory}, part {job} of {num_jobs}"
+            total, left = (sum(map(len, batches)) for batches in (mine, todo))
+            with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:
+                progress.skip(total - left)
+                for utt, scores, embedding in self._scorer.score(directory, self.dump, todo):
+                    if archive and utt not in archive.keys:
+                        archive.write(utt, embedding)
+                    if utt not in done:
+                        journal.add(utt, " ".join(map(str, scores)))  # the shortest text that reads back the same
+                    progress.advance()
+
+    def collect(self, directory: Path, out: Path, num_jobs: int = 1) -> None:
+        """Join the parts of an array job: write ``out`` and what goes with it.
+
+        Raises:
+            InputError: A part is not finished.
+        """
+        from spooftrace.config import build
+
+        data = DataDir.read(directory)
+        made = self._origin(directory)
+        parts = Parts(out, made)
+        scores, embeddings = parts.scores(), parts.embeddings() if self.embeddings else None
+        done = scores.keys() if embeddings is None else scores.keys() & embeddings.keys()
+        for job, batches in enumerate(self._shares(data, num_jobs), 1):
+            missing = [utt for batch in batches for utt in batch if utt not in done]
+            if missing:
+                raise InputError(
+                    f"{out}: part {job} of {num_jobs} is not finished, {len(missing):,} utterances have no score, "
+                    f"first '{missing[0]}'; run 'spooftrace score' for it with the same options (again, if it failed)"
+                )
+        write(out, made, data.utts, scores, embeddings, build(self.config["task"]))
+        parts.remove()
+        print(f"{out}: {len(data.utts):,} scores")
+
+    def _origin(self, directory: Path) -> dict[str, Any]:
+        return origin(self._system, self.config, self.precision, directory, self.dump)
+
+    def _shares(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:
+        """The batches of each job."""
+        from spooftrace.batches import plan_scoring
+
+        if not data.utts:
+            raise InputError(f"{data.path}: no utterances")
+        options = self.config["data"]
+        plan = plan_scoring(data, options["eval_batch_size"], whole=options["eval_crop"] != "first")
+        return [plan[job::num_jobs] for job in range(num_jobs)]

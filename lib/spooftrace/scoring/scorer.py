@@ -1,0 +1,166 @@
+"""A trained system at work on data directories: scores, and embeddings if they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spooftrace.batches import load
+from spooftrace.errors import InputError
+from spooftrace.frontends.base import SAMPLE_RATE
+from spooftrace.frontends.weights import weights_in
+from spooftrace.inference import InPrecision, Precision, check_precision, pack
+from spooftrace.system import StreamShape, System, load_weights, pick_device
+from spooftrace.tasks.losses import MarginLoss
+from spooftrace.training import make_batches, open_streams
+
+
+class Scored(NamedTuple):
+    """What a system says of an utterance: its score (1,), or several (K,), and its embedding (D,)."""
+
+    utt: str
+    scores: np.ndarray
+    embedding: np.ndarray | None = None
+
+
+class Scorer:
+    """The trained system of an experiment, built once for all data directories with streams of the same shapes.
+
+    Nothing is trained any more, so on a CPU the front-ends are packed (``spooftrace.inference``), fine-tuned or not.
+
+    Args:
+        exp: Folder with ``model.safetensors``.
+        config: Its configuration, with the policy to score by.
+        num_gpus: 1 to compute on the GPU.
+        precision: Of the front-ends, as in stage 3; back-ends compute in float32.
+        embeddings: Also give the embeddings.
+
+    Raises:
+        InputError: The device is not there, or does not compute in this precision.
+    """
+
+    def __init__(
+        self,
+        exp: Path,
+        config: Mapping[str, Any],
+        num_gpus: int = 0,
+        precision: Precision = "fp32",
+        embeddings: bool = False,
+    ) -> None:
+        self.model = exp / "model.safetensors"
+        self.config = config
+        self.precision: Precision = precision
+        self.embeddings = embeddings
+        self.device = pick_device(num_gpus)
+        check_precision(precision, self.device)
+        self._shapes: Mapping[str, StreamShape] | None = None
+        self._system: System
+        self._last_linear: LastLinear | None = None
+
+    def score(self, directory: Path, dump: Path, plan: Sequence[Sequence[str]]) -> Iterator[Scored]:
+        """Score the utterances of ``plan``, batch by batch.
+
+        With windows, the score of an utterance is the mean of its windows' scores. The mean of the outputs before they
+        become a score would be something else for losses whose score is not linear in them (cosines), while a mean of
+        scores lies on the scale of one window's score, so that a threshold keeps its meaning; and it grows neither
+        with the number of windows nor with one odd window, as a maximum would. Embeddings are averaged the same way.
+
+        Raises:
+            InputError: No trained model, or one of another system; features are missing; an utterance is too short for
+                the model; a score is not a finite number.
+        """
+        cached = open_streams(self.config, dump, directory)
+        system = self._load({name: stream.shape for name, stream in cached.items()})
+        utterances = make_batches(self.config, system, directory, dump, training=False, labelled=False).utterances
+        place = {utt: index for index, utt in enumerate(utterances.utts)}
+        indices = [[place[utt] for utt in batch] for batch in plan]
+        options = utterances.options
+        for groups in load(utterances, indices, options.eval_batch_size, options.num_workers):
+            windows: dict[str, list[tuple[np.ndarray, ...]]] = {}
+            for group in groups:
+                for utt, *arrays in zip(group["utt"], *self._compute(group, directory), strict=True):
+                    windows.setdefault(utt, []).append(tuple(arrays))
+            for utt, found in windows.items():
+                scores, *embedding = (np.mean(part, axis=0, dtype=np.float64) for part in zip(*found, strict=True))
+                if not np.isfinite(scores).all():
+                    advice = "compute in --precision fp32" if self.precision != "fp32" else "check its audio"
+                    raise InputError(f"{directory}: utterance '{utt}': the score is not a finite number; {advice}")
+                scores, *embedding = (np.atleast_1d(mean).astype(np.float32) for mean in (scores, *embedding))
+                yield Scored(utt, scores, *embedding)
+
+    def _load(self, shapes: Mapping[str, StreamShape]) -> System:
+        if self._shapes != shapes:
+            weights = load_weights(self.model)
+            with weights_in(self.model.parent):
+                system = System(self.config, shapes)
+            system.load_own_state(weights, str(self.model))
+            system = system.eval().to(self.device)
+            for name, frontend in system.frontends.items():
+                if self.device.type == "cpu" and frontend.packable:
+                    pack(frontend, self.precision)
+                if self.precision != "fp32":
+                    system.frontends[name] = InPrecision(frontend, self.precision, self.device)
+            if self.embeddings:
+                self._last_linear = LastLinear(system.backend)
+            self._system, self._shapes = system, shapes
+        return self._system
+
+    def _compute(self, group: Mapping[str, Any], directory: Path) -> list[np.ndarray]:
+        """Scores (B,) or (B, K) of a group and, if asked for, embeddings (B, D)."""
+        moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in group.items()}
+        try:
+            with torch.inference_mode():
+                outputs = self._system(moved)
+                results = [self._system.task.scores(outputs)]
+                if self._last_linear is not None:
+                    results.append(self._embedding(outputs))
+        except InputError:
+            raise
+        except ValueError as error:  # a back-end that the input does not fit; as a rule it is too short
+            advice = f"--data.crop {self.config['data']['crop']} is too short for this system"
+            if self.config["data"]["eval_crop"] == "full":
+                advice = "--data.eval_crop windows scores all of it, too, and pads what is short to --data.crop samples"
+            which = f"utterance '{group['utt'][0]}' ({_length(group)})"
+            raise InputError(f"{directory}: {which}: {error}; {advice}") from None
+        return [result.float().cpu().numpy() for result in results]
+
+    def _embedding(self, outputs: Tensor) -> Tensor:
+        # Margin losses take the outputs themselves for the embedding: their directions are the last linear layer.
+        if isinstance(getattr(self._system.task, "criterion", None), MarginLoss):
+            return outputs
+        return self._last_linear.input(len(outputs))
+
+
+class LastLinear:
+    """Looks at the linear layer of a back-end that runs last: its input is the embedding of an utterance."""
+
+    def __init__(self, backend: nn.Module) -> None:
+        self._seen: Tensor | None = None
+        for module in backend.modules():
+            if isinstance(module, nn.Linear):
+                module.register_forward_pre_hook(self._look)
+
+    def _look(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        (self._seen,) = inputs
+
+    def input(self, batch: int) -> Tensor:
+        """The embeddings (B, D) of the batch of ``batch`` utterances that has just gone through.
+
+        Back-ends of a fixed length run W windows of a long input as one batch (W * B, D) and average their outputs,
+        which here is done with the embeddings.
+        """
+        assert self._seen is not None
+        return self._seen.unflatten(0, (-1, batch)).mean(dim=0)  # (W * B, D) -> (W, B, D) -> (B, D)
+
+
+def _length(group: Mapping[str, Any]) -> str:
+    """How long the utterances of a group are, for a message."""
+    if "wave" in group:
+        samples = int(group["wave_len"][0])
+        return f"{samples:,} samples ({samples / SAMPLE_RATE:.3f} s)"
+    return ", ".join(f"{int(group[key][0]):,} of '{key[:-4]}'" for key in group if key.endswith("_len"))

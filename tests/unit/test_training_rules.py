@@ -1,0 +1,248 @@
+"""What a training run may do besides going on to the end: selection, stopping, schedules, front-ends that join in."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from spooftrace.backends import QAFStatic
+from spooftrace.cli import main
+from spooftrace.errors import InputError
+from spooftrace.learner import Learner
+from spooftrace.system import load_weights
+from spooftrace.training import start_from_codebooks
+
+FRONTEND = '''
+import torch
+from spooftrace.frontends.base import FrontEnd
+
+class Projection(FrontEnd):
+    """A front-end with weights: 160 samples a frame, projected to 8 numbers."""
+
+    def __init__(self, finetune: bool = True):
+        super().__init__("frames", 8, 100.0, finetune)
+        self.linear = torch.nn.Linear(160, 8)
+        self.freeze_unless_finetuned()
+
+    def num_frames(self, num_samples):
+        return num_samples // 160
+
+    def arguments(self):
+        return {}
+
+    def extract(self, wave, wave_len):
+        return self.linear(wave.unfold(1, 160, 160))
+'''
+
+
+@pytest.fixture
+def live(recipe, monkeypatch, make_data, write_config):
+    """Trains a small system whose front-end is trained, too; gives run.json of the experiment."""
+    (recipe / "tiny_frontend.py").write_text(FRONTEND, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(recipe))
+    for number, name in enumerate(("train", "dev")):
+        make_data(name, 14, seed=number)
+
+    def train(exp: str, trainer: dict, status: int = 0, lr: float = 0.01, schedule=None, **data) -> dict:
+        config = write_config(
+            f"{exp}.yaml",
+            streams={"tiny": {"class_path": "tiny_frontend.Projection"}},
+            backend={"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}},
+            data={"crop": 3200, "batch_size": 4, "num_workers": 0, **data},
+            optimizer={"class_path": "torch.optim.Adam", "init_args": {"lr": lr}},
+            schedule=schedule or {"kind": "constant"},
+            trainer=trainer,
+        )
+        command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", exp]
+        assert main(command) == status
+        return json.loads(Path(exp, "run.json").read_text(encoding="utf-8")) if status == 0 else {}
+
+    return train
+
+
+def epoch_weights(exp: str, epoch: int) -> dict[str, torch.Tensor]:
+    return torch.load(Path(exp, f"checkpoints/epoch{epoch:03d}.ckpt"), weights_only=True)["state_dict"]
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], part: str = "") -> bool:
+    return all(value.equal(other[key]) for key, value in one.items() if part in key)
+
+
+def stop_in_step(monkeypatch, number: int) -> None:
+    """Ctrl-C in a training step, counted from 0 over all epochs."""
+    original = Learner.training_step
+
+    def step(self, batch, batch_idx):
+        if self.global_step == number:
+            raise KeyboardInterrupt
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", step)
+
+
+def test_front_end_joins_in_after_the_epochs_of_the_back_end(live):
+    live("a", {"max_epochs": 4, "backend_only_epochs": 2, "average_best": 4, "monitor": "dev_loss"})
+    first, second, third, fourth = (epoch_weights("a", epoch) for epoch in range(4))
+    assert same(first, second, "frontends")
+    assert not same(first, second, "backend.out.weight")
+    assert not same(second, third, "frontends")
+    assert not same(third, fourth, "frontends")
+
+
+@pytest.mark.parametrize("step", [1, 7])  # 3 steps an epoch: alone in epoch 1, together in epoch 3
+def test_interrupted_run_ends_the_same(live, monkeypatch, step):
+    settings = {"max_epochs": 3, "backend_only_epochs": 2, "monitor": "train_loss", "average_best": 2}
+    settings |= {"checkpoint_minutes": 0.0}  # after every step
+    schedule = {"kind": "warmup_decay", "epochs": 2, "factor": 0.5}
+    whole = live("whole", settings, schedule=schedule, train_crop="first", rawboost=2)
+    with monkeypatch.context() as patch:
+        stop_in_step(patch, step)
+        live("cut", settings, status=130, schedule=schedule, train_crop="first", rawboost=2)
+    cut = live("cut", settings, schedule=schedule, train_crop="first", rawboost=2)
+    assert same(load_weights(Path("whole/model.safetensors")), load_weights(Path("cut/model.safetensors")))
+    assert whole["best"] == cut["best"]
+    assert whole["best_epoch"] == cut["best_epoch"]
+
+
+def test_stops_when_the_training_loss_rises(live):
+    run = live("a", {"max_epochs": 40, "monitor": "train_loss", "patience": 1}, lr=3.0)
+    assert run["epochs"] < 40
+    assert run["best_epoch"] == run["epochs"] - 1
+    assert same(
+        {key.removeprefix("system."): value for key, value in epoch_weights("a", run["best_epoch"] - 1).items()},
+        load_weights(Path("a/model.safetensors")),
+    )
+
+
+def test_training_loss_is_the_mean_of_its_batches(live, monkeypatch):
+    losses = []
+    original = Learner.training_step
+
+    def step(self, batch, batch_idx):
+        losses.append(float(original(self, batch, batch_idx).detach()))
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", step)
+    run = live("a", {"max_epochs": 1, "monitor": "train_loss"})
+    assert len(losses) == 3
+    assert run["best"]["train_loss"] == pytest.approx(sum(losses) / 3, rel=1e-6)
+
+
+def test_patience_waits_for_min_epochs(live):
+    settings = {"max_epochs": 40, "monitor": "train_loss", "patience": 1}
+    short = live("short", settings, lr=3.0)["epochs"]
+    assert short < 40
+    assert live("long", {**settings, "min_epochs": short + 2}, lr=3.0)["epochs"] >= short + 2
+
+
+def test_last_epoch_is_the_model(live, capsys):
+    run = live("a", {"max_epochs": 3, "monitor": "last_epoch"})
+    assert (run["epochs"], run["best_epoch"], run["best"]) == (3, 3, {})
+    state = torch.load("a/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert same(
+        {key.removeprefix("system."): value for key, value in state.items()}, load_weights(Path("a/model.safetensors"))
+    )
+    assert "the model is that of the last one" in capsys.readouterr().out
+
+
+def test_rates_of_a_schedule_reach_the_weights(live):
+    schedule = {"kind": "staircase", "epochs": 1, "factor": 0.0}  # the second epoch has a learning rate of 0
+    live("a", {"max_epochs": 2, "average_best": 2, "monitor": "dev_loss"}, schedule=schedule)
+    assert same(epoch_weights("a", 0), epoch_weights("a", 1), "linear")
+
+
+def test_dev_set_with_and_without_augmentation(live, capsys):
+    def figures(exp: str, **data) -> dict[str, float]:
+        live(exp, {"max_epochs": 1, "monitor": data.pop("monitor", "dev_loss")}, rawboost=2, **data)
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch   1"))
+        words = line.split()[2:]
+        return dict(zip(words[::2], map(float, words[1::2]), strict=True))
+
+    plain, augmented = figures("plain"), figures("augmented", augment_dev=True)
+    both = figures("both", augment_dev="both", monitor="dev_loss_augmented")
+    assert plain["dev_loss"] != augmented["dev_loss"]
+    assert set(both) == {"train_loss", "dev_loss", "dev_eer", "dev_loss_augmented", "dev_eer_augmented"}
+    assert (both["dev_loss"], both["dev_loss_augmented"]) == (plain["dev_loss"], augmented["dev_loss"])
+
+
+def test_first_crops_are_augmented_and_do_not_move(live, monkeypatch):
+    """Published systems that take the first 4 s put them through RawBoost all the same."""
+    seen = []
+    original = Learner.training_step
+
+    def step(self, batch, batch_idx):
+        seen.append(dict(zip(batch[0]["utt"], batch[0]["wave"], strict=True)))
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Learner, "training_step", step)
+    for exp, settings in (("first", {}), ("boosted", {"rawboost": 2}), ("random", {"train_crop": "random"})):
+        live(exp, {"max_epochs": 2}, **{"train_crop": "first", "crop": 1600, **settings})
+    epochs = [{utt: wave for batch in seen[i : i + 3] for utt, wave in batch.items()} for i in range(0, 18, 3)]
+
+    def moved(one, other) -> list[bool]:
+        return [not one[utt].equal(other[utt]) for utt in one.keys() & other.keys()]
+
+    assert not any(moved(epochs[0], epochs[1]))  # first
+    assert all(moved(epochs[0], epochs[2])) and all(moved(epochs[2], epochs[3]))  # boosted
+    assert all(moved(epochs[4], epochs[5]))  # random
+
+
+def test_corrected_configuration_is_accepted(live, monkeypatch, capsys):
+    """A run that failed before it had anything to resume from does not hold its folder."""
+    labels = Path("data/dev/utt2label")
+    right = labels.read_text(encoding="utf-8")
+    labels.write_text(right.replace("spoof", "bonafide"), encoding="utf-8")
+    live("a", {"max_epochs": 1}, status=1)
+    assert not Path("a/config.yaml").exists()
+    labels.write_text(right, encoding="utf-8")
+    live("a", {"max_epochs": 1}, status=1, lr=1e30)
+    assert "lower optimizer.init_args.lr" in capsys.readouterr().err
+    live("a", {"max_epochs": 1})
+    live("a", {"max_epochs": 2}, status=1)
+    assert "another configuration" in capsys.readouterr().err
+
+
+def test_missing_and_unknown_labels_are_named(live, capsys):
+    labels = Path("data/train/utt2label")
+    lines = labels.read_text(encoding="utf-8").splitlines(keepends=True)
+    labels.write_text("".join(lines[:3] + lines[5:]), encoding="utf-8")
+    live("a", {"max_epochs": 1}, status=1)
+    error = capsys.readouterr().err
+    assert "data/train/utt2label: lacks utterance 'train_003' of utt2spk and 1 more" in error
+    labels.write_text("".join(lines).replace("train_004 bonafide", "train_004 genuine"), encoding="utf-8")
+    live("a", {"max_epochs": 1}, status=1)
+    assert "data/train/utt2label:5: 'train_004' has 'genuine', expected bonafide or spoof" in capsys.readouterr().err
+
+
+class Codec(torch.nn.Module):
+    """What training sees of a codec front-end."""
+
+    finetune = False
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        vectors = torch.arange(float(torch.Size(shape).numel())).reshape(shape)  # (Q, K, D)
+        self.codebooks = tuple(SimpleNamespace(embed=table) for table in vectors)
+
+
+def qaf(frontends: dict[str, torch.nn.Module]) -> tuple[SimpleNamespace, dict]:
+    """A system around a small QAF-Static, and its configuration."""
+    arguments = {"input_dim": 8, "num_layers": 2, "num_quantizers": 2, "codebook_size": 4, "codec_dim": 3}
+    system = SimpleNamespace(backend=QAFStatic(**arguments), frontends=frontends)
+    return system, {"backend": {"init_args": {**arguments, "codebooks": None}}}
+
+
+def test_code_tables_start_from_the_codec():
+    system, config = qaf({"codec": Codec(2, 4, 3)})
+    start_from_codebooks(system, config)
+    assert system.backend.tables.flatten().tolist() == list(range(24))
+    assert system.backend.tables.requires_grad
+
+
+def test_code_tables_without_a_codec_are_refused():
+    with pytest.raises(InputError, match=r"take its stream out of data.cached, or give .* backend.init_args.codebooks"):
+        start_from_codebooks(*qaf({}))
+    with pytest.raises(InputError, match="stream 'codec' does not fit QAFStatic: codebooks are"):
+        start_from_codebooks(*qaf({"codec": Codec(2, 5, 3)}))
