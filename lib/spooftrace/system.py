@@ -98,7 +98,13 @@ class System(nn.Module):
             | {key for key in expected.keys() & state.keys() if expected[key].shape != state[key].shape}
         )
         if wrong:
-            raise InputError(f"{where}: {len(wrong)} weights do not fit config.yaml beside it, first {wrong[0]}")
+            from spooftrace.checkpoints.systems import looks_like  # which imports this module
+
+            prefix = "backend."
+            backend = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+            like = looks_like(backend, official=False)
+            hint = f"; they look like {' or '.join(like)}" if like else ""
+            raise InputError(f"{where}: {len(wrong)} weights do not fit config.yaml beside it, first {wrong[0]}{hint}")
         self.load_state_dict(state, strict=False)
 
 

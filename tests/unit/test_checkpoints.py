@@ -12,7 +12,8 @@ import transformers
 from safetensors import SafetensorError
 
 from spooftrace.checkpoints import commands
-from spooftrace.checkpoints.selfsupervised import FORMATS, _convolutions, import_checkpoint
+from spooftrace.checkpoints.architecture import convolutions_of
+from spooftrace.checkpoints.selfsupervised import FORMATS, import_checkpoint
 from spooftrace.errors import InputError
 from spooftrace.frontends import HuggingFace
 
@@ -37,11 +38,11 @@ FAIRSEQ = [
 ]
 
 
-def tiny(kind, large, width=64):
+def tiny(kind, large, width=64, layers=2):
     """A random model; width 768 is one whose number of heads is known without settings."""
     torch.manual_seed(0)
     config = getattr(transformers, f"{HUB[kind]}Config")(
-        hidden_size=width, num_hidden_layers=2, num_attention_heads=4 if width == 64 else 12, intermediate_size=32,
+        hidden_size=width, num_hidden_layers=layers, num_attention_heads=4 if width == 64 else 12, intermediate_size=32,
         conv_dim=[16] * 7, num_conv_pos_embeddings=8, num_conv_pos_embedding_groups=4, conv_bias=large,
         feat_extract_norm="layer" if large else "group", do_stable_layer_norm=large,
     )  # fmt: skip
@@ -230,8 +231,8 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path):
 
 
 def test_layers_of_convolutions_are_read_without_running_them():
-    assert _convolutions("[(512,10,5)] + [(512,3,2)] * 2") == [[512, 10, 5], [512, 3, 2], [512, 3, 2]]
-    assert _convolutions([[512, 10, 5]]) == [[512, 10, 5]]
+    assert convolutions_of("[(512,10,5)] + [(512,3,2)] * 2") == [[512, 10, 5], [512, 3, 2], [512, 3, 2]]
+    assert convolutions_of([[512, 10, 5]]) == [[512, 10, 5]]
 
 
 def test_the_command(tmp_path, capsys):

@@ -98,6 +98,16 @@ def test_code_is_refused_by_name_and_not_run(tmp_path, monkeypatch, zipped, prot
     assert not (tmp_path / "pwned").exists()
 
 
+def test_a_pickled_module_is_its_state_dict(tmp_path):
+    module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+    module[0].register_buffer("passing", torch.ones(1), persistent=False)
+    read = read_checkpoint(save({"epoch": 1, "net": module}, tmp_path / "x.pt"))
+    torch.testing.assert_close(read["net"], dict(module.state_dict()))
+    module[1].hook = Calls(__import__("os").system, "touch pwned")
+    with pytest.raises(InputError, match=r"refused: it asks for \S*system"):
+        read_checkpoint(save(module, tmp_path / "x.pt"))
+
+
 def test_a_pickle_cannot_change_what_the_next_one_calls(tmp_path):
     """BUILD sets attributes on whatever is on the stack, also on a function or a class."""
     before = (torch._utils._rebuild_tensor_v2.__kwdefaults__, dict(vars(torch._utils._rebuild_tensor_v2)))

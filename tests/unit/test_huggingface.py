@@ -20,6 +20,7 @@ from spooftrace.errors import InputError
 from spooftrace.frontends import HuggingFace, Whisper
 from spooftrace.frontends.huggingface import CLASSES
 from spooftrace.frontends.layered import standardize
+from spooftrace.frontends.weights import keep_configuration, kept_configuration, weights_in
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = [4000, 3999, 1, 401, 720, 1999]  # 719 samples are one frame, 720 are two
@@ -309,6 +310,39 @@ def test_what_cannot_be_had_is_one_line(xlsr, tmp_path, monkeypatch):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(InputError, match="cannot be loaded as AutoConfig"):
         HuggingFace(str(tmp_path))
+
+
+@each_kind
+def test_an_experiment_with_the_weights_needs_no_pretrained_model(models, batch, tmp_path, kind):
+    model = shutil.copytree(models[kind], tmp_path / "base")
+    trained = HuggingFace(str(model), "layers", finetune=True)
+    keep_configuration(tmp_path / "exp", str(model))
+    assert {path.name for path in (tmp_path / "exp" / "models" / "base").iterdir()} == {
+        "config.json", "preprocessor_config.json",
+    }  # fmt: skip
+    shutil.rmtree(model)
+    with pytest.raises(InputError, match="no such folder"):
+        HuggingFace(str(model), "layers", finetune=True)
+    with weights_in(tmp_path / "exp"):
+        loaded = HuggingFace(str(model), "layers", finetune=True)
+    assert list(loaded.buffers()) == []  # What is not a weight would come out as any number.
+    loaded.load_state_dict(trained.state_dict())
+    assert loaded.normalize is True and loaded.dim == trained.dim
+    torch.testing.assert_close(loaded.eval()(*batch), trained.eval()(*batch), rtol=0, atol=0)
+    assert all(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_weights_in_leaves_frozen_models_alone(xlsr, batch, tmp_path):
+    keep_configuration(tmp_path, xlsr)
+    expected = HuggingFace(xlsr)(*batch)
+    with weights_in(tmp_path):
+        torch.testing.assert_close(HuggingFace(xlsr)(*batch), expected)
+        shutil.rmtree(kept_configuration(tmp_path, xlsr))
+        bare = shutil.copytree(xlsr, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+        HuggingFace(str(bare), finetune=True)  # Its weights are not needed.
+        with pytest.raises(InputError, match="cannot be loaded"):
+            HuggingFace(str(bare))
+    torch.testing.assert_close(HuggingFace(xlsr, finetune=True).eval()(*batch), expected)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf" / "frontends").glob("*.yaml")), ids=lambda path: path.stem)

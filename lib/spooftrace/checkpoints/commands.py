@@ -1,9 +1,13 @@
-"""``spooftrace import-checkpoint``: other projects' pretrained models as folders that the front-ends load."""
+"""``spooftrace import-checkpoint``: other projects' models as folders that the front-ends load, or as experiments."""
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from pathlib import Path
+
+from spooftrace.checkpoints.releases import SYSTEMS
+from spooftrace.errors import InputError
 
 FORMATS = (
     "fairseq",
@@ -15,8 +19,17 @@ FORMATS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace import-checkpoint``."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint of wav2vec 2.0, XLS-R, HuBERT or WavLM")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new folder in Hugging Face's format")
+    parser.add_argument(
+        "system", nargs="?", metavar="SYSTEM",
+        help=f"a released detection system, to become an experiment that scores at once: {', '.join(SYSTEMS)}",
+    )  # fmt: skip
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="checkpoint of wav2vec 2.0, XLS-R, HuBERT or WavLM, or of SYSTEM"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FOLDER",
+        help="new folder: in Hugging Face's format, or with SYSTEM the experiment, e.g. exp/sls_official",
+    )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="refuse any other; default: whichever of them it is")
     parser.epilog = "Nothing of fairseq or s3prl is needed, and no code in FILE is run."
 
@@ -25,16 +38,44 @@ def run(args: argparse.Namespace) -> int:
     """Import, and say what came of it."""
     from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    if args.system is None:
+        _import_model(args.file, args.out, args.format)
+    elif args.format is not None:
+        raise InputError("--format is for self-supervised models, without SYSTEM")
+    else:
+        _import_system(args.system, args.file, args.out)
+    return 0
+
+
+def _import_model(file: Path, out: Path, format: str | None) -> None:
     from spooftrace.checkpoints.selfsupervised import import_checkpoint
 
-    logging.disable_progress_bar()
-    made = import_checkpoint(args.file, args.out, args.format)
+    made = import_checkpoint(file, out, format)
     told = {True: "normalised", False: "as they are", None: "not told: set normalize in the configuration"}
-    print(f"{args.file}: {made.model_type} of format {made.family}, {made.parameters:,} parameters")
+    print(f"{file}: {made.model_type} of format {made.family}, {made.parameters:,} parameters")
     print(f"sha256: {made.sha256}")
     print(f"left out: {', '.join(made.left_out) or 'nothing'}")
     for line in made.assumed:
         print(f"not in the file, assumed: {line}")
     print(f"waves: {told[made.normalize]}")
-    print(f"{args.out}: ready; in a configuration: {{class_path: HuggingFace, init_args: {{model: {args.out}}}}}")
-    return 0
+    print(f"{out}: ready; in a configuration: {{class_path: HuggingFace, init_args: {{model: {out}}}}}")
+
+
+def _import_system(system: str, file: Path, out: Path) -> None:
+    from spooftrace.checkpoints.systems import import_system
+
+    made = import_system(system, file, out)
+    print(f"{file}: {made.release.title} ({made.release.repository}), {made.parameters:,} parameters")
+    print(f"sha256: {made.sha256}")
+    dropped = [f"{count} {why}" for why, count in Counter(made.dropped.values()).items()]
+    print(
+        f"tensors: {made.mapped} taken over, {len(made.dropped)} left out{': ' if dropped else ''}{', '.join(dropped)}"
+    )
+    for line in made.assumed:
+        print(f"not in the file, assumed: {line}")
+    print(f"trained on: {made.release.trained_on}")
+    print(f"score: {made.release.score}; higher is more bona fide")
+    if made.needs is not None:
+        print(f"needs: {made.needs}, which the file does not hold")
+    print(f"{out}: ready; spooftrace detect --exp {out} FILE, or spooftrace score --exp {out} --data DIR")

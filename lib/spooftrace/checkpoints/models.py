@@ -7,7 +7,6 @@ records the sha256 of its files in SHA256SUMS. A model that is there already is 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -17,6 +16,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
+from spooftrace.checkpoints.files import file_sha256
 from spooftrace.errors import InputError
 from spooftrace.frontends.weights import HUB_TIMEOUT
 
@@ -125,7 +125,7 @@ def check_weights(folder: Path, source: Path | str) -> None:
 
 def write_sums(folder: Path) -> None:
     """Records every file, as ``sha256sum *`` prints it."""
-    lines = [f"{_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     with atomic_write(folder / SUMS) as file:
         file.writelines(lines)
 
@@ -137,7 +137,7 @@ def check_sums(folder: Path) -> None:
     for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         expected, _, name = line.partition("  ")
         path = folder / Path(name).name
-        if not path.is_file() or _sha256(path) != expected:
+        if not path.is_file() or file_sha256(path) != expected:
             raise InputError(
                 f"{path}: damaged, missing or changed since it was fetched; remove {folder}, fetch it again"
             )
@@ -150,19 +150,11 @@ def _is_from(folder: Path, source: Path) -> bool:
         return all((folder / name).is_file() and cmp(folder / name, source / name, shallow=False) for name in names)
     record = folder / "source.json"
     made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    return source.is_file() and made.get("sha256") == _sha256(source)
+    return source.is_file() and made.get("sha256") == file_sha256(source)
 
 
 def _any(names: list[str], pattern: str) -> bool:
     return any(fnmatch(name, pattern) for name in names)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 24):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def main(words: list[str] | None = None) -> int:

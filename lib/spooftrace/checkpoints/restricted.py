@@ -2,7 +2,8 @@
 
 fairseq stores its settings beside the weights: an argparse.Namespace, or omegaconf containers with classes of fairseq.
 ``torch.load(weights_only=True)`` refuses those. Here tensors are rebuilt, settings become inert stand-ins that only
-keep what they were given, and any other global is refused by name.
+keep what they were given, and any other global is refused by name. A whole module that was pickled instead of its state
+dict, as Codecfake's are, comes out as that state dict.
 """
 
 from __future__ import annotations
@@ -34,15 +35,23 @@ CONTAINERS = (bool, bytearray, bytes, complex, dict, float, frozenset, int, list
 # Pickle's protocol 2 has Python 2's names.
 BUILTINS = {kind.__name__: kind for kind in CONTAINERS} | {"long": int, "unicode": str}
 # Settings and bookkeeping: never imported, whatever they are. _codecs.encode is how Python 2's bytes are written.
-INERT = re.compile(r"(argparse\.Namespace|_codecs\.encode|(fairseq|hydra|numpy|omegaconf|s3prl|typing|unispeech)\..+)")
+# "model" is where Codecfake's scripts define their classes.
+INERT = re.compile(
+    r"(argparse\.Namespace|_codecs\.encode|(fairseq|hydra|numpy|omegaconf|s3prl|typing|unispeech)\..+|"
+    r"torch\.nn\.modules\..+|model\.\w+)"
+)
+MODULE = {"_parameters", "_buffers", "_modules"}  # what the state of every nn.Module has
 
 
 class Inert:
     """Stands for an object that is not rebuilt: keeps its state, does nothing."""
 
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+
     def __init__(self, *arguments: Any, **keywords: Any):
         self.arguments = arguments
-        self.state: Any = keywords
+        self.state = keywords
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -95,6 +104,7 @@ def read_checkpoint(path: str | Path) -> Any:
         content = torch.load(
             path, map_location="cpu", weights_only=False, pickle_module=_PickleModule("pickle"), mmap=zipped
         )
+        return plain(content)
     except InputError:
         raise
     except Refused as error:
@@ -102,7 +112,6 @@ def read_checkpoint(path: str | Path) -> Any:
     except Exception as error:  # Damaged bytes end in many kinds of error.
         reason = " ".join(str(error).split()).partition(". ")[0][:160]
         raise InputError(f"{path}: cut short or not a PyTorch checkpoint ({reason}); download it again") from error
-    return plain(content)
 
 
 def _check_zip(path: Path) -> None:
@@ -127,6 +136,8 @@ def plain(value: Any) -> Any:
     """Containers of settings as dictionaries, lists and values; tensors as they are; what cannot be told as None."""
     if isinstance(value, Inert):
         state = value.state if isinstance(value.state, dict) else {}
+        if state.keys() >= MODULE:
+            return plain(_state_dict(value))
         for key in ("_content", "_val"):  # omegaconf: a container's nodes, a node's value
             if key in state:
                 return plain(state[key])
@@ -138,3 +149,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(entry) for entry in value]
     return value
+
+
+def _state_dict(module: Any, prefix: str = "") -> dict[str, Any]:
+    """What ``state_dict()`` of a pickled module gives."""
+    state = module.state if isinstance(module, Inert) and isinstance(module.state, dict) else {}
+    passing = state.get("_non_persistent_buffers_set") or ()
+    result = {f"{prefix}{name}": tensor for name, tensor in dict(state.get("_parameters") or {}).items()}
+    result |= {
+        f"{prefix}{name}": tensor for name, tensor in dict(state.get("_buffers") or {}).items() if name not in passing
+    }
+    for name, child in dict(state.get("_modules") or {}).items():
+        result |= _state_dict(child, f"{prefix}{name}.")
+    return {name: value for name, value in result.items() if isinstance(value, torch.Tensor)}

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from spooftrace.errors import InputError
 from spooftrace.frontends.base import length_mask
 from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
-from spooftrace.frontends.weights import from_pretrained, normalizes, pretrained_config
+from spooftrace.frontends.weights import from_pretrained, normalizes, place_of, pretrained_config, without_weights
 
 CLASSES = {  # config.json's model_type -> class of transformers
     "hubert": "HubertModel",
@@ -51,7 +51,8 @@ class HuggingFace(LayeredFrontEnd):
             transformers' feature extractor adds 1e-7: at an RMS level of 0.1 its wave is 1.0005 times ours, at 0.01
             1.05 times. None: what the model's ``preprocessor_config.json`` says, which is how the model was
             pre-trained. Published anti-spoofing systems often do otherwise: their choice is in ``conf/systems``.
-        finetune: train the model. Dropout is then as in its ``config.json``.
+        finetune: train the model. Dropout is then as in its ``config.json``. The experiment holds its weights, so that
+            whoever loads it needs no pretrained ones.
         frozen_layers: with ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
             also the projection, the positions and the first n layers.
 
@@ -75,7 +76,8 @@ class HuggingFace(LayeredFrontEnd):
     ):
         if frozen_layers is not None and not finetune:
             raise ValueError("frozen_layers belongs to finetune: true; without it everything is frozen")
-        config, network = _load(model)
+        model, pretrained = place_of(model, finetune)
+        config, network = _load(model, pretrained)
         layers = check_layers(layers, output, config.num_hidden_layers, model)
         if normalize is None:
             normalize = normalizes(model)
@@ -176,8 +178,11 @@ def masked_group_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     return x * torch.rsqrt(variance + norm.eps) * norm.weight.unsqueeze(1) + norm.bias.unsqueeze(1)
 
 
-def _load(model: str) -> tuple[Any, nn.Module]:
-    """config.json and the network, in float32, with everything off that draws random numbers about layers or frames."""
+def _load(model: str, pretrained: bool) -> tuple[Any, nn.Module]:
+    """config.json and the network, in float32, with everything off that draws random numbers about layers or frames.
+
+    Without ``pretrained`` the network comes without weights.
+    """
     import transformers  # Takes seconds: not for those who only import this module.
 
     config = pretrained_config(model)
@@ -187,7 +192,8 @@ def _load(model: str) -> tuple[Any, nn.Module]:
         raise InputError(f"{model}: conv_pos_batch_norm lets padding into the features; not supported")
     config.layerdrop = 0.0
     config.mask_time_prob = config.mask_feature_prob = 0.0
-    network = from_pretrained(getattr(transformers, CLASSES[config.model_type]), model, config=config)
+    model_class = getattr(transformers, CLASSES[config.model_type])
+    network = from_pretrained(model_class, model, config=config) if pretrained else without_weights(model_class, config)
     if config.model_type == "wavlm":  # The only one whose attention transformers does not compute with sdpa.
         for layer in network.encoder.layers:
             layer.attention.torch_multi_head_self_attention = MethodType(_wavlm_attention, layer.attention)

@@ -1,10 +1,17 @@
-"""Where the weights of pretrained models come from: a folder, the models folder, the Hugging Face cache or hub."""
+"""Where the weights of pretrained models come from: a folder, the models folder, the Hugging Face cache or hub.
+
+Or from an experiment. Once a model has been fine-tuned, its weights are in the experiment's ``model.safetensors``, and
+who loads that (``weights_in``) needs no pretrained ones. With the model's ``config.json`` in the experiment's folder
+``models`` (``keep_configuration``) the experiment needs nothing outside of itself.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
 HUB_TIMEOUT = 5.0  # seconds for one small question; a download that has started may take as long as it needs
 Loaded = TypeVar("Loaded")
 Model = TypeVar("Model", bound=torch.nn.Module)
+_experiment: ContextVar[Path | None] = ContextVar("experiment", default=None)
 
 
 def models_folder() -> Path | None:
@@ -26,6 +34,48 @@ def models_folder() -> Path | None:
         return Path(folder)
     root = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/frontends/weights.py
     return root / "tools" / "models" if (root / "tools" / "get_model.sh").is_file() else None
+
+
+@contextmanager
+def weights_in(exp: Path) -> Iterator[None]:
+    """Inside of the block, fine-tuned front-ends are built without their weights: those of ``exp`` are loaded next."""
+    token = _experiment.set(exp)
+    try:
+        yield
+    finally:
+        _experiment.reset(token)
+
+
+def place_of(model: str, finetune: bool) -> tuple[str, bool]:
+    """Where to look for a model that is fine-tuned or not, and whether its pretrained weights are needed.
+
+    >>> place_of("openai/whisper-base", finetune=True)
+    ('openai/whisper-base', True)
+    """
+    exp = _experiment.get()
+    if exp is None or not finetune:
+        return model, True
+    kept = kept_configuration(exp, model)
+    return (str(kept) if (kept / "config.json").is_file() else model), False
+
+
+def kept_configuration(exp: Path, model: str) -> Path:
+    """The folder of an experiment for the configuration of a model that it has fine-tuned."""
+    return exp / "models" / Path(model).name
+
+
+def keep_configuration(exp: Path, model: str) -> None:
+    """Copies the small files of a model that decide what it computes into ``exp``; the weights will be there anyway.
+
+    Raises:
+        InputError: no place has the model.
+    """
+    from transformers import Wav2Vec2FeatureExtractor
+
+    folder = kept_configuration(exp, model)
+    pretrained_config(model).save_pretrained(folder)
+    if (told := normalizes(model)) is not None:
+        Wav2Vec2FeatureExtractor(do_normalize=told).save_pretrained(folder)
 
 
 def find_folder(model: str) -> Path | None:
@@ -86,6 +136,16 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
             f"another shape ({lacking[0]}, ...): is this the right model?"
         )
     return module.float()  # The argument for that is called torch_dtype or dtype, by transformers' version.
+
+
+def without_weights(model_class: type[Model], config: PretrainedConfig) -> Model:
+    """A model of ``model_class`` in float32 whose weights are any numbers: they have to be loaded next.
+
+    Drawing them at random, as the class does, takes 6 s for a model of 300 M parameters.
+    """
+    with torch.device("meta"):
+        network = model_class(config)
+    return network.float().to_empty(device=torch.get_default_device())
 
 
 def pretrained_config(model: str) -> PretrainedConfig:

@@ -1,0 +1,16 @@
+"""Released checkpoints of detection systems, one module a family: their names, and what their tensors do not tell."""
+
+from __future__ import annotations
+
+from spooftrace.checkpoints.releases import aasist, attm, codecfake, nes2net, sls, w2v2_aasist
+from spooftrace.checkpoints.releases.base import Release
+
+RELEASES: tuple[Release, ...] = (
+    *aasist.RELEASES,
+    *w2v2_aasist.RELEASES,
+    *sls.RELEASES,
+    *nes2net.RELEASES,
+    *attm.RELEASES,
+    *codecfake.RELEASES,
+)
+SYSTEMS = tuple(dict.fromkeys(release.system for release in RELEASES))

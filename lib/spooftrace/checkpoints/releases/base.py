@@ -1,0 +1,84 @@
+"""What is known about a released checkpoint without reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+XLS_R, WAVLM = "facebook/wav2vec2-xls-r-300m", "microsoft/wavlm-large"
+LOGIT = "the bona fide logit, which is what the official code writes"
+LOG_ODDS = "the log-odds of bona fide; the official code writes their probability, 1 / (1 + exp(-score))"
+Config = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Release:
+    """Checkpoints that one official repository writes for one system.
+
+    Attributes:
+        system: what the command line says, as in ``conf/systems``.
+        title: the checkpoints, in words.
+        repository: of the official code, on GitHub.
+        trained_on: of the released weights; scores of other audio say less.
+        score: what the system's score is, beside what the official code writes.
+        config: width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
+            what ``spooftrace.config`` needs to build the system. Nothing of it is told by the tensors.
+        names: official name of each tensor of the back-end as a regular expression, and ours; the first that fits
+            counts, and a tensor that none fits is unknown.
+        ssl: family of the self-supervised model in the file, None where there is none.
+        swapped: our last layer, where the official outputs have bona fide first.
+        assumed: what the tensors leave open and the official recipe tells.
+    """
+
+    system: str
+    title: str
+    repository: str
+    trained_on: str
+    score: str
+    config: Callable[[int, int], Config]
+    names: Sequence[tuple[str, str]] = ((r"(.+)", r"\1"),)
+    ssl: Literal["fairseq", "unilm"] | None = None
+    swapped: str | None = None
+    assumed: Sequence[str] = ()
+
+
+def config(
+    stream: Mapping[str, Any],
+    backend: Mapping[str, Any],
+    optimizer: Mapping[str, Any],
+    task: Mapping[str, Any] | None = None,
+    crop: int = 64600,
+    eval_crop: Literal["first", "full"] = "first",
+) -> Config:
+    """A configuration with one stream; ``backend``, ``optimizer`` and ``task`` are nodes.
+
+    Training is over, but a configuration names its optimizer: it is the official one, a start for fine-tuning.
+    """
+    return {
+        "streams": {"wave" if stream["class_path"] == "Waveform" else "ssl": dict(stream)},
+        "backend": dict(backend),
+        "task": dict(task or detection("logit")),
+        "data": {"crop": crop, "pad": "repeat", "eval_crop": eval_crop},
+        "optimizer": dict(optimizer),
+    }
+
+
+def node(class_path: str, **init_args: Any) -> Config:
+    """``{class_path: ..., init_args: ...}``."""
+    return {"class_path": class_path, "init_args": init_args}
+
+
+def detection(score: str, class_weight: Sequence[float] = (0.1, 0.9)) -> Config:
+    """The task, with the bona fide logit as score or the log-odds (``difference``)."""
+    return node("Detection", class_weight=list(class_weight), score=score)
+
+
+def adam(lr: float, weight_decay: float = 1e-4, name: str = "Adam") -> Config:
+    """The optimizer."""
+    return node(f"torch.optim.{name}", lr=lr, weight_decay=weight_decay)
+
+
+def finetuned(model: str, output: str = "last", layers: Sequence[int] = (-1,), normalize: bool = False) -> Config:
+    """A self-supervised model whose weights are in the checkpoint; the official code takes waves as they are."""
+    return node("HuggingFace", model=model, output=output, layers=list(layers), normalize=normalize, finetune=True)

@@ -1,0 +1,300 @@
+"""Released checkpoints of detection systems -> experiment folders that score at once.
+
+Every tensor of the file is accounted for: it is one of ours under another name, or it is dropped for a reason that is
+told; and each of ours is filled. What the tensors do not tell (what the front-end gives, dilations, which output is
+bona fide) is in ``spooftrace.checkpoints.releases``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+import spooftrace.backends
+from spooftrace.checkpoints import fairseq_wav2vec2
+from spooftrace.checkpoints.files import file_sha256, new_folder
+from spooftrace.checkpoints.releases import RELEASES, SYSTEMS, Release
+from spooftrace.checkpoints.restricted import read_checkpoint
+from spooftrace.checkpoints.selfsupervised import check_finite, find_weights, locate, network_of, tensors, tensors_of
+from spooftrace.config import load_config, save_config
+from spooftrace.errors import InputError
+from spooftrace.frontends.weights import kept_configuration, weights_in
+from spooftrace.provenance import git_commit, versions
+from spooftrace.system import StreamShape, System, count_parameters
+
+WRAPPER = "module."  # of torch.nn.DataParallel
+RELEASED_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
+ALIKE = 0.5  # share of common names from which on one back-end looks like another
+PRETRAINING = "for pre-training only"
+DROPPED = (  # tensors of a self-supervised model that a front-end does not have, and why
+    (r"masked_spec_embed", "hides frames in pre-training"),
+    (r"encoder\.layer_norm\..+", "after the last layer that is used"),
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A system's checkpoint taken apart.
+
+    Attributes:
+        backend: tensors of the back-end under official names.
+        family: of the self-supervised model, None where there is none.
+        ssl: its tensors under transformers' names.
+        network: the transformers model that they are the weights of, itself without memory for them.
+        dropped: name of each tensor that only pre-training needs, and why it is dropped.
+        assumed: what the tensors do not tell of the model.
+    """
+
+    backend: Mapping[str, Tensor]
+    family: str | None = None
+    ssl: Mapping[str, Tensor] = field(default_factory=dict)
+    network: Any = None
+    dropped: Mapping[str, str] = field(default_factory=dict)
+    assumed: Sequence[str] = ()
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Width and number of layers of the self-supervised model; 0 and 0 without one."""
+        return (0, 0) if self.network is None else (self.network.config.hidden_size, len(self.network.encoder.layers))
+
+
+@dataclass(frozen=True)
+class ImportedSystem:
+    """What was made of a checkpoint.
+
+    Attributes:
+        mapped: number of tensors that were taken over.
+        dropped: name of each tensor that was not, and why.
+        needs: the pretrained model that the system needs and the checkpoint does not hold, if there is one.
+        assumed, sha256, parameters: as in ``spooftrace.checkpoints.selfsupervised.Imported``.
+    """
+
+    release: Release
+    sha256: str
+    parameters: int
+    mapped: int
+    dropped: Mapping[str, str]
+    assumed: Sequence[str]
+    needs: str | None
+
+
+def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSystem:
+    """Writes a released checkpoint as an experiment, as training does: config.yaml, model.safetensors, run.json.
+
+    The configuration of a self-supervised model that the file holds goes to ``models/``, so that no pretrained model
+    is needed to build the system.
+
+    Args:
+        system: one of ``SYSTEMS``.
+        file: the checkpoint.
+        out: the new experiment, written whole or not at all.
+
+    Raises:
+        InputError: no such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
+    """
+    file, out = Path(file), Path(out)
+    if system not in SYSTEMS:
+        raise InputError(f"no system '{system}' to import; there are {', '.join(SYSTEMS)}")
+    with new_folder(out) as work:
+        content = read_checkpoint(file)
+        check_finite(tensors_of(content), file)
+        parts = take_apart(content, file)
+        release = choose(system, parts, file)
+        config = write_config(release, parts, work)
+        model, needs = skeleton(config, work)
+        state, dropped = fill(model.own_state(), release, parts, file)
+        save_file(state, work / "model.safetensors")  # Not from memory: the weights are still in the file.
+        parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
+        made = ImportedSystem(
+            release,
+            file_sha256(file),
+            parameters["total"],
+            len(state),
+            dropped,
+            [*release.assumed, *parts.assumed],
+            needs,
+        )
+        _write_run(made, parameters, file, work)
+    return made
+
+
+def take_apart(content: Any, file: Path) -> Parts:
+    """What is in a checkpoint's content; raises ``InputError`` where its self-supervised model is not whole."""
+    state = tensors_of(content)
+    if not state:
+        raise InputError(f"{file}: no tensors in it: not a checkpoint of weights")
+    found = locate(state, file)
+    if found is None:
+        return Parts(_unwrapped(state))
+    family, prefix = found
+    backend = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+    _, ssl, left_out = find_weights(state, file)
+    pretraining = [name for name in left_out if name not in backend]
+    network, assumed = network_of(ssl, fairseq_wav2vec2.settings(content), pretraining, file)
+    return Parts(_unwrapped(backend), family, ssl, network, dict.fromkeys(pretraining, PRETRAINING), assumed)
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    wrapped = all(name.startswith(WRAPPER) for name in state)
+    return {name.removeprefix(WRAPPER): tensor for name, tensor in state.items()} if wrapped else state
+
+
+def choose(system: str, parts: Parts, file: Path) -> Release:
+    """The release of ``system`` that a checkpoint is one of.
+
+    Raises:
+        InputError: none; the message names the system that it looks like.
+    """
+    if not parts.backend:
+        raise InputError(f"{file}: a self-supervised model alone, no {system}; import it without naming a system")
+    releases = [release for release in RELEASES if release.system == system]
+    wrong = {release: misfits(release, parts) for release in releases if release.ssl == parts.family}
+    fitting = [release for release, names in wrong.items() if not names]
+    if fitting:
+        return fitting[0]
+    like = looks_like(parts.backend, parts.sizes)
+    hint = f"; it looks like {' or '.join(like)}" if like and system not in like else ""
+    if not wrong:
+        held = f"a self-supervised model of {parts.family}" if parts.family else "no self-supervised model"
+        wanted = " or ".join(sorted(release.ssl or "without one" for release in releases))
+        raise InputError(f"{file}: not {system}: it holds {held}, {system} is of {wanted}{hint}")
+    names = min(wrong.values(), key=len)
+    told = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
+    raise InputError(f"{file}: not {system}: {told}{hint or '; changed, damaged, or another variant of it'}")
+
+
+def misfits(release: Release, parts: Parts) -> list[str]:
+    """Names of the back-end's tensors that are missing, unknown or of another shape in this release."""
+    ours, unknown = renamed(release, parts.backend)
+    expected = backend_shapes(release, *parts.sizes)
+    wrong = [name for name in expected if name not in ours or ours[name].shape != expected[name]]
+    return wrong + unknown + [name for name in ours if name not in expected]
+
+
+def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A back-end's tensors under our names, and the official names that the release does not have."""
+    ours: dict[str, Tensor] = {}
+    unknown = []
+    for official, tensor in backend.items():
+        found = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
+        name = re.sub(*found, official) if found else None
+        if name is None or name in ours:
+            unknown.append(official)
+        else:
+            ours[name] = tensor
+    return ours, unknown
+
+
+@cache
+def backend_shapes(release: Release, width: int, depth: int) -> Mapping[str, torch.Size]:
+    """Names and shapes of a release's back-end, for a self-supervised model of ``depth`` layers of ``width``.
+
+    Empty where it cannot be built for these sizes.
+    """
+    node = release.config(width, depth)["backend"]
+    try:
+        with torch.device("meta"):
+            backend = getattr(spooftrace.backends, node["class_path"])(**node["init_args"])
+    except ValueError:
+        return {}
+    return {name: tensor.shape for name, tensor in backend.state_dict().items()}
+
+
+def looks_like(
+    backend: Mapping[str, Tensor], sizes: tuple[int, int] = RELEASED_SIZES, official: bool = True
+) -> list[str]:
+    """The systems of which a back-end has most names, and then most shapes; none where it has few of any.
+
+    Args:
+        backend: tensors by official names, or by ours (without ``backend.``) if not ``official``.
+        sizes: width and number of layers of its self-supervised model, where known.
+    """
+    likeness: dict[tuple[float, float], list[str]] = {}
+    for release in RELEASES:
+        ours, _ = renamed(release, backend) if official else (backend, [])
+        expected = backend_shapes(release, *(sizes if all(sizes) else RELEASED_SIZES))
+        common = expected.keys() & ours.keys()
+        share = len(common) / max(1, len(expected) + len(backend) - len(common))
+        equal = sum(ours[name].shape == expected[name] for name in common)
+        if share >= ALIKE:
+            likeness.setdefault((share, equal), []).append(release.system)
+    return list(dict.fromkeys(likeness[max(likeness)])) if likeness else []
+
+
+def write_config(release: Release, parts: Parts, work: Path) -> dict[str, Any]:
+    """Writes and returns the resolved configuration; keeps that of the self-supervised model beside it."""
+    file = work / "config.yaml"
+    content = release.config(*parts.sizes)
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    config = load_config([file])
+    save_config(config, file)
+    if parts.network is not None:
+        parts.network.config.save_pretrained(kept_configuration(work, content["streams"]["ssl"]["init_args"]["model"]))
+    return config
+
+
+def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
+    """The system without memory for its weights, and the frozen pretrained model that it needs, which is left out."""
+    (name, stream), *_ = config["streams"].items()
+    arguments = stream.get("init_args", {})
+    needs = arguments["model"] if not arguments.get("finetune", True) else None
+    cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"])} if needs else {}
+    with torch.device("meta"), weights_in(exp):
+        return System(config, cached), needs
+
+
+def fill(
+    expected: Mapping[str, Tensor], release: Release, parts: Parts, file: Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a system from those of a checkpoint that is of ``release``, and what is dropped and why."""
+    backend, _ = renamed(release, parts.backend)
+    state = {f"backend.{name}": tensor for name, tensor in backend.items()}
+    dropped = dict(parts.dropped)
+    for name, tensor in parts.ssl.items():
+        why = next((reason for pattern, reason in DROPPED if re.fullmatch(pattern, name)), None)
+        if f"frontends.ssl.{name}" in expected or why is None:
+            state[f"frontends.ssl.{name}"] = tensor
+        else:
+            dropped[name] = why
+    if wrong := sorted(expected.keys() ^ state.keys()):
+        raise InputError(f"{file}: {tensors(len(wrong))} without a place in {release.system}, first {wrong[0]}")
+    if release.swapped:
+        for kind in ("weight", "bias"):
+            name = f"backend.{release.swapped}.{kind}"
+            state[name] = state[name].flip(0)
+    # Averaged checkpoints have counters that are no longer whole numbers.
+    return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}, dropped
+
+
+def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, work: Path) -> None:
+    content = {
+        "system": made.release.system,
+        "seed": None,
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "command": shlex.join(["spooftrace", *sys.argv[1:]]),
+        "parameters": parameters,
+        "imported": {
+            "file": file.name,
+            "sha256": made.sha256,
+            "release": made.release.title,
+            "repository": made.release.repository,
+            "trained_on": made.release.trained_on,
+            "score": made.release.score,
+            "assumed": list(made.assumed),
+            "dropped": dict(made.dropped),
+        },
+    }
+    (work / "run.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
