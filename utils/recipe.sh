@@ -2,13 +2,15 @@
 # Options of all recipes:
 #   --stage N             first stage to run (default: 0)
 #   --stop_stage N        last stage to run (default: 7)
-#   --system NAMES        systems of conf/systems, separated by commas
-#   --seed N              random seed (default: 1234)
-#   --tag TEXT            name of the experiment, exp/<system>_<tag> (default: s<seed>)
+#   --system NAMES        systems of conf/systems or of the recipe's own conf, separated by commas
+#   --seed N              random seed (default: the system's, seed_everything in its configuration)
+#   --seeds "N N ..."     several seeds: stages 4 and 5 run as jobs, one for each, as many at a time as there is room for
+#   --tag TEXT            name of the experiment: exp/<system>_<tag>, with --seeds exp/<system>_<tag>_s<seed>
 #   --nj N                parallel jobs of stages 1 to 3 (default: one a core)
 #   --ngpu N              GPUs of stages 3 to 5 (default: 0, the CPU)
 #   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: fp32)
 #   --train_args TEXT     overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
+#   --score_args TEXT     options of spooftrace score, e.g. "--data.eval_crop full"
 #   --allow_partial true  prepare what is there of a corpus that is not complete
 #   --on_bad_audio skip   leave damaged recordings out, listed in data/<set>/bad_audio.txt, instead of stopping
 # Stages:
@@ -16,7 +18,7 @@
 #   1  data directories from the official protocols, durations
 #   2  derived sets
 #   3  extract cached streams to dump/
-#   4  train in exp/<system>_<tag>/
+#   4  train in exp/<system>_s<seed>/
 #   5  score the test sets
 #   6  evaluate
 #   7  report: RESULTS.md and figures/
@@ -35,24 +37,43 @@ esac
 stage=0
 stop_stage=7
 system=${system:-aasist}
-seed=1234
+seed=default
+seeds=default
 tag=
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
 precision=fp32
 train_args=
+score_args=
 allow_partial=false
 on_bad_audio=fail
 
 . ../../utils/parse_options.sh
 _refuse() { echo "run.sh: $1 (try --help)" >&2; exit 1; }
 [ $# -eq 0 ] || _refuse "unexpected argument '$1'"
+[ "$seed" = default ] || [ "$seeds" = default ] || _refuse "give --seed or --seeds, not both"
+seed_given=true
+if [ "$seed" = default ]; then
+  seed=1234 # of what the recipe itself draws
+  [ "$seeds" != default ] || seed_given=false
+fi
 for _name in stage stop_stage seed nj ngpu; do
   [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"
 done
 [ "$nj" -gt 0 ] || _refuse "option --nj needs at least 1"
 { [ "$stage" -le "$stop_stage" ] && [ "$stage" -le 7 ]; } || _refuse "no stages from $stage to $stop_stage: they are 0 to 7"
 [[ $on_bad_audio =~ ^(fail|skip)$ ]] || _refuse "option --on_bad_audio needs fail or skip, found '$on_bad_audio'"
+seed_list=("$seed")
+if [ "$seeds" != default ]; then
+  read -ra seed_list <<<"$seeds"
+  [ ${#seed_list[@]} -gt 0 ] || _refuse "option --seeds names no seed"
+  _seen=" "
+  for _name in "${seed_list[@]}"; do
+    [[ $_name =~ ^(0|[1-9][0-9]*)$ ]] || _refuse "option --seeds needs whole numbers, found '$_name'"
+    [[ $_seen != *" $_name "* ]] || _refuse "option --seeds names $_name twice"
+    _seen+="$_name "
+  done
+fi
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
@@ -64,15 +85,15 @@ data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 IFS=, read -ra systems <<<"$system"
 [ ${#systems[@]} -gt 0 ] || _refuse "option --system names no system"
 for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
-  [ -f "../../conf/systems/$_name.yaml" ] && continue
-  echo "run.sh: no system '$_name' in conf/systems: $(cd ../../conf/systems && echo *.yaml)" >&2
-  exit 1
+  [ -f "../../conf/systems/$_name.yaml" ] || [ -f "conf/$_name.yaml" ] && continue
+  _refuse "no system '$_name' in conf/systems or the recipe's conf: $(
+    find ../../conf/systems conf -name '*.yaml' 2>/dev/null | sed 's|.*/||; s|\.yaml$||' | sort -u | paste -sd ' ')"
 done
 
 pretrained_models() { # those that the systems need and that can be had without a model hub
   local name
   for name in "${systems[@]}"; do
-    grep -qs "openai/whisper-base" "../../conf/systems/$name.yaml" || continue
+    grep -qs "openai/whisper-base" "../../conf/systems/$name.yaml" "conf/$name.yaml" || continue
     ../../tools/get_model.sh whisper-base || {
       echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
   done
@@ -124,11 +145,61 @@ trim_sets() { # trim_sets SET ...: data/SET_trim, copies without silence
   spooftrace trim --data "${dirs[@]}" --num-jobs "$nj" --collect
 }
 
-use_system() { # use_system NAME: its experiment folder, and its configuration: as published, then the recipe's overrides
-  name=$1
-  exp=exp/${name}_${tag:-s$seed}
-  config=(--config "../../conf/systems/$name.yaml")
-  [ ! -f "conf/$name.yaml" ] || config+=(--config "conf/$name.yaml")
+variant= # set by a recipe whose option makes other data of the corpus, for the names of the experiments
+
+use_system() { # use_system NAME: its configuration, as published, then as the recipe differs; or the recipe's own
+  local file own
+  name=$1 config=()
+  [ "$seed_given" = true ] || seed_list=("$seed")
+  for file in "../../conf/systems/$name.yaml" "conf/$name.yaml"; do
+    [ -f "$file" ] || continue
+    config+=(--config "$file")
+    own=$(sed -n 's/^seed_everything: *\([0-9]*\).*/\1/p' "$file")
+    [ "$seed_given" = true ] || [ -z "$own" ] || seed_list=("$own") # published figures belong to a seed
+  done
+}
+
+exp_of() { # exp_of SEED: the folder of an experiment with the system in use
+  local stem=exp/$name${variant:+_$variant}
+  if [ "$seeds" = default ]; then echo "${stem}_${tag:-s$1}"; else echo "$stem${tag:+_$tag}_s$1"; fi
+}
+
+add_job() { # add_job LOG COMMAND ...: one more for the next run_jobs
+  local words
+  printf -v words '%q ' "${@:2}"
+  job_logs+=("$1") job_commands+=("$words")
+}
+job_logs=() job_commands=()
+
+run_jobs() { # run_jobs STEP [OPTION ...]: the jobs added, as one array job; those that fail do not stop the others
+  local step=$1 options=("${@:2}") logs=("${job_logs[@]}") commands=("${job_commands[@]}")
+  local count=${#job_logs[@]} left=() others= folder i
+  job_logs=() job_commands=()
+  if [ "$count" -eq 1 ]; then
+    eval "set -- ${commands[0]}"
+    $cuda_cmd "${options[@]}" "${logs[0]}" "$@"
+    return
+  fi
+  if [ "$cmd_backend" = local ] && [ "$ngpu" -eq 0 ]; then # run.py deals GPUs out, but does not know what a CPU job takes
+    options+=(--num-threads "$((nj > count ? nj / count : 1))" --max-jobs-run "$nj")
+  fi
+  # A launcher numbers its tasks, so each is a script with a number; its log is a link to where it belongs.
+  folder=exp/log/${logs[0]#exp/}
+  folder=${folder%/*}
+  mkdir -p "$folder" # two runs with different seeds have different folders
+  for i in "${!logs[@]}"; do
+    mkdir -p "${logs[i]%/*}"
+    ln -sf "../../${logs[i]#exp/}" "$folder/$step.$((i + 1)).log"
+    # What has succeeded takes its script away.
+    printf 'echo %q\n%s&& rm -- "$0"\n' "# ${commands[i]}" "${commands[i]}" >"$folder/$step.$((i + 1)).sh"
+  done
+  $cuda_cmd "${options[@]}" JOB=1:"$count" "$folder/$step.JOB.log" bash "$folder/$step.JOB.sh" && return
+  for i in "${!logs[@]}"; do
+    [ ! -f "$folder/$step.$((i + 1)).sh" ] || left+=("${logs[i]}")
+  done
+  [ "${#left[@]}" -eq "$count" ] || others=", the others are done"
+  echo "run.sh: $step: ${#left[@]} of $count jobs failed$others; see ${left[*]}" >&2
+  exit 1
 }
 
 extract_streams() { # extract_streams SET ...
@@ -142,31 +213,53 @@ extract_streams() { # extract_streams SET ...
 }
 
 train_system() { # train_system TRAIN DEV
-  log "stage 4: train $name in $exp"
-  # shellcheck disable=SC2086  # train_args holds several words
-  $cuda_cmd --gpu "$ngpu" "$exp/train.log" \
-    spooftrace train "${config[@]}" --train "data/$1" --dev "data/$2" --exp "$exp" --ngpu "$ngpu" \
-    --seed_everything "$seed" $train_args
+  local seed exp
+  for seed in "${seed_list[@]}"; do
+    exp=$(exp_of "$seed")
+    log "stage 4: train $name in $exp"
+    # shellcheck disable=SC2086  # train_args holds several words
+    add_job "$exp/train.log" spooftrace train "${config[@]}" --train "data/$1" --dev "data/$2" --exp "$exp" \
+      --ngpu "$ngpu" --seed_everything "$seed" $train_args
+  done
+  run_jobs train --gpu "$ngpu"
 }
 
-score_sets() { # score_sets SET ...
-  local dirs=()
+score_sets() { # score_sets SET ...: with several GPUs, as many jobs for each experiment
+  local dirs=() jobs=$((ngpu > 1 ? ngpu : 1)) seed exp job collect=()
   data_dirs "$@"
-  log "stage 5: score with $exp"
-  $cuda_cmd --gpu "$((ngpu > 0))" "$exp/score.log" \
-    spooftrace score --exp "$exp" --data "${dirs[@]}" --ngpu "$((ngpu > 0))"
+  for seed in "${seed_list[@]}"; do
+    exp=$(exp_of "$seed")
+    log "stage 5: score with $exp"
+    # shellcheck disable=SC2206  # score_args holds several words
+    local command=(spooftrace score --exp "$exp" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
+    if [ "$jobs" -eq 1 ]; then
+      add_job "$exp/score.log" "${command[@]}"
+      continue
+    fi
+    for ((job = 1; job <= jobs; job++)); do
+      add_job "$exp/score.$job.log" "${command[@]}" --num-jobs "$jobs" --job "$job"
+    done
+    collect+=("$(printf '%q ' "${command[@]}" --num-jobs "$jobs" --collect)")
+  done
+  run_jobs score --gpu "$((ngpu > 0))"
+  for job in "${collect[@]}"; do eval "$job"; done
 }
 
 evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the corpus of the set is evaluated
-  local set
-  log "stage 6: evaluate $exp"
-  for set; do # scores are kept by the last part of the name
-    spooftrace evaluate --data "data/$set" --scores "$exp/${set##*/}/scores.txt" \
-      --out "$exp/${set##*/}/metrics.json" --tables "$exp/${set##*/}"
+  local set seed exp
+  for seed in "${seed_list[@]}"; do
+    exp=$(exp_of "$seed")
+    log "stage 6: evaluate $exp"
+    for set; do # scores are kept by the last part of the name
+      spooftrace evaluate --data "data/$set" --scores "$exp/${set##*/}/scores.txt" \
+        --out "$exp/${set##*/}/metrics.json" --tables "$exp/${set##*/}"
+    done
   done
 }
 
-report() { # report TITLE
+report() { # report TITLE: our figures, and the published ones that the recipe knows of
+  local published=()
   log "stage 7: report"
-  spooftrace report --exp exp --out RESULTS.md --figures figures --title "$1"
+  [ ! -f conf/published.tsv ] || published=(--published conf/published.tsv)
+  spooftrace report --exp exp --out RESULTS.md --figures figures --title "$1" "${published[@]}"
 }

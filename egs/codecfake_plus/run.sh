@@ -34,7 +34,7 @@ if [ "$trim" = true ]; then
     trim_sets $train $dev $tests
   fi
   train=${train}_trim dev=${dev}_trim tests=$(printf '%s_trim ' $tests)
-  tag=${tag:-s$seed}_trim
+  variant=trim
 fi
 
 for name in "${systems[@]}"; do

@@ -3,10 +3,12 @@
 import argparse
 import json
 import re
+import statistics
 import struct
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from spooftrace import evaluation, report
 from spooftrace.datadir import DataDir
@@ -122,6 +124,101 @@ def test_seeds_of_one_configuration_get_mean_and_range(recipe):
     assert rows[4][3] == f"{min(rates):.2f}-{max(rates):.2f}"
 
 
+@pytest.mark.parametrize(("convention", "primary"), [("plain", "eer"), ("asvspoof5", "min_dcf")])
+def test_best_mean_and_deviation_of_seeds(recipe, convention, primary):
+    (recipe / "data/eval/convention").write_text(convention + "\n")
+    for seed, distance in ((2, 2.0), (10, 1.2), (1, 2.6)):
+        add_run(recipe, f"sls_seed{seed}", {**RUN, "system": "sls", "seed": seed}, distance)
+    add_run(recipe, "aasist_base", {**RUN, "system": "aasist", "seed": 1})
+    make_report()
+    text = (recipe / "RESULTS.md").read_text()
+    (table,) = [block for block in text.split("\n\n") if block.startswith("| System | Metric |")]
+    rows = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in table.splitlines()[2:]]
+    expected = []
+    for name, key, scale, digits in (("EER %", "eer", 100, 2), ("minDCF", "min_dcf", 1, 4)):
+        if key not in ("eer", primary):
+            continue
+        values = [scale * metrics_of(recipe, f"sls_seed{seed}")[key] for seed in (1, 2, 10)]
+        figures = [statistics.mean(values), statistics.stdev(values)]
+        ends = f"{min(values):.{digits}f}-{max(values):.{digits}f}"
+        best = f"{values[0]:.{digits}f} (1)"
+        expected.append(["sls", name, "3", best, *(f"{figure:.{digits}f}" for figure in figures), ends])
+    assert rows == expected
+    assert f"- Ranked by: {expected[-1][1]}.\n" in text
+
+
+def test_one_seed_has_no_deviation(recipe):
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1})
+    make_report()
+    assert "| Metric |" not in (recipe / "RESULTS.md").read_text()
+
+
+def test_ranking_of_ctrsvdd_is_shown(recipe):
+    (recipe / "data/eval/convention").write_text("ctrsvdd\n")
+    labels = DataDir.read(recipe / "data/eval").table("utt2label")
+    sources = {utt: "acesinger" if number % 3 == 0 else "oniku" for number, utt in enumerate(labels)}
+    (recipe / "data/eval/utt2source").write_text("".join(f"{utt} {source}\n" for utt, source in sources.items()))
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1}, distance=1.0)
+    make_report()
+    text = (recipe / "RESULTS.md").read_text()
+    metrics = metrics_of(recipe, "sls_base")
+    assert metrics["eer_ranking"] != metrics["eer"]
+    (table,) = [block for block in text.split("\n\n") if "| EER % without A14 and ACESinger |" in block]
+    row = table.splitlines()[2]
+    assert row.split("|")[3].strip() == f"{100 * metrics['eer_ranking']:.2f}"
+
+
+def test_perfect_costs_are_shown(recipe):
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1}, distance=20.0)
+    make_report()
+    assert metrics_of(recipe, "sls_base")["min_dcf"] == 0
+    assert "| System | Seed | minDCF |" in (recipe / "RESULTS.md").read_text()
+
+
+def test_metrics_of_other_tasks_are_left_out(recipe, capsys):
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1})
+    for name, task in (("sls_base/tandem", "sasv"), ("tracer_base/eval", "attribution")):
+        (recipe / "exp" / name).mkdir(parents=True)
+        (recipe / "exp" / name / "metrics.json").write_text(json.dumps({"task": task}))
+    make_report()
+    printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("left out")]
+    assert printed == [
+        "left out, as only detection is reported: exp/sls_base/tandem/metrics.json, exp/tracer_base/eval/metrics.json"
+    ]
+    text = (recipe / "RESULTS.md").read_text()
+    assert "tandem" not in text
+    assert "tracer" not in text
+
+
+PUBLISHED = """# comment
+system\tsetting\tset\tmetric\tvalue\truns\tby\tsource
+sls\t-\teval\teer\t1.92\tbest\tauthors\tZhang et al. 2024
+sls\t-\teval\teer\t2.09\tmean of 3\tothers\tLiu et al. 2025
+
+sls\t-\tdev\teer\t0.123\tbest\tauthors\tZhang et al. 2024
+aasist\t-\teval\teer\t0.83\tsingle\tauthors\tJung et al. 2022
+"""
+
+
+def test_published_figures_stand_apart_from_ours(recipe):
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1})
+    (recipe / "conf").mkdir()
+    (recipe / "conf/published.tsv").write_text(PUBLISHED)
+    make_report("--published", "conf/published.tsv")
+    text = (recipe / "RESULTS.md").read_text()
+    ours, quoted = text.split("**Published, not ours.**")
+    assert "1.92" not in ours
+    assert "--published conf/published.tsv" in ours
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in quoted.splitlines() if line.startswith("| sls")][:2]
+    assert rows == [
+        ["sls", "-", "best", "authors", "[1]", "1.92"],
+        ["sls", "-", "mean of 3", "others", "[2]", "2.09"],
+    ]
+    assert "[1] Zhang et al. 2024\\\n[2] Liu et al. 2025\n" in quoted
+    assert "0.83" not in text, "a system that was not run here"
+    assert "0.123" not in text, "another set"
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -137,6 +234,15 @@ def test_other_runs_of_a_system_are_not_averaged(recipe, first, second):
     make_report()
     text = (recipe / "RESULTS.md").read_text()
     assert [row[0] for row in rows_of(text, "eval")[1:]] == ["sls_a", "sls_bb", "spoof trials"]
+
+
+def test_groups_of_one_system_have_names_of_their_own(recipe):
+    for seed in (1, 2):
+        for setting in ("x", "yy"):
+            add_run(recipe, f"sls_{setting}{seed}", {**RUN, "system": "sls", "seed": seed}, config=setting)
+    make_report()
+    names = dict.fromkeys(row[0] for row in rows_of((recipe / "RESULTS.md").read_text(), "eval")[1:])
+    assert list(names) == ["sls_x1 and 1 more", "sls_yy1 and 1 more", "spoof trials"]
 
 
 def test_missing_run_information_reads_na(recipe):
@@ -189,6 +295,35 @@ def test_extreme_curves_can_be_drawn(tmp_path, bonafide, spoof):
     curves = [Curve(f"system {i}", np.array(bonafide), np.array(spoof)) for i in range(9)]
     draw_det(curves, "extreme", tmp_path / "det.png")
     assert (tmp_path / "det.png").stat().st_size > 5000
+
+
+def test_how_utterances_were_scored(recipe):
+    for name in ("sls_base", "aasist_base", "lcnn_base"):
+        add_run(recipe, name, {**RUN, "system": name.split("_")[0], "seed": 1})
+    policy = {"precision": "fp32", "policy": {"eval_crop": "first", "crop": 64600, "pad": "repeat"}}
+    for name in ("aasist_base", "sls_base"):
+        (recipe / "exp" / name / "eval/scores.json").write_text(json.dumps(policy))
+    make_report()
+    known = "eval_crop first, crop 64600, pad repeat, precision fp32"
+    ways = f"aasist_base, sls_base: {known}; lcnn_base: n/a"
+    warning = f"- WARNING, the runs were not scored in the same way, as far as is known: {ways}.\n"
+    assert warning in (recipe / "RESULTS.md").read_text()
+    (recipe / "exp/lcnn_base/eval/scores.json").write_text(json.dumps(policy))
+    make_report()
+    assert f"- Scored with {known}.\n" in (recipe / "RESULTS.md").read_text()
+
+
+def test_quantizer_weights_have_a_section(recipe):
+    node = "backend: {class_path: spooftrace.backends.QAFStatic, init_args: {}}\n"
+    add_run(recipe, "qaf_base", {**RUN, "system": "qaf", "seed": 1}, config=node)
+    make_report()
+    assert "Quantizer weights" not in (recipe / "RESULTS.md").read_text(), "the model was removed to save space"
+    save_file({"backend.weights": np.zeros((4, 3), np.float32)}, recipe / "exp/qaf_base/model.safetensors")
+    make_report()
+    text = (recipe / "RESULTS.md").read_text()
+    assert text.index("## Quantizer weights\n") < text.index("## Conventions")
+    assert "![Quantizer weights of qaf_base](my%20figures/qaf_base_quantizers.png)" in text
+    assert (recipe / "my figures/qaf_base_quantizers.png").exists()
 
 
 def test_ties_and_flipped_scores_are_named(recipe):

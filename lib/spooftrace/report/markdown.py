@@ -12,7 +12,15 @@ from spooftrace.report.runs import Group, Run
 MISSING = "n/a"
 SMALL_CELL = 100
 MAX_ATTACKS = 24  # more columns than these nobody can read: the tables beside metrics.json have them
-COSTS = {"min_dcf": "minDCF", "act_dcf": "actDCF", "cllr": "Cllr", "min_cllr": "minCllr", "min_tdcf": "min t-DCF"}
+METRICS = {
+    "eer": "EER %",
+    "eer_ranking": "EER % without A14 and ACESinger",
+    "min_dcf": "minDCF",
+    "act_dcf": "actDCF",
+    "cllr": "Cllr",
+    "min_cllr": "minCllr",
+    "min_tdcf": "min t-DCF",
+}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -59,11 +67,32 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
 
 
 def costs_table(groups: Sequence[Group], test_set: str) -> str:
-    """Detection costs of all runs on one test set, those that were computed; ASVspoof 5 ranks by minDCF."""
+    """The other metrics of all runs on one test set, those that were computed."""
     runs = [(group.name, run) for group in groups for run in group.on(test_set)]
-    known = {key: name for key, name in COSTS.items() if any(run.metrics[test_set].get(key) for _, run in runs)}
-    rows = [[name, _text(run.seed), *(_cost(run.metrics[test_set].get(key)) for key in known)] for name, run in runs]
-    return table(["System", "Seed", *known.values()], rows, left=2)
+    known = [key for key in METRICS if key != "eer" and any(key in run.metrics[test_set] for _, run in runs)]
+    rows = [
+        [name, _text(run.seed), *(_figure(key, run.metrics[test_set].get(key)) for key in known)] for name, run in runs
+    ]
+    return table(["System", "Seed", *(METRICS[key] for key in known)], rows, left=2)
+
+
+def seeds_table(groups: Sequence[Group], test_set: str) -> str:
+    """What several seeds of a system make of the pooled EER and the primary metric; "" where all ran once."""
+    rows = []
+    for group in groups:
+        runs = group.on(test_set)
+        if len(runs) < 2:
+            continue
+        for key in dict.fromkeys(["eer", *(run.metrics[test_set]["primary"] for run in runs)]):
+            if not all(key in run.metrics[test_set] for run in runs):
+                continue
+            values = np.array([run.metrics[test_set][key] for run in runs])
+            best = int(values.argmin())  # of METRICS, all are the better the lower
+            mean, deviation = values.mean(), values.std(ddof=1)
+            figures = [f"{_figure(key, values[best])} ({runs[best].seed})", _figure(key, mean), _figure(key, deviation)]
+            ends = f"{_figure(key, values.min())}-{_figure(key, values.max())}"
+            rows.append([group.name, METRICS[key], str(len(runs)), *figures, ends])
+    return table(["System", "Metric", "Seeds", "Best (seed)", "Mean", "SD", "Range"], rows, left=2) if rows else ""
 
 
 def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:
@@ -77,6 +106,8 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     runs = [run for group in groups for run in group.on(test_set)]
     first = runs[0].metrics[test_set]
     notes = [f"{first['trials']:,} trials: {first['bonafide']:,} bona fide, {first['spoof']:,} spoof."]
+    primary = dict.fromkeys(METRICS[run.metrics[test_set]["primary"]] for run in runs)
+    notes.append(f"Ranked by: {', '.join(primary)}.")
     cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
     cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
     names_of: dict[int, list[str]] = {}
@@ -90,6 +121,14 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     if names_of:
         steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
         notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
+    scored: dict[str, list[str]] = {}
+    for run in runs:
+        scored.setdefault(run.scoring(test_set) or MISSING, []).append(run.name)
+    if len(scored) > 1:
+        ways = "; ".join(f"{', '.join(names)}: {text}" for text, names in scored.items())
+        notes.append(f"WARNING, the runs were not scored in the same way, as far as is known: {ways}.")
+    elif MISSING not in scored:
+        notes.append(f"Scored with {next(iter(scored))}.")
     ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
     tied = [f"{name} {count:,}" for name, count in ties.items() if count]
     if tied:
@@ -113,7 +152,9 @@ def conventions(runs: Sequence[Run]) -> list[str]:
         *rules,
         "Pooled EER: one threshold for all attack systems. Mean EER: the unweighted mean of the EERs of the single "
         "attack systems, each against all bona fide trials. The two are not comparable with each other.",
-        "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone.",
+        "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone. SD is "
+        "their sample standard deviation (the squares divided by the number of seeds minus one). The best seed is the "
+        "one that does best on this very test set: quote the mean.",
         "DET figures: probit axes, the EER point of each run marked; runs that differ by the seed share a colour.",
     ]
 
@@ -174,8 +215,11 @@ def _percent(rate: float) -> str:
     return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
 
 
-def _cost(value: float | None) -> str:
-    return MISSING if value is None else f"{value:.4f}"
+def _figure(key: str, value: float | None) -> str:
+    """A value of ``metrics.json`` as its column in METRICS says."""
+    if value is None:
+        return MISSING
+    return _percent(value) if key.startswith("eer") else f"{value:.4f}"
 
 
 def _range(low: float, high: float) -> str:

@@ -15,7 +15,9 @@ from typing import Any
 
 from spooftrace.errors import InputError
 
-METRICS_KEYS = ("bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "spoof", "trials")
+METRICS_KEYS = (
+    "bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "primary", "spoof", "trials",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,15 @@ class Run:
     def seed(self) -> int | None:
         return self.info.get("seed")
 
+    def scoring(self, test_set: str) -> str:
+        """Which part of each utterance was scored and how exactly, from ``scores.json``; "" where that is not known."""
+        path = self.folder / test_set / "scores.json"
+        if not path.exists():
+            return ""
+        content = _read_json(path)
+        options = {**content.get("policy", {}), "precision": content.get("precision")}
+        return ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -51,15 +62,23 @@ class Group:
         return [run for run in self.runs if test_set in run.metrics]
 
 
-def find_runs(exp: Path) -> list[Run]:
-    """All runs under ``exp`` with at least one ``metrics.json``, sorted by folder name.
+def find_runs(exp: Path) -> tuple[list[Run], list[Path]]:
+    """All runs under ``exp`` with at least one ``metrics.json`` of detection, sorted by folder name.
 
-    Raises InputError when there are none, for an unreadable JSON file, and when the runs of one test set were
+    Second come the files ``metrics.json`` of other tasks, which are left out.
+
+    Raises InputError when there are no runs, for an unreadable JSON file, and when the runs of one test set were
     evaluated on different trials.
     """
     metrics: dict[Path, dict[str, Any]] = {}
+    others = []
     for path in sorted(exp.glob("*/*/metrics.json")):
-        metrics.setdefault(path.parent.parent, {})[path.parent.name] = read_metrics(path)
+        if _read_json(path).get("task") == "detection":
+            metrics.setdefault(path.parent.parent, {})[path.parent.name] = read_metrics(path)
+        else:
+            others.append(path)
+    if others and not metrics:
+        read_metrics(others[0])  # says that it cannot be reported
     if not metrics:
         raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
     runs = [
@@ -68,7 +87,7 @@ def find_runs(exp: Path) -> list[Run]:
     ]
     for test_set in test_sets(runs):
         _check_same_trials(test_set, [run for run in runs if test_set in run.metrics])
-    return runs
+    return runs, others
 
 
 def test_sets(runs: Sequence[Run]) -> list[str]:
@@ -80,7 +99,7 @@ def group_by_seed(runs: Sequence[Run]) -> list[Group]:
     """Join the runs of one system whose resolved configurations are equal but for the seed; sorted by name.
 
     A run without a known seed or configuration stays alone, and so do runs that repeat a seed. A group is called by its
-    system's name, or by its first folder's where several groups share the system.
+    system's name, or by its first folder's (``sls_s1 and 2 more``) where several groups share the system.
     """
     alike: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -94,11 +113,15 @@ def group_by_seed(runs: Sequence[Run]) -> list[Group]:
             groups.extend([run] for run in members)
     systems = [members[0].system for members in groups]
     named = [
-        Group(first.system if systems.count(first.system) == 1 else first.name, members)
+        Group(first.system if systems.count(first.system) == 1 else f"{first.name}{_more(members)}", members)
         for members in groups
         for first in members[:1]
     ]
     return sorted(named, key=lambda group: group.name)
+
+
+def _more(members: Sequence[Run]) -> str:
+    return f" and {len(members) - 1} more" if len(members) > 1 else ""
 
 
 def _settings(run: Run) -> str:

@@ -1,0 +1,113 @@
+"""Published results: ``conf/published.tsv`` of a recipe -> tables of quoted figures, never mixed with ours.
+
+A line of the file is one figure, in columns separated by tabs and named in the first line:
+
+- ``system``: its name in ``conf/systems``, or another one where the recipe has no such system;
+- ``setting``: what sets the result apart from others of the system; ``-``: nothing;
+- ``set``, ``metric``: the data directory and the name in ``metrics.json``; ``eer_without_a14`` is no metric of ours;
+- ``value``: as printed in the source, so EERs in per cent;
+- ``runs``: ``single``, ``best`` or ``mean`` of several runs, ``best of 3`` where their number is known;
+- ``by``: ``authors`` of the system or ``others``, whose figure the authors have not confirmed;
+- ``source``: where it is printed.
+
+Lines that are empty or begin with ``#`` are skipped.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from spooftrace.errors import InputError
+from spooftrace.report.markdown import METRICS, table
+
+QUOTED = METRICS | {"eer_without_a14": "EER % without A14"}
+RUNS = re.compile(r"(single|(best|mean)( of [1-9][0-9]*)?)")
+BY = ("authors", "others")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One published figure; the columns are explained above."""
+
+    system: str
+    setting: str
+    set: str
+    metric: str
+    value: str
+    runs: str
+    by: str
+    source: str
+
+
+COLUMNS = tuple(field.name for field in fields(Result))
+
+
+def read_published(path: Path) -> list[Result]:
+    """The figures of a file, in its order; raises InputError that names the first line which cannot be read."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    results: list[Result] = []
+    header_seen = False
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        cells = tuple(cell.strip() for cell in line.split("\t"))
+        if not header_seen:
+            header_seen = True
+            if cells != COLUMNS:
+                raise InputError(
+                    f"{path}:{number}: the first line must name the columns {' '.join(COLUMNS)}, with tabs"
+                )
+            continue
+        problem = _problem(cells)
+        if problem:
+            raise InputError(f"{path}:{number}: {problem}")
+        result = Result(*cells)
+        if any(replace(result, value=other.value) == other for other in results):
+            raise InputError(f"{path}:{number}: this figure is there already; remove one of the two")
+        results.append(result)
+    return results
+
+
+def published_table(results: Sequence[Result]) -> str:
+    """The figures as a Markdown table with numbered sources below it; "" where there are none.
+
+    Each metric is a column, which also names its set if there are several.
+    """
+    if not results:
+        return ""
+    columns = list(dict.fromkeys((result.set, result.metric) for result in results))
+    one_set = len({test_set for test_set, _ in columns}) == 1
+    header = [QUOTED[metric] if one_set else f"{test_set}: {QUOTED[metric]}" for test_set, metric in columns]
+    sources = list(dict.fromkeys(result.source for result in results))
+    rows: dict[tuple[str, ...], dict[tuple[str, str], str]] = {}
+    for result in results:
+        key = (result.system, result.setting, result.runs, result.by, f"[{sources.index(result.source) + 1}]")
+        rows.setdefault(key, {})[result.set, result.metric] = result.value
+    body = [[*key, *(cells.get(column, "") for column in columns)] for key, cells in rows.items()]
+    text = table(["System", "Setting", "Runs", "By", "Source", *header], body, left=5)
+    notes = [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    return text + "\n\n" + "\\\n".join(notes)
+
+
+def _problem(cells: tuple[str, ...]) -> str:
+    """What is wrong with a line, or ""."""
+    if len(cells) != len(COLUMNS):
+        return f"{len(cells)} columns instead of the {len(COLUMNS)} {' '.join(COLUMNS)}; separate them by tabs"
+    if "" in cells:
+        return f"column {COLUMNS[cells.index('')]} is empty; write - for a setting that is nothing special"
+    _, _, _, metric, value, runs, by, _ = cells
+    if metric not in QUOTED:
+        return f"unknown metric '{metric}'; known are {', '.join(QUOTED)}"
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return f"value '{value}' is no number; EERs are in per cent, without the sign"
+    if not RUNS.fullmatch(runs):
+        return f"runs '{runs}' must be single, best or mean, the latter two perhaps 'of N'"
+    if by not in BY:
+        return f"by '{by}' must be {' or '.join(BY)}"
+    return ""
