@@ -27,9 +27,10 @@ COMMANDS = {
     "matrix": ("spooftrace.report.matrix", "one table of systems x test sets of several corpora"),
     "import-checkpoint": (
         "spooftrace.checkpoints.commands",
-        "another project's pretrained model -> a folder that the front-ends load",
+        "another project's pretrained model or trained system -> one of ours",
     ),
     "detect": ("spooftrace.detect", "score audio files with a trained system"),
+    "audit": ("spooftrace.audit", "does silence, level, band ... alone tell the classes of a corpus apart?"),
     "codec": ("spooftrace.codecs.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
 }
 

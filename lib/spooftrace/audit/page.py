@@ -1,0 +1,126 @@
+"""The audit as text for the terminal, as ``audit.tsv`` with every figure, and as ``audit.json``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from spooftrace.atomic import atomic_write
+from spooftrace.audit.cues import CUES, FILE_REMEDY
+from spooftrace.audit.findings import ALL_CUES, FEW, POOLED, Audit, Finding
+from spooftrace.evaluation.layout import aligned
+
+CONVENTION = (
+    "EER: the cue as a score, in the better direction, equal values taken in turn; 50 % says nothing. Histogram: mean "
+    "error rate of a histogram of ten bins of the cue, five-fold cross-validated. F1: of the same histogram's "
+    "decisions; its chance is that of the same decisions dealt out by lot. All cues: logistic regression on their "
+    "ranks and squared ranks, cross-validated alike. Intervals: 95 %, bootstrap by speaker, or by utterance where a "
+    "class has fewer than 10 speakers."
+)
+REMEDIES = {cue.name: cue.remedy for cue in CUES}
+COLUMNS = "label cue measure part utterances others value low high chance telling".split()
+MEASURES = {"eer": "EER", "error": "histogram error", "macro_f1": "macro-F1", "f1": "F1"}
+PART_MEASURES = ("eer", "f1")  # that are there for each system or class
+
+
+def as_text(audit: Audit) -> str:
+    """One line a cue: pooled figures, and the system or class in which it tells most."""
+    sizes = ", ".join(f"{count:,} {name}" for name, count in audit.classes.items())
+    lines = [f"{audit.label}: {sizes}; cross-validated over {'speakers' if audit.by_speaker else 'utterances'}"]
+    if audit.is_detection:
+        header = ["cue", "EER %", "95 % interval", "histogram %", "lowest EER of a system"]
+    else:
+        header = ["cue", "macro-F1 %", "95 % interval", "chance %", "best told class: F1 % (chance %)"]
+    rows = []
+    for cue in dict.fromkeys(one.cue for one in audit.findings):
+        found = [one for one in audit.findings if one.cue == cue]
+        pooled = {one.measure: one for one in found if one.part == POOLED}
+        main = pooled.get("eer") or pooled["macro_f1"]
+        second = _marked(pooled["error"]) if "error" in pooled else ""
+        rows.append(
+            [
+                cue,
+                _marked(main),
+                f"{_percent(main.figure.low)} to {_percent(main.figure.high)}",
+                second if audit.is_detection else _percent(main.figure.chance),
+                _extreme(found, audit.is_detection),
+            ]
+        )
+    lines += [aligned(header, rows), *map("  ".__add__, verdict(audit))]
+    return "\n".join(lines)
+
+
+def verdict(audit: Audit) -> list[str]:
+    """What tells the classes apart and what to do about it; what nothing is claimed about."""
+    lines = []
+    for cue in dict.fromkeys(one.cue for one in audit.telling):
+        where = [
+            f"{one.part} {MEASURES[one.measure]} {_percent(one.figure.value)} %"
+            for one in audit.telling
+            if one.cue == cue
+        ]
+        more = f" and {len(where) - 4} more" if len(where) > 4 else ""
+        lines += [f"  {cue}: {', '.join(where[:4])}{more}", f"    {REMEDIES.get(cue, FILE_REMEDY)}"]
+    if lines:
+        lines.insert(0, "* these tell the classes apart, better than the limit and more than luck explains:")
+    else:
+        lines.append(f"no single cue tells the classes of {audit.label} apart")
+    few = {one.part: min(one.utterances) for one in audit.findings if one.too_few} | audit.left_out
+    if few:
+        names = ", ".join(f"{name} ({count})" for name, count in sorted(few.items()))
+        lines.append(f"nothing is claimed of fewer than {FEW} utterances: {names}")
+    return lines
+
+
+def write_json(path: Path, audits: Sequence[Audit], about: Mapping[str, Any]) -> None:
+    """``about``, then classes, verdict and findings of each label; rates are fractions."""
+    labels = {
+        audit.label: {
+            "classes": audit.classes,
+            "left_out": audit.left_out,
+            "cross_validation": "speakers" if audit.by_speaker else "utterances",
+            "telling": sorted({one.cue for one in audit.telling}),
+            "verdict": verdict(audit),
+            "findings": [asdict(one) for one in audit.findings],
+        }
+        for audit in audits
+    }
+    with atomic_write(path) as file:
+        json.dump({**about, "convention": CONVENTION, "labels": labels}, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
+def write_tsv(path: Path, audits: Sequence[Audit]) -> None:
+    """One line for each figure; rates are fractions."""
+    with atomic_write(path) as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for audit in audits:
+            writer.writerows([audit.label, *row] for row in map(_row, audit.findings))
+
+
+def _row(one: Finding) -> list[Any]:
+    figure = one.figure
+    numbers = (f"{number:.6g}" for number in (figure.value, figure.low, figure.high, figure.chance))
+    return [one.cue, one.measure, one.part, *one.utterances, *numbers, "yes" if one.telling else "no"]
+
+
+def _extreme(found: Sequence[Finding], is_detection: bool) -> str:
+    parts = [one for one in found if one.part != POOLED and one.measure in PART_MEASURES and not one.too_few]
+    if not parts:
+        return ""
+    best = max(parts, key=lambda one: one.figure.skill)
+    chance = "" if is_detection else f" ({_percent(best.figure.chance)})"
+    return f"{best.part} {_marked(best)}{chance}"
+
+
+def _marked(one: Finding) -> str:
+    return f"{_percent(one.figure.value)}{'*' if one.telling and one.cue != ALL_CUES else ' '}"
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.1f}"
