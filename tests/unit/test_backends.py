@@ -55,6 +55,7 @@ BACKENDS = {
     ),
 }
 EVERY = pytest.mark.parametrize("name", BACKENDS)
+FEWEST = {"AASIST": 2315, "W2V2AASIST": 3}  # frames or samples, at the published sizes; all others take one
 LAYOUT_NDIM = {"wave": 2, "vector": 2, "frames": 3, "codes": 3, "layers": 4}
 
 
@@ -120,6 +121,33 @@ def test_fewer_frames_or_another_shape_is_one_clear_line(name):
     for x in bad:
         with pytest.raises(ValueError, match=r"^\w+ takes .*; got \([\d, ]+\)$"):
             model(x, *others)
+
+
+@EVERY
+@pytest.mark.parametrize("frames", [1, 10])
+def test_short_inputs_at_the_published_sizes(name, frames):
+    """In training and in use: an output, or one line that says how long an input must be. Shapes only, on meta."""
+    class_path, init_args, _, _ = BACKENDS[name]
+    sizes = {key: value for key, value in init_args.items() if key in ("aggregation", "activation", "pool")}
+    if name.startswith("LinearProbe"):
+        sizes["input_dim"] = 1024
+    with torch.device("meta"):
+        model = getattr(spooftrace.backends, class_path)(**sizes)
+        layers = getattr(getattr(model, "aggregation", model), "num_layers", 24)
+        shapes = {
+            "wave": (2, frames),
+            "frames": (2, frames, 1024),
+            "layers": (2, layers, frames, 1024),
+            "codes": (2, 8, frames),
+        }
+        inputs = [torch.zeros(shapes[layouts[0]]) for layouts in model.layouts]
+        for mode in (True, False):
+            model.train(mode)
+            if frames >= FEWEST.get(class_path, 1):
+                assert model(*inputs).shape == (2, 2)
+            else:
+                with pytest.raises(ValueError, match=rf"T of at least {FEWEST[class_path]}|at least 2315 samples"):
+                    model(*inputs)
 
 
 @EVERY

@@ -103,6 +103,45 @@ def test_two_streams(tmp_path):
     assert parts["fusion"].macs == 200 * (1024 + 128) * 128
 
 
+TINY = {
+    "hidden_size": D, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 6, "conv_dim": [4] * 7,
+    "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "feat_extract_norm": "layer",
+    "do_stable_layer_norm": True,
+}  # fmt: skip
+
+
+def test_released_models_have_the_published_sizes():
+    sizes = {"encodec_24khz": 14_851_810, "wav2vec2-xls-r-300m": 315_438_720, "wavlm-large": 315_453_120}
+    assert {name: summary._whole(name) for name in summary.RELEASED} == sizes
+
+
+@pytest.mark.parametrize("finetune", [False, True])
+def test_a_released_model_is_counted_without_its_weights(tmp_path, monkeypatch, finetune):
+    monkeypatch.setitem(summary.RELEASED, "wavlm-large", ("WavLM", TINY))
+    system = config(
+        tmp_path,
+        f"{{class_path: AttMLSTM, init_args: {{input_dim: {D}, num_layers: 2, hidden_dim: 3}}}}",
+        "ssl: {class_path: HuggingFace, init_args: {model: ./wavlm-large, output: layers, layers: [1, 2], "
+        f"normalize: false, finetune: {str(finetune).lower()}}}}}",
+    )
+    frontend, backend, *pieces = summarize(system)
+    assert frontend.name == "ssl (HuggingFace), as released" and not frontend.problem
+    assert frontend.macs > 1000 and frontend.trained == (frontend.parameters if finetune else 0)
+    assert 0 < frontend.parameters < frontend.whole, "two of its four layers are used"
+    last = list(summary.table([frontend, backend, *pieces], 4.0))[-1]
+    share = f"trained {100 * backend.trained / frontend.whole:.2f} % of the {frontend.whole:,d}"
+    assert last.endswith(share) != finetune
+
+
+def test_a_released_codec_is_counted_without_its_weights(tmp_path, monkeypatch):
+    monkeypatch.setitem(summary.RELEASED, "encodec_24khz", ("Encodec", {"num_filters": 4, "num_lstm_layers": 1}))
+    codec = "codec: {class_path: EnCodec, init_args: {bandwidth: 6.0, model: ./encodec_24khz}}"
+    ssl = "ssl: {class_path: HuggingFace, init_args: {model: ./none}}"
+    _, frontend, backend, *_ = summarize(config(tmp_path, "{class_path: QAFStatic}", f"{ssl}, {codec}"), seconds=1.0)
+    assert frontend.name == "codec (EnCodec), as released" and frontend.macs > 1000 and not frontend.trained
+    assert backend.parameters == 14_029_970
+
+
 def test_what_does_not_fit_is_one_line(tmp_path):
     system = config(tmp_path, "{class_path: AASIST}", "wave: {class_path: Waveform}")
     with pytest.raises(InputError, match=r"backend \(AASIST\): AASIST takes .* at least 2315 samples; got \(1, 1600\)"):

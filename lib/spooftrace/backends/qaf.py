@@ -15,6 +15,7 @@ from spooftrace.backends.inputs import check
 from spooftrace.backends.lstm import LSTMProbe
 
 CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
+CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as `spooftrace codec train` writes them
 
 
 class QAFStatic(nn.Module):
@@ -60,7 +61,8 @@ class QAFStatic(nn.Module):
         fused_dim: width after the concatenation and its linear layer.
         hidden_dim: width of the LSTM.
         projection: of the merging, see `AttentiveMerging`.
-        codebooks: file that the tables start from, see `read_codebooks`; None starts from random numbers.
+        codebooks: file that the tables start from, see `read_codebooks`; None starts from random numbers, which
+            training replaces by the codebooks of a live codec stream.
 
     Raises:
         ValueError: an unknown `pooling` or `projection`, a `temperature` that is not positive, `codebooks` that cannot
@@ -153,8 +155,8 @@ def read_codebooks(path: str, num_quantizers: int) -> Tensor:
     """The first codebooks of a residual vector quantizer, from the weights of the codec.
 
     Args:
-        path: `model.safetensors` or `pytorch_model.bin` of EnCodec in transformers' format, or the encodec package's
-            own `.th` file.
+        path: `model.safetensors` or `pytorch_model.bin` of EnCodec in transformers' format, the encodec package's
+            own `.th` file, or a file of `spooftrace codec train`.
         num_quantizers: how many codebooks.
 
     Returns:
@@ -168,6 +170,7 @@ def read_codebooks(path: str, num_quantizers: int) -> Tensor:
     except Exception as error:  # each format has error types of its own
         raise ValueError(f"{path}: no codebooks can be read from it: {error}") from error
     found = {int(m[1]): tensor for key, tensor in state.items() if (m := CODEBOOK.search(key))}
+    found |= dict(enumerate(state.get(CODEBOOKS, ())))
     missing = sorted(set(range(num_quantizers)) - set(found))
     if missing:
         raise ValueError(f"{path}: has {len(found)} codebooks of a residual quantizer; {num_quantizers} are asked for")

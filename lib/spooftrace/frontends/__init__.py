@@ -3,11 +3,13 @@
 from spooftrace.frontends.base import FrontEnd
 from spooftrace.frontends.encodec import EnCodec, EnCodecPackage
 from spooftrace.frontends.huggingface import HuggingFace
+from spooftrace.frontends.neural_codec import SmallCodec
 from spooftrace.frontends.providers import S3PRL, Fairseq, TorchAudio
 from spooftrace.frontends.speaker import ECAPA, XVector
 from spooftrace.frontends.spectral import LFCC, LogMel
 from spooftrace.frontends.waveform import Waveform
 from spooftrace.frontends.whisper import Whisper
+from spooftrace.frontends.whisper_layers import WhisperLayers
 
 __all__ = [
     "ECAPA",
@@ -19,8 +21,10 @@ __all__ = [
     "FrontEnd",
     "HuggingFace",
     "LogMel",
+    "SmallCodec",
     "TorchAudio",
     "Waveform",
     "Whisper",
+    "WhisperLayers",
     "XVector",
 ]

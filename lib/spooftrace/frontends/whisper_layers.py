@@ -1,0 +1,53 @@
+"""Several layers of Whisper's encoder, for back-ends that choose among layers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from spooftrace.frontends.whisper import Whisper
+
+
+class WhisperLayers(Whisper):
+    """Outputs of chosen encoder layers: wave (B, N) -> layers (B, L, T, D), 50 frames a second; the encoder is frozen.
+
+    Each is what ``Whisper`` gives for that ``layer``. What lies above the highest one is neither kept nor computed.
+
+    Args:
+        layers: numbers from 1, in the order wanted.
+        model, padding: as in ``Whisper``.
+
+    Raises:
+        InputError: the model cannot be had.
+        ValueError: no such layer or padding.
+    """
+
+    def __init__(self, layers: list[int], model: str = "openai/whisper-base", padding: Literal["30s", "none"] = "30s"):
+        if not layers or min(layers) < 1:
+            raise ValueError(f"layers {layers}: name at least one, numbers from 1")
+        super().__init__(model, max(layers), padding)
+        self.layout = "layers"
+        self.layers = list(layers)
+
+    def arguments(self) -> dict[str, str | int | float | bool]:
+        return {"layers": " ".join(map(str, self.layers)), "padding": self.padding}
+
+    def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
+        side_by_side = super().extract(wave, wave_len)  # (B, N) -> (B, T, L * D)
+        return side_by_side.unflatten(2, (len(self.layers), -1)).transpose(1, 2).contiguous()  # -> (B, L, T, D)
+
+    def _encode(self, wave: Tensor, wave_len: Tensor) -> Tensor:
+        """wave (B, S) of up to 30 s -> (B, S / 320, L * D)."""
+        outputs: list[Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            outputs.append(output)
+
+        with ExitStack() as hooks:
+            for layer in self.encoder.layers:
+                hooks.enter_context(layer.register_forward_hook(keep))
+            super()._encode(wave, wave_len)
+        return torch.cat([outputs[number - 1] for number in self.layers], dim=2)  # L x (B, T, D) -> (B, T, L * D)

@@ -1,0 +1,125 @@
+"""How much QAF-Static listens to each quantizer of its codec: a table, a heat map, and Markdown for RESULTS.md."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import yaml
+
+from spooftrace.atomic import atomic_write
+from spooftrace.errors import InputError
+from spooftrace.report.markdown import table
+
+BACKEND = "spooftrace.backends.QAFStatic"
+KEY = "backend.weights"  # (Q, D), what the softmax over the quantizers is taken of
+
+
+def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> list[str]:
+    """Export the learned quantizer weights of one experiment.
+
+    Writes ``exp/quantizer_weights.tsv``, a row a quantizer with the mean over the dimensions and each dimension, and
+    ``figures/<experiment>_quantizers.png``. In each dimension the weights of all quantizers add up to 1.
+
+    Args:
+        exp: folder of a trained system.
+        figures: folder for the figure.
+        page: folder of the page that will show it; by default the one that ``figures`` lies in.
+
+    Returns:
+        Parts of a Markdown page; none where the back-end has no such weights.
+
+    Raises:
+        InputError: ``model.safetensors`` is missing, damaged or of another system than ``config.yaml``.
+    """
+    backend = _backend(exp / "config.yaml")
+    options = backend.get("init_args", {})
+    if backend.get("class_path") != BACKEND or options.get("pooling", "qaf") != "qaf":
+        return []
+    weights = _softmax(_read(exp / "model.safetensors") / options.get("temperature", 1.0))  # (Q, D)
+    means = weights.mean(axis=1)
+    _write(weights, exp / "quantizer_weights.tsv")
+    figure = figures / f"{exp.name}_quantizers.png"
+    draw_quantizers(weights, f"Quantizer weights, {exp.name}", figure)
+    count = len(weights)
+    header = ["Quantizer", *(str(q + 1) for q in range(count))]
+    rows = [["Mean weight", *(f"{mean:.4f}" for mean in means)]]
+    link = Path(os.path.relpath(figure, figures.parent if page is None else page)).as_posix()
+    return [
+        f"Quantizer weights of {exp.name}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them are "
+        f"in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
+        table(header, rows),
+        f"![Quantizer weights of {exp.name}]({quote(link)})",
+    ]
+
+
+def draw_quantizers(weights: np.ndarray, title: str, path: Path) -> None:
+    """Write weights (Q, D) as a PNG: a heat map, and beside it the mean of each quantizer.
+
+    White is 1 / Q, where training starts; the bytes depend on nothing but the arguments.
+    """
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.colors import CenteredNorm
+    from matplotlib.figure import Figure
+
+    count, dims = weights.shape
+    numbers = np.arange(1, count + 1)
+    norm = CenteredNorm(vcenter=1 / count, halfrange=max(float(np.abs(weights - 1 / count).max()), 1e-6))
+    with matplotlib.style.context("default"):  # whatever the user's matplotlibrc says
+        figure = Figure(figsize=(9.0, 1.6 + 0.3 * count), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        heat, bars = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
+        extent = (-0.5, dims - 0.5, count + 0.5, 0.5)  # the first quantizer on top
+        image = heat.imshow(weights, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest", extent=extent)
+        heat.set_xlabel("Dimension of the codebook vectors")
+        heat.set_ylabel("Quantizer")
+        heat.set_yticks(numbers)
+        heat.set_title(title, fontsize=11, loc="left")
+        bars.barh(numbers, weights.mean(axis=1), color="0.6")
+        bars.axvline(1 / count, color="black", linewidth=1, linestyle="--")
+        bars.set_xlabel("Mean weight")
+        figure.colorbar(image, ax=bars, label="Weight")
+        with atomic_write(path, "wb") as file:
+            figure.savefig(file, format="png", metadata={"Software": None})
+
+
+def _backend(path: Path) -> dict[str, Any]:
+    """The node ``backend`` of a resolved configuration; {} without one."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}); train again") from None
+    node = config.get("backend") if isinstance(config, dict) else None
+    return node if isinstance(node, dict) else {}
+
+
+def _read(path: Path) -> np.ndarray:
+    """The learned weights (Q, D), without building the model."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            return file.get_tensor(KEY).astype(np.float64)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; train the system first (stage 4)") from None
+    except SafetensorError as error:
+        raise InputError(f"{path}: no quantizer weights in it ({error}); train again") from None
+
+
+def _softmax(x: np.ndarray) -> np.ndarray:
+    """Over the first axis."""
+    e = np.exp(x - x.max(axis=0))
+    return e / e.sum(axis=0)
+
+
+def _write(weights: np.ndarray, path: Path) -> None:
+    with atomic_write(path) as file:
+        print("quantizer", "mean", *(f"dim_{d}" for d in range(weights.shape[1])), sep="\t", file=file)
+        for number, row in enumerate(weights, 1):
+            print(number, *(f"{value:.6f}" for value in (row.mean(), *row)), sep="\t", file=file)
