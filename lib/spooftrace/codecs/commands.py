@@ -1,13 +1,19 @@
-"""``spooftrace codec``: train a codec, make copies of data directories with codecs and vocoders."""
+"""``spooftrace codec``: train a codec, send data directories through codecs and channels, list what there is."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spooftrace.arrayjob import add_job_options
+
+if TYPE_CHECKING:
+    from spooftrace.codecs.recoding import Route
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Sub-commands ``train`` and ``resynthesize``."""
+    """Sub-commands ``train``, ``resynthesize`` and ``list``."""
     commands = parser.add_subparsers(dest="codec_command", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a small neural codec; continues a stopped run")
@@ -17,40 +23,103 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     copies = commands.add_parser(
         "resynthesize",
-        help="make the copies of a data directory",
-        description="Makes the audio that data directories with utt2source list but that is not there yet; "
-        "with --out and --system, first lists copies of every utterance of DATA in a new data directory OUT.",
+        help="send a data directory through codecs or channels",
+        description="Copies of every utterance of a data directory through codecs of conf/codecs.yaml (spoofed speech, "
+        "labelled) or through channels (labels stay). Run again, it makes what is missing. Without --data: makes the "
+        "audio of copies that data directories with utt2source list.",
     )
-    copies.add_argument("data", type=Path, nargs="+", metavar="DATA", help="data directories")
-    copies.add_argument("--out", type=Path, metavar="OUT", help="new data directory with copies of DATA")
-    copies.add_argument("--system", nargs="+", metavar="NAME", help="world, world24, griffinlim, codec_q8 ...")
-    copies.add_argument("--codec", type=Path, metavar="FILE", help="weights for the systems codec_qN")
-    copies.add_argument("--job", type=int, default=1, metavar="J", help="number of this job, from 1")
-    copies.add_argument("--num-jobs", type=int, default=1, metavar="N", help="jobs that share the work")
+    copies.add_argument("--data", type=Path, metavar="DIR", help="data directory to copy")
+    copies.add_argument("--out", type=Path, metavar="DIR", help="the new data directory")
+    copies.add_argument(
+        "--codec", nargs="+", metavar="NAME", help="codecs, see 'spooftrace codec list', or files of 'codec train'"
+    )
+    copies.add_argument(
+        "--quantizers", type=int, nargs="+", metavar="N", help="with the first N codebooks; one copy for each N"
+    )
+    copies.add_argument("--model", type=Path, metavar="PATH", help="the codec's weights: folder or file")
+    copies.add_argument("--channel", nargs="+", metavar="NAME", help="opus_9k, amrnb_12.2k, mulaw ..., no codecs")
+    add_job_options(copies)
+    listed = copies.add_argument_group("copies that are listed, as in egs/mini (here --codec is one file, of codec_qN)")
+    listed.add_argument("listed", type=Path, nargs="*", metavar="LISTED", help="data directories with utt2source")
+    listed.add_argument("--system", nargs="+", metavar="NAME", help="first list these copies of LISTED in --out")
+
+    commands.add_parser("list", help="the codecs and channels there are, and which can be run here")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run one sub-command."""
-    if args.codec_command == "train":
-        return _train(args)
-    import torch
+    return {"train": _train, "resynthesize": _resynthesize, "list": _list}[args.codec_command](args)
 
-    from spooftrace.codecs.resynthesis import list_copies, make_copies
-    from spooftrace.errors import InputError
+
+def _list(args: argparse.Namespace) -> int:
+    from spooftrace.codecs.listing import print_table
+
+    print_table()
+    return 0
+
+
+def _resynthesize(args: argparse.Namespace) -> int:
+    import torch
 
     # Sums in another order can round differently: with one thread the files do not depend on the number of cores.
     # Jobs bring the parallelism, and the threads of several jobs would only get into each other's way.
     torch.set_num_threads(1)
+    if args.data is None:
+        return _make_listed(args)
+    from spooftrace.codecs.recoding import collect, recode_part
+    from spooftrace.errors import InputError
 
+    if args.out is None or args.listed or args.system:
+        raise InputError("--data DIR goes with --out DIR, and --codec or --channel NAME")
+    routes = _routes(args)
+    if not args.collect:
+        recode_part(args.data, args.out, routes, args.job, args.num_jobs)
+    if args.collect or args.num_jobs == 1:
+        collect(args.data, args.out, routes)
+    return 0
+
+
+def _routes(args: argparse.Namespace) -> list[Route]:
+    """The codecs or channels that the options name."""
+    from spooftrace.codecs.coder import find_codec
+    from spooftrace.codecs.recoding import channel_route, codec_route
+    from spooftrace.errors import InputError
+
+    if (args.codec is None) == (args.channel is None):
+        raise InputError("give --codec NAME or --channel NAME, one of them")
+    if args.channel:
+        if args.model or args.quantizers:
+            raise InputError("--model and --quantizers go with --codec")
+        routes = [channel_route(name) for name in args.channel]
+    else:
+        settings = [find_codec(name, count) for name in args.codec for count in args.quantizers or [None]]
+        if args.model and len({setting.codec for setting in settings}) > 1:
+            raise InputError("--model: the weights of one codec, but --codec names several")
+        routes = [codec_route(setting, args.model) for setting in settings]
+    twice = [route.name for number, route in enumerate(routes) if route.name in {r.name for r in routes[:number]}]
+    if twice:
+        raise InputError(f"'{twice[0]}' is named twice; name it once")
+    return routes
+
+
+def _make_listed(args: argparse.Namespace) -> int:
+    """Make the audio of copies that data directories list."""
+    from spooftrace.codecs.resynthesis import list_copies, make_copies
+    from spooftrace.errors import InputError
+
+    if not args.listed:
+        raise InputError("give --data DIR, or data directories that list copies")
     if not 1 <= args.job <= args.num_jobs:
         raise InputError(f"--job {args.job} must lie in 1 .. --num-jobs {args.num_jobs}")
-    if (args.out is None) != (args.system is None) or (args.out and len(args.data) > 1):
-        raise InputError("--out OUT and --system NAME belong together, with one DATA")
-    folders = args.data
+    if (args.out is None) != (args.system is None) or (args.out and len(args.listed) > 1):
+        raise InputError("--out OUT and --system NAME belong together, with one LISTED")
+    if len(args.codec or []) > 1 or args.channel or args.model or args.quantizers or args.collect:
+        raise InputError("LISTED goes with one --codec FILE, --job and --num-jobs; the other options need --data")
+    folders = args.listed
     if args.out:
-        list_copies(args.data[0], args.out, args.system)
+        list_copies(args.listed[0], args.out, args.system)
         folders = [args.out]
-    made, there = make_copies(folders, args.codec, args.job, args.num_jobs)
+    made, there = make_copies(folders, args.codec[0] if args.codec else None, args.job, args.num_jobs)
     print(f"job {args.job} of {args.num_jobs}: made {made} copies, {there} were there")
     return 0
 

@@ -1,4 +1,7 @@
-"""Copies of recorded speech made with a vocoder or a codec: same words, same speaker, same length, new waveform.
+"""Listed copies of recorded speech, by vocoders and codecs: same words, same speaker, same length, new waveform.
+
+For corpora whose tables are prepared first and whose classes, bona fide included, end in the same final processing
+(``spooftrace.audio.chain``), as egs/mini does. Any other data directory: ``spooftrace.codecs.recoding``.
 
 A data directory lists copies by ``utt2source``: utterance -> audio file of the original. An utterance whose source is
 its own file is an original. Which copies there are is a table, making them is a separate step that can be split into
@@ -16,6 +19,8 @@ import numpy as np
 
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.chain import finish
+from spooftrace.codecs.coder import load_coder
+from spooftrace.codecs.table import find_setting
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
@@ -40,12 +45,12 @@ def load_system(name: str, codec: str | Path | None = None) -> System:
     """The system of this name: a function from float32 (N,) at 16 kHz to float32 (about N,), at any level.
 
     Args:
-        name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; or
-            ``codec_qN``, a codec with its first N codebooks.
+        name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; a
+            codec of ``conf/codecs.yaml``, ``NAME`` or ``NAME_qN``; or ``codec_qN``, the codec in the file ``codec``.
         codec: weights file for ``codec_qN``.
 
     Raises:
-        InputError: there is no such system, or the codec's file is missing or unfit.
+        InputError: there is no such system, or its weights cannot be had or are unfit.
     """
     from spooftrace.codecs import vocoders
 
@@ -57,9 +62,14 @@ def load_system(name: str, codec: str | Path | None = None) -> System:
         "world24": lambda wave: vocoders.world(wave, coded_dims=24),
         "griffinlim": vocoders.griffin_lim,
     }
-    if name not in systems:
-        raise InputError(f"system '{name}': unknown; use one of {', '.join(systems)}, codec_qN (e.g. codec_q8)")
-    return systems[name]
+    if name in systems:
+        return systems[name]
+    try:
+        setting = find_setting(name)
+    except InputError as error:
+        known = f"{', '.join(systems)}, codec_qN (e.g. codec_q8)"
+        raise InputError(f"system '{name}': unknown; use one of {known} or a codec ({error})") from None
+    return load_coder(setting).at(RATE)
 
 
 def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) -> System:

@@ -1,0 +1,160 @@
+"""What all codecs have in common when speech is sent through them, and how one of the table is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.codecs.table import CELLS, ROOT, Codec, Setting, find_setting
+from spooftrace.errors import InputError
+
+
+@dataclass(frozen=True)
+class Coder:
+    """A codec ready to run.
+
+    ``copy`` takes float32 (N,) at ``rate`` Hz, N at least ``frame``, and returns float32 of about the same length:
+    encoded and decoded. ``delays``: the result may come later than the input by a time that has to be found.
+    """
+
+    rate: int
+    frame: int
+    copy: Callable[[np.ndarray], np.ndarray]
+    delays: bool = False
+
+    def at(self, rate: int) -> Callable[[np.ndarray], np.ndarray]:
+        """``copy`` for float32 (N,) at another sampling rate, converted there and back with soxr (HQ)."""
+        return lambda wave: resample(self.copy(resample(wave, rate, self.rate)), self.rate, rate)
+
+
+def resample(wave: np.ndarray, source: int, target: int) -> np.ndarray:
+    """float32 (N,) at ``source`` Hz -> (about N * target / source,)."""
+    if source == target:
+        return wave
+    import soxr  # only here: often the rates agree
+
+    return soxr.resample(wave, source, target, quality="HQ")
+
+
+def find_codec(name: str, quantizers: int | None = None) -> Setting:
+    """The codec that a user names: one of the table, ``NAME`` or ``NAME_qN``, or a file of ``spooftrace codec train``.
+
+    Args:
+        name: a name, or the path of a safetensors file.
+        quantizers: how many codebooks, instead of ``_qN``.
+
+    Raises:
+        InputError: no such codec or setting, or the file is missing or unfit.
+    """
+    if name.endswith(".safetensors"):
+        return own_codec(Path(name)).setting(quantizers)
+    return find_setting(name if quantizers is None else f"{name}_q{quantizers}")
+
+
+def load_coder(setting: Setting, model: str | Path | None = None) -> Coder:
+    """The codec of the table at this setting.
+
+    Args:
+        setting: a row of the table and a number of quantizers.
+        model: folder or file with the weights, instead of what the table names.
+
+    Raises:
+        InputError: the table does not say how to run it, the weights cannot be had, or they are those of a codec with
+            another sampling rate or fewer quantizers, which the labels would not describe.
+    """
+    codec, count = setting.codec, setting.quantizers
+    if codec.provider is None or codec.model is None or count is None:
+        raise InputError(
+            f"codec '{codec.name}': known, but not run here: there is no provider for it; "
+            "'spooftrace codec list' shows which there are"
+        )
+    where = model or (own_weights(codec) if codec.provider == "own" else codec.model)
+    coder = LOADERS[codec.provider](str(where), count)
+    if codec.khz is not None and coder.rate != round(1000 * codec.khz):
+        raise InputError(f"{where}: works at {coder.rate} Hz, but {codec.name} is at {codec.khz:g} kHz")
+    return coder
+
+
+def load_own(model: str, quantizers: int) -> Coder:
+    """A codec of ``spooftrace codec train`` with its first ``quantizers`` codebooks.
+
+    Args:
+        model: the safetensors file.
+        quantizers: number of codebooks.
+
+    Raises:
+        InputError: the file is missing or unfit, or the codec has fewer codebooks.
+    """
+    import torch
+
+    from spooftrace.codecs.codec import load_codec
+
+    codec = load_codec(model)
+    held = codec.config["num_quantizers"]
+    if quantizers > held:
+        raise InputError(f"{model}: has {held} quantizers, not {quantizers}")
+    return Coder(
+        codec.sample_rate,
+        codec.hop,
+        lambda wave: codec.copy(torch.from_numpy(wave)[None], quantizers)[0].numpy(),  # (N,) -> (1, N) -> (N,)
+    )
+
+
+# The configuration of our own codecs -> the words of the taxonomy.
+OWN_CLASSES = {
+    "vq": ("quantizer", {"residual": "mvq", "factorised": "mvq", "single": "svq", "scalar": "sq"}),
+    "aux": ("auxiliary", {"none": "none", "semantic": "sem", "disentanglement": "disent"}),
+    "dec": ("decoder", {"frequency": "freq", "time": "time"}),
+}
+
+
+def own_codec(path: Path) -> Codec:
+    """The row that a file of ``spooftrace codec train`` would have in the table, named after the file or its folder.
+
+    Raises:
+        InputError: the file is missing or unfit.
+    """
+    from spooftrace.codecs.codec import load_codec
+
+    codec = load_codec(path)
+    count, size = codec.config["num_quantizers"], codec.config["codebook_size"]
+    name = path.parent.name if path.stem == "codec" else path.stem  # codec train writes EXP/codec.safetensors
+    return Codec(
+        name=re.sub(r"[^\w.+-]", "_", name) or "codec",
+        family="spooftrace",
+        **{cell: words[codec.config[key]] for cell, (key, words) in OWN_CLASSES.items()},
+        khz=codec.sample_rate / 1000,
+        frame_rate=(codec.frame_rate,) * count,
+        quantizers=count,
+        codebook=(size,) * count,
+        kbps=codec.kbps(count),
+        source=str(path),
+        verified=frozenset(CELLS),
+        settings=tuple(range(1, count + 1)) if count > 1 else (),
+        provider="own",
+        model=str(path.resolve()),
+    )
+
+
+def own_weights(codec: Codec) -> Path:
+    """Where the weights of one of our own codecs are: what the table names is in the repository."""
+    return ROOT / str(codec.model)
+
+
+def _published(kind: str) -> Callable[[str, int], Coder]:
+    def load(model: str, quantizers: int) -> Coder:
+        from spooftrace.codecs.published import load_published  # transformers takes seconds
+
+        return load_published(kind, model, quantizers)
+
+    return load
+
+
+LOADERS: dict[str, Callable[[str, int], Coder]] = {
+    "own": load_own,
+    **{kind: _published(kind) for kind in ("encodec", "dac", "mimi", "xcodec")},
+}

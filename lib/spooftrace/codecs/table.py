@@ -1,0 +1,284 @@
+"""The table of neural codecs, ``conf/codecs.yaml``: taxonomy, quantizers, bitrates, and which corpus used which codec.
+
+The head of that file says what its cells mean. Reading is strict: an unknown, missing or contradictory cell is an error
+that names the line. A codec at one of its settings has a name of its own, ``encodec_24khz_q8`` for the first 8
+codebooks; such names stand in ``utt2system``, and the codec's own, ``encodec_24khz``, in ``utt2codec``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spooftrace.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/codecs/table.py
+TABLE = ROOT / "conf" / "codecs.yaml"
+TAXONOMY = {"vq": ("mvq", "svq", "sq"), "aux": ("none", "sem", "disent"), "dec": ("time", "freq")}
+FIGURES = ("khz", "frame_rate", "quantizers", "codebook", "kbps")
+CELLS = (*TAXONOMY, *FIGURES)  # what ``verified`` can name
+REQUIRED = ("family", *CELLS, "source", "verified")
+OPTIONAL = ("settings", "run", "arithmetic")
+PROVIDERS = ("own", "encodec", "dac", "mimi", "xcodec")
+LARGEST = 1_000_000  # no cell is anywhere near; a slip of the keyboard is
+LABELS = ("utt2label", "utt2system", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
+
+
+@dataclass(frozen=True)
+class Codec:
+    """One row; ``None`` is a value that is not known. ``codebook`` and ``frame_rate`` have one entry per codebook."""
+
+    name: str
+    family: str
+    vq: str
+    aux: str
+    dec: str
+    khz: float | None
+    frame_rate: tuple[float, ...] | None
+    quantizers: int | None
+    codebook: tuple[int, ...] | None
+    kbps: float | None
+    source: str
+    verified: frozenset[str]
+    settings: tuple[int, ...] = ()
+    provider: str | None = None
+    model: str | None = None
+    arithmetic: str | None = None
+
+    def computed_kbps(self, quantizers: int) -> float | None:
+        """kbit/s of the first codebooks as frame rate x log2(entries) gives it; None where one of them is not known."""
+        if self.frame_rate is None or self.codebook is None or self.quantizers is None:
+            return None
+        bits = [rate * math.log2(size) for rate, size in zip(self.frame_rate, self.codebook, strict=True)]
+        return sum(bits[:quantizers]) / 1000
+
+    def setting(self, quantizers: int | None = None) -> Setting:
+        """This codec with its first ``quantizers`` codebooks, by default with all.
+
+        Raises:
+            InputError: it is not run with so many.
+        """
+        if quantizers in (None, self.quantizers):
+            return Setting(self, self.quantizers)
+        if quantizers not in self.settings:
+            known = ", ".join(map(str, self.settings or (self.quantizers or "an unknown number of",)))
+            raise InputError(f"codec '{self.name}': runs with {known} quantizers, not {quantizers}")
+        return Setting(self, quantizers)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A codec with its first ``quantizers`` codebooks; ``None`` where nobody knows how many it has."""
+
+    codec: Codec
+    quantizers: int | None
+
+    @property
+    def name(self) -> str:
+        """As in ``utt2system``: the codec's name where it has one setting only, otherwise with ``_qN``."""
+        return f"{self.codec.name}_q{self.quantizers}" if self.codec.settings else self.codec.name
+
+    @property
+    def kbps(self) -> float | None:
+        """kbit/s."""
+        if self.quantizers is None or self.quantizers == self.codec.quantizers:
+            return self.codec.kbps
+        return self.codec.computed_kbps(self.quantizers)
+
+    @property
+    def nac(self) -> str:
+        """As in ``utt2nac``: kHz, kbit/s, quantizers; ``-`` where not known.
+
+        >>> find_setting("encodec_24khz_q8").nac
+        '24 6 8'
+        """
+        return " ".join(map(_figure, (self.codec.khz, self.kbps, self.quantizers)))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What the tables of a data directory say about speech of this codec."""
+        codec = self.codec
+        return dict(
+            zip(LABELS, ("spoof", self.name, codec.vq, codec.aux, codec.dec, codec.name, self.nac), strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Use:
+    """Which codec a corpus used: a name of ``find_setting``, and whether the corpus itself says so."""
+
+    codec: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """Codecs by name, and corpus -> its own name of a codec -> which one that is."""
+
+    codecs: dict[str, Codec]
+    corpora: dict[str, dict[str, Use]]
+
+    def find(self, name: str) -> Setting:
+        """The codec and setting that ``NAME`` or ``NAME_qN`` means.
+
+        Raises:
+            InputError: no such codec (the nearest names are offered), or it has no such setting.
+        """
+        match = re.fullmatch(r"(.+)_q([1-9]\d*)", name)
+        base, count = (match[1], int(match[2])) if match and name not in self.codecs else (name, None)
+        if base not in self.codecs:
+            raise InputError(f"codec '{name}': not in {TABLE.name}; {nearest(base, self.codecs)}")
+        return self.codecs[base].setting(count)
+
+
+@functools.cache
+def codec_table(path: Path = TABLE) -> Table:
+    """Read the table, once.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or a cell is wrong (file and line are named).
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; it is part of the repository, check it out again") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not UTF-8 text; check the repository out again") from None
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
+        raise InputError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct the line") from None
+    if root is None:
+        raise InputError(f"{path}:1: is empty; check the repository out again")
+    parts = {key: node for key, _, node in _entries(root, path, ("codecs", "corpora"))}
+    codecs = {name: _codec(name, line, node, path) for name, line, node in _entries(parts["codecs"], path)}
+    table = Table(codecs, {})
+    for corpus, _, node in _entries(parts["corpora"], path):
+        table.corpora[corpus] = dict(_uses(node, path, table))
+    return table
+
+
+def find_setting(name: str) -> Setting:
+    """``codec_table().find(name)``."""
+    return codec_table().find(name)
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """A hint for an unknown name: what was perhaps meant, or all there is.
+
+    >>> nearest("opsu", ["opus", "mp3"])
+    'did you mean opus?'
+    """
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if close:
+        return f"did you mean {', '.join(close)}?"
+    return f"there are {', '.join(known)}" if len(known) <= 20 else "'spooftrace codec list' shows what there is"
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _entries(
+    node: yaml.Node, path: Path, required: tuple[str, ...] = (), optional: tuple[str, ...] | None = None
+) -> Iterator[tuple[str, int, yaml.Node]]:
+    """Key, line and value node of a mapping; with ``required``, these keys and ``optional`` ones and no others."""
+    line = node.start_mark.line + 1
+    if not isinstance(node, yaml.MappingNode):
+        raise InputError(f"{path}:{line}: expected 'name: value' entries")
+    seen: set[str] = set()
+    for key, value in node.value:
+        at = f"{path}:{key.start_mark.line + 1}"
+        if not isinstance(key, yaml.ScalarNode):
+            raise InputError(f"{at}: the name of an entry must be one word")
+        if key.value in seen:
+            raise InputError(f"{at}: '{key.value}' is there twice; remove one")
+        if required and key.value not in (*required, *(optional or ())):
+            raise InputError(f"{at}: unknown cell '{key.value}'; {nearest(key.value, (*required, *(optional or ())))}")
+        seen.add(key.value)
+        yield key.value, key.start_mark.line + 1, value
+    missing = [key for key in required if key not in seen]
+    if missing:
+        raise InputError(f"{path}:{line}: the cell '{missing[0]}' is missing; write ~ if nobody knows it")
+
+
+def _value(node: yaml.Node, path: Path) -> Any:
+    loader = yaml.SafeLoader("")
+    try:
+        return loader.construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as error:  # a tag, an anchor inside itself, an impossible date
+        raise InputError(f"{path}:{node.start_mark.line + 1}: unusable value; write a number or text") from error
+    finally:
+        loader.dispose()
+
+
+def _codec(name: str, line: int, node: yaml.Node, path: Path) -> Codec:
+    at = f"{path}:{line}: {name}"
+    cells = {key: _value(value, path) for key, _, value in _entries(node, path, REQUIRED, OPTIONAL)}
+    for key, known in TAXONOMY.items():
+        if cells[key] not in known:
+            raise InputError(f"{at}: {key} is '{cells[key]}'; use one of {', '.join(known)}")
+    for key in ("family", "source"):
+        if not isinstance(cells[key], str) or not cells[key]:
+            raise InputError(f"{at}: {key} must be text")
+    count = cells["quantizers"]
+    for key in FIGURES:
+        values = cells[key] if isinstance(cells[key], list) else [cells[key]]
+        whole = key in ("quantizers", "codebook")
+        kinds = (int,) if whole else (int, float)
+        if values != [None] and not all(type(value) in kinds and 0 < value < LARGEST for value in values):
+            raise InputError(f"{at}: {key} must be {'a whole number' if whole else 'a number'} above 0, or ~")
+        if isinstance(cells[key], list) and (key not in ("frame_rate", "codebook") or len(values) != count):
+            raise InputError(f"{at}: {key} has {len(values)} values for {count} quantizers")
+    for key in ("frame_rate", "codebook"):
+        if cells[key] is not None:
+            cells[key] = tuple(cells[key]) if isinstance(cells[key], list) else (cells[key],) * (count or 1)
+    cells["verified"] = _verified(cells["verified"], at)
+    cells["settings"] = _settings(cells.get("settings"), count, at)
+    run = cells.pop("run", None)
+    if run is not None:
+        good = isinstance(run, dict) and set(run) == {"provider", "model"} and isinstance(run["model"], str)
+        if not good or run["provider"] not in PROVIDERS:
+            raise InputError(f"{at}: run must be {{provider: {' | '.join(PROVIDERS)}, model: NAME}}")
+        cells |= run
+    return Codec(name=name, **cells)
+
+
+def _verified(value: Any, at: str) -> frozenset[str]:
+    if value in ("all", "none"):
+        return frozenset(CELLS if value == "all" else ())
+    if isinstance(value, list) and all(cell in CELLS for cell in value):
+        return frozenset(value)
+    raise InputError(f"{at}: verified must be all, none or a list of {', '.join(CELLS)}")
+
+
+def _settings(value: Any, quantizers: int | None, at: str) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    if quantizers is not None:
+        if value == "any":
+            return tuple(range(1, quantizers + 1))
+        counts = [count for count in range(1, quantizers + 1) if isinstance(value, list) and count in value]
+        if counts and value == counts and counts[-1] == quantizers:
+            return tuple(counts)
+    raise InputError(f"{at}: settings must be any, or increasing numbers of quantizers up to all {quantizers}")
+
+
+def _uses(node: yaml.Node, path: Path, table: Table) -> Iterator[tuple[str, Use]]:
+    for name, line, value in _entries(node, path):
+        cells = {key: _value(cell, path) for key, _, cell in _entries(value, path, ("codec", "verified"))}
+        if type(cells["verified"]) is not bool or not isinstance(cells["codec"], str):
+            raise InputError(f"{path}:{line}: {name}: codec must be a name, verified true or false")
+        try:
+            table.find(cells["codec"])
+        except InputError as error:
+            raise InputError(f"{path}:{line}: {name}: {error}") from None
+        yield name, Use(**cells)
