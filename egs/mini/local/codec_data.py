@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""The data that the mini corpus's codec is trained on, as data directories; a maintainer's script.
+"""The data that the mini corpus's codecs are trained on and judged by, as data directories; a maintainer's script.
 
     python3 local/codec_data.py --packages DIR --out DIR
 
 Unpacks the Debian packages (see packages.py; G.722 needs ffmpeg), decodes the recordings of the train split and writes
 
   OUT/train     all of them, 16 kHz FLAC, for 'spooftrace codec train'
-  OUT/heldout   ten prompts of 4 to 7 s, left out of OUT/train, for 'local/check_intelligibility.py'
-  OUT/unseen    ten more of a dev voice, in Italian, that the codec never hears
+  OUT/train24   the same recordings for a codec at 24 kHz: those that go beyond 8 kHz again, at that rate
+  OUT/heldout   ten prompts of 4 to 7 s, left out of OUT/train, for 'local/check_codecs.py'
+  OUT/unseen    prompts of three voices that no codec hears: Italian (dev), English (read for LibriVox, not in the
+                corpus) and Spanish (eval)
 """
 
 from __future__ import annotations
@@ -26,37 +28,45 @@ from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
 HELD_OUT = "ast-en"
-UNSEEN = ("ast-it",)
+UNSEEN = ("ast-it", "librivox-en", "tuxpaint-es")
+WIDE_RATE = 24000
+NARROW = "ast"  # this family is coded by G.722: nothing above 8 kHz
 PROMPTS = 10
 SECONDS = (4.0, 7.0)
 
 
 def spread(utts: list[str], durations: dict[str, float]) -> list[str]:
-    """``PROMPTS`` utterances of ``SECONDS`` length, evenly spread over the sorted list."""
+    """``PROMPTS`` utterances of ``SECONDS`` length, evenly spread over the sorted list; all of a shorter list."""
+    if len(utts) <= PROMPTS:
+        return utts
     fitting = [utt for utt in utts if SECONDS[0] < durations[utt] < SECONDS[1]]
     return [fitting[index * len(fitting) // PROMPTS] for index in range(PROMPTS)]
 
 
-def store(source: Source, unpacked: Path, out: Path, ffmpeg: str) -> dict[str, float]:
-    """Decode a source to ``out/audio/SOURCE/UTT.flac``; returns utterance -> seconds."""
+def store(source: Source, unpacked: Path, folder: Path, ffmpeg: str, rate: int = RATE) -> dict[str, float]:
+    """Decode a source to ``folder/SOURCE/UTT.flac``; returns utterance -> seconds."""
     durations = {}
     for path in source.files(unpacked):
         parent = "" if source.family in ("ktuberling", "tuxpaint") else f"{path.parent.name}-"
         utt = f"{source.name}-{parent}{path.stem}".replace(" ", "_")
-        wave = decode(path, ffmpeg)
+        wave = decode(path, ffmpeg, rate)
         peak = float(np.abs(wave).max(initial=0))
-        if len(wave) < 0.4 * RATE or not np.isfinite(wave).all() or peak < 1e-3:
+        if len(wave) < 0.4 * rate or not np.isfinite(wave).all() or peak < 1e-3:
             continue
-        with atomic_write(out / "audio" / source.name / f"{utt}.flac", "wb") as file:
-            sf.write(file, wave * min(1.0, 0.97 / peak), RATE, format="FLAC", subtype="PCM_16")
-        durations[utt] = len(wave) / RATE
+        with atomic_write(folder / source.name / f"{utt}.flac", "wb") as file:
+            sf.write(file, wave * min(1.0, 0.97 / peak), rate, format="FLAC", subtype="PCM_16")
+        durations[utt] = len(wave) / rate
     return durations
 
 
-def write(out: Path, name: str, utts: list[str], speakers: dict[str, str], durations: dict[str, float]) -> None:
+def write(
+    out: Path, name: str, utts: list[str], speakers: dict[str, str], durations: dict[str, float], wide: bool = False
+) -> None:
+    """Write the data directory ``out/name``; with ``wide`` it names the recordings at 24 kHz, where there are any."""
+    folders = {spk: "audio24" if wide and not spk.startswith(NARROW) else "audio" for spk in speakers.values()}
     tables = {
         "utt2spk": {utt: speakers[utt] for utt in utts},
-        "wav.scp": {utt: f"{out}/audio/{speakers[utt]}/{utt}.flac" for utt in utts},
+        "wav.scp": {utt: f"{out}/{folders[speakers[utt]]}/{speakers[utt]}/{utt}.flac" for utt in utts},
         "utt2dur": {utt: f"{durations[utt]:.3f}" for utt in utts},
     }
     DataDir.write(out / name, tables)
@@ -71,13 +81,16 @@ def main() -> int:
     args = parser.parse_args()
     try:
         ffmpeg = find_ffmpeg(args.ffmpeg)
-        unpacked = fetch_and_unpack(args.packages)
+        unpacked = fetch_and_unpack(args.packages, [Source(name) for name in UNSEEN])
         speakers: dict[str, str] = {}
         durations: dict[str, float] = {}
         names = [*SPLITS["train"], *UNSEEN]
         with Progress("decoding sources", len(names)) as progress:
             for name in names:
-                found = store(Source(name), unpacked, args.out, ffmpeg)
+                source = Source(name)
+                found = store(source, unpacked, args.out / "audio", ffmpeg)
+                if name not in UNSEEN and source.family != NARROW:
+                    store(source, unpacked, args.out / "audio24", ffmpeg, WIDE_RATE)
                 durations |= found
                 speakers |= dict.fromkeys(found, name)
                 progress.advance()
@@ -90,6 +103,7 @@ def main() -> int:
     train = [utt for utt in utts if utt not in held_out and speakers[utt] not in UNSEEN]
     for name, members in (("train", train), ("heldout", held_out), ("unseen", unseen)):
         write(args.out, name, members, speakers, durations)
+    write(args.out, "train24", train, speakers, durations, wide=True)
     return 0
 
 

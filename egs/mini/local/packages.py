@@ -11,7 +11,7 @@ noisy (ktuberling gl), have a 4 kHz band (ktuberling es fi it nds nl pt sv), or 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,9 +60,12 @@ class Source:
         """Name of the Debian package."""
         if self.family == "ast":
             return f"asterisk-core-sounds-{self.language}-g722"
-        return {"klettres": "klettres-data", "ktuberling": "ktuberling-data", "tuxpaint": "tuxpaint-stamps-default"}[
-            self.family
-        ]
+        return {
+            "klettres": "klettres-data",
+            "ktuberling": "ktuberling-data",
+            "librivox": "pocketsphinx-testdata",
+            "tuxpaint": "tuxpaint-stamps-default",
+        }[self.family]
 
     @property
     def licence(self) -> str:
@@ -81,6 +84,8 @@ class Source:
             found = [*share.glob(f"klettres/{self.language}/*/*.ogg")]
         elif self.family == "ktuberling":
             found = [path for path in share.glob(f"ktuberling/sounds/{self.language}/*") if path.suffix != ".xml"]
+        elif self.family == "librivox":
+            found = [*share.glob("pocketsphinx/test/data/librivox/*.wav")]
         else:
             found = [*share.glob(f"tuxpaint/stamps/**/*_desc_{self.language}.ogg")]
         if not found:
@@ -95,8 +100,9 @@ def all_sources() -> Iterator[tuple[str, Source]]:
             yield split, Source(name)
 
 
-def fetch_and_unpack(folder: Path) -> Path:
-    """Get the packages that are missing as .deb files in ``folder``, unpack each to ``folder/unpacked/PACKAGE``.
+def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
+    """Get the packages that are missing as .deb files in ``folder``, unpack each to ``folder/unpacked/PACKAGE``:
+    those of the corpus, and of ``more`` sources.
 
     Nothing is installed and root rights are not needed; the Debian 12 (bookworm) archive must be configured in apt.
 
@@ -107,7 +113,7 @@ def fetch_and_unpack(folder: Path) -> Path:
         InputError: apt-get cannot download a package.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for package in sorted({source.package for _, source in all_sources()}):
+    for package in sorted({source.package for source in [*(source for _, source in all_sources()), *more]}):
         target = folder / "unpacked" / package
         if target.is_dir():
             continue
@@ -123,15 +129,15 @@ def fetch_and_unpack(folder: Path) -> Path:
     return folder / "unpacked"
 
 
-def decode(path: Path, ffmpeg: str) -> np.ndarray:
-    """One recording as float32 mono at 16 kHz. libsndfile reads everything but G.722, which goes through ffmpeg.
+def decode(path: Path, ffmpeg: str, rate: int = RATE) -> np.ndarray:
+    """One recording as float32 mono at ``rate`` Hz. libsndfile reads everything but G.722, which goes through ffmpeg.
 
     Not ``read_audio``: it refuses Ogg files without an end-of-stream mark as cut short, and all of klettres-ar lack it.
     """
     if path.suffix != ".g722":
-        wave, rate = sf.read(path, dtype="float32", always_2d=True)  # (N, C)
-        return soxr.resample(wave.mean(1), rate, RATE, quality="HQ")
-    command = [ffmpeg, "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-ar", str(RATE), "-"]
+        wave, own_rate = sf.read(path, dtype="float32", always_2d=True)  # (N, C)
+        return soxr.resample(wave.mean(1), own_rate, rate, quality="HQ")
+    command = [ffmpeg, "-v", "error", "-f", "g722", "-i", str(path), "-f", "s16le", "-ac", "1", "-ar", str(rate), "-"]
     result = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return np.frombuffer(result.stdout, dtype="<i2").astype(np.float32) / 32768
 

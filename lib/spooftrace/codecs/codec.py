@@ -1,52 +1,63 @@
-"""A small neural speech codec: log-spectrum encoder, residual vector quantizer, inverse-STFT decoder.
+"""A family of small neural speech codecs: log-spectrum encoder, one of four quantizers, one of two decoders.
 
-The blocks are ConvNeXt blocks in one dimension and the decoder predicts magnitude and phase of each frame, as in Vocos
-(Siuzdak 2024, section 3). It is small enough to train on one processor core in a quarter of an hour and is meant for
-making spoofed speech with known codec parameters, not for listening.
+Each axis of the taxonomy of codecs is a switch: how vectors are quantized, which auxiliary objective shaped the codes,
+and whether the decoder predicts a spectrum or the waveform. The models are small enough to train on one processor core
+in minutes; they are meant for making spoofed speech with known codec parameters, not for listening.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.atomic import atomic_write
+from spooftrace.codecs.blocks import ConvNeXtBlock
+from spooftrace.codecs.decoders import DECODERS
+from spooftrace.codecs.disentanglement import VoiceRestorer, measure_voice, neutralize
+from spooftrace.codecs.factorised import FactorisedQuantizer, SingleVectorQuantizer
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
+from spooftrace.codecs.scalar import ScalarQuantizer
+from spooftrace.codecs.semantic import SemanticQuantizer
 from spooftrace.errors import InputError
 
 
 class CodecOutput(NamedTuple):
-    """Result of a training pass: ``wave`` (B, N), ``codes`` (B, Q, T), scalar ``commitment`` loss."""
+    """Result of a training pass.
+
+    Attributes:
+        wave: (B, N).
+        codes: (B, Q, T).
+        commitment: scalar loss of the quantizer.
+        semantic: (B, T, D), vectors of the semantic codebook, if there is one.
+        restoration: scalar, mean distance of the spectrum with its voice restored, if that happens.
+    """
 
     wave: Tensor
     codes: Tensor
     commitment: Tensor
+    semantic: Tensor | None = None
+    restoration: Tensor | None = None
 
 
-class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution, then two pointwise layers, added to the input: (B, C, T) -> (B, C, T)."""
-
-    def __init__(self, channels: int, kernel: int = 7, expansion: int = 2) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv1d(channels, channels, kernel, padding=kernel // 2, groups=channels)
-        self.norm = nn.LayerNorm(channels)
-        self.expand = nn.Linear(channels, expansion * channels)
-        self.project = nn.Linear(expansion * channels, channels)
-        self.scale = nn.Parameter(torch.full((channels,), 0.5))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.depthwise(x).transpose(1, 2)  # (B, C, T) -> (B, T, C)
-        y = self.project(F.gelu(self.expand(self.norm(y))))
-        return x + (self.scale * y).transpose(1, 2)  # (B, T, C) -> (B, C, T)
+QUANTIZERS = {
+    "residual": ResidualVectorQuantizer,
+    "factorised": FactorisedQuantizer,
+    "single": SingleVectorQuantizer,
+    "scalar": ScalarQuantizer,
+}
 
 
 class NeuralCodec(nn.Module):
     """Waveform -> codes -> waveform. A quantizer adds ``log2(codebook_size) * frame_rate`` bit/s.
+
+    With ``disentanglement`` the decoder also needs 33 numbers an utterance, its :meth:`voice`, which the bitrate leaves
+    out.
 
     Args:
         sample_rate: Hz.
@@ -55,9 +66,18 @@ class NeuralCodec(nn.Module):
         channels: width of encoder and decoder.
         encoder_blocks: ConvNeXt blocks before the quantizer.
         decoder_blocks: ConvNeXt blocks after it.
-        codebook_size: entries of each codebook.
-        num_quantizers: codebooks.
+        codebook_size: entries of each codebook; levels of each scalar.
+        num_quantizers: codebooks; scalars.
         level: root mean square to which :meth:`copy` brings its input, the level seen in training.
+        quantizer: ``residual`` codebooks that follow averages, ``factorised`` ones in few dimensions, a ``single``
+            large one, or ``scalar`` rounding.
+        auxiliary: ``none``; ``semantic``, the first codebook is distilled from Whisper (frame rate 50, 16 kHz, several
+            codebooks); ``disentanglement``, the voice is taken out of the codes (16 kHz).
+        decoder: domain of its output: ``frequency`` or ``time``.
+        overlap: length of the encoder's and decoder's transforms, in hops.
+
+    Raises:
+        ValueError: arguments that do not go together.
 
     >>> codec = NeuralCodec(channels=16, dim=8, num_quantizers=2).eval()
     >>> codec.encode(torch.zeros(1, 16000)).shape
@@ -75,10 +95,16 @@ class NeuralCodec(nn.Module):
         codebook_size: int = 256,
         num_quantizers: int = 8,
         level: float = 0.05,
+        quantizer: Literal["residual", "factorised", "single", "scalar"] = "residual",
+        auxiliary: Literal["none", "semantic", "disentanglement"] = "none",
+        decoder: Literal["frequency", "time"] = "frequency",
+        overlap: int = 2,
     ) -> None:
         super().__init__()
         if sample_rate % frame_rate:
             raise ValueError(f"frame_rate {frame_rate} does not divide sample_rate {sample_rate}")
+        if auxiliary == "semantic" and (quantizer in ("single", "scalar") or (sample_rate, frame_rate) != (16000, 50)):
+            raise ValueError("semantic distillation needs several codebooks, sample_rate 16000 and frame_rate 50")
         self.config = {
             "sample_rate": sample_rate,
             "frame_rate": frame_rate,
@@ -89,10 +115,14 @@ class NeuralCodec(nn.Module):
             "codebook_size": codebook_size,
             "num_quantizers": num_quantizers,
             "level": level,
+            "quantizer": quantizer,
+            "auxiliary": auxiliary,
+            "decoder": decoder,
+            "overlap": overlap,
         }
         self.sample_rate, self.frame_rate, self.level = sample_rate, frame_rate, level
         self.hop = sample_rate // frame_rate
-        self.n_fft = 2 * self.hop
+        self.n_fft = overlap * self.hop
         bins = self.n_fft // 2 + 1
         self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
         self.encoder = nn.Sequential(
@@ -100,16 +130,19 @@ class NeuralCodec(nn.Module):
             *(ConvNeXtBlock(channels) for _ in range(encoder_blocks)),
             nn.Conv1d(channels, dim, 1),
         )
-        self.quantizer = ResidualVectorQuantizer(dim, codebook_size, num_quantizers)
-        self.decoder = nn.Sequential(
-            nn.Conv1d(dim, channels, 3, padding=1),
-            *(ConvNeXtBlock(channels) for _ in range(decoder_blocks)),
-            nn.Conv1d(channels, 2 * bins, 1),
-        )
+        self.quantizer: nn.Module
+        if auxiliary == "semantic":
+            acoustic = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers - 1)
+            self.quantizer = SemanticQuantizer(dim, acoustic)
+        else:
+            self.quantizer = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers)
+        disentangled = auxiliary == "disentanglement"
+        self.restorer = VoiceRestorer(dim, channels, bins) if disentangled else None
+        self.decoder = DECODERS[decoder](bins if disentangled else dim, channels, decoder_blocks, self.hop, overlap)
 
     def kbps(self, num_quantizers: int) -> float:
         """Bitrate in kbit/s of the first ``num_quantizers`` codebooks."""
-        return num_quantizers * (self.config["codebook_size"] - 1).bit_length() * self.frame_rate / 1000
+        return num_quantizers * math.log2(self.config["codebook_size"]) * self.frame_rate / 1000
 
     def forward(
         self, wave: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
@@ -119,10 +152,16 @@ class NeuralCodec(nn.Module):
         Args:
             wave: (B, N).
             num_quantizers: (B,) codebooks used for each item; all by default.
-            generator: see :class:`ResidualVectorQuantizer`.
+            generator: source of the random draws of training.
         """
-        quantized = self.quantizer(self._embed(wave), num_quantizers, generator)
-        return CodecOutput(self._synthesize(quantized.values, wave.shape[-1]), quantized.codes, quantized.commitment)
+        spectrum, voice = self._analyse(wave)
+        quantized = self.quantizer(self._embed(spectrum, voice), num_quantizers, generator)
+        vectors, restoration = quantized.values, None
+        if self.restorer is not None:
+            restored = self.restorer(vectors, voice)  # (B, F, T)
+            vectors, restoration = restored.transpose(1, 2), (restored - spectrum).abs().mean()
+        copy = self.decoder.synthesize(vectors, wave.shape[-1])
+        return CodecOutput(copy, quantized.codes, quantized.commitment, quantized.semantic, restoration)
 
     @torch.no_grad()
     def encode(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:
@@ -131,45 +170,73 @@ class NeuralCodec(nn.Module):
         if not 1 <= count <= self.config["num_quantizers"]:
             raise ValueError(f"num_quantizers must lie in 1 .. {self.config['num_quantizers']}, not {count}")
         counts = torch.full((wave.shape[0],), count, device=wave.device)
-        return self.quantizer(self._embed(wave), counts).codes
+        return self.quantizer(self._embed(*self._analyse(wave)), counts).codes
 
     @torch.no_grad()
-    def decode(self, codes: Tensor, length: int | None = None) -> Tensor:
-        """Codes (B, Q, T) -> waveform (B, ``length``), by default (B, (T - 1) * hop)."""
-        longest = (codes.shape[-1] - 1) * self.hop
-        return self._synthesize(self.quantizer.decode(codes), longest if length is None else length)
+    def voice(self, wave: Tensor) -> Tensor:
+        """Waveform (B, N) -> voice (B, 33), for :meth:`decode`.
+
+        Raises:
+            ValueError: this codec has no voice.
+        """
+        voice = self._analyse(wave)[1]
+        if voice is None:
+            raise ValueError("only a codec with disentanglement has a voice")
+        return voice
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, length: int | None = None, voice: Tensor | None = None) -> Tensor:
+        """Codes (B, Q, T), and the voice (B, 33) where there is one, -> waveform (B, ``length``).
+
+        The length is (T - 1) * hop by default.
+
+        Raises:
+            ValueError: impossible codes, or a voice is missing or superfluous.
+        """
+        if (voice is None) != (self.restorer is None):
+            raise ValueError("a voice goes with a codec with disentanglement, and only with that")
+        vectors = self.quantizer.decode(codes)
+        if self.restorer is not None:
+            vectors = self.restorer(vectors, voice).transpose(1, 2)  # (B, F, T) -> (B, T, F)
+        return self.decoder.synthesize(vectors, (codes.shape[-1] - 1) * self.hop if length is None else length)
 
     @torch.no_grad()
     def copy(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:
         """Decoded copy (B, N) of ``wave`` (B, N) at any level; the copy has the codec's own level."""
-        loudness = wave.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-8)
-        return self.decode(self.encode(wave * (self.level / loudness), num_quantizers), wave.shape[-1])
+        wave = self.normalize(wave)
+        voice = None if self.restorer is None else self.voice(wave)
+        return self.decode(self.encode(wave, num_quantizers), wave.shape[-1], voice)
 
-    def _embed(self, wave: Tensor) -> Tensor:
+    def normalize(self, wave: Tensor) -> Tensor:
+        """``wave`` (B, N) at the level that the codec was trained on."""
+        loudness = wave.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-8)
+        return wave * (self.level / loudness)
+
+    def _analyse(self, wave: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Log spectrum (B, F, T) of a waveform (B, N), and its voice (B, 33) with disentanglement."""
         # reflect padding of the STFT needs more than n_fft / 2 samples; whole hops let decode() return every sample
         short = max(self.n_fft - wave.shape[-1], -wave.shape[-1] % self.hop)
-        wave = F.pad(wave, (0, short + -(wave.shape[-1] + short) % self.hop))
-        spectrum = torch.stft(wave, self.n_fft, self.hop, window=self.window, return_complex=True)  # (B, F, T)
+        padded = F.pad(wave, (0, short + -(wave.shape[-1] + short) % self.hop))
+        spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)  # (B, F, T)
         # The floor hides what lies far below speech: noise that the codes should not be spent on.
-        return self.encoder(torch.log(spectrum.abs() + 1e-2)).transpose(1, 2)  # (B, D, T) -> (B, T, D)
+        spectrum = torch.log(spectrum.abs() + 1e-2)
+        return spectrum, None if self.restorer is None else measure_voice(wave, spectrum, self.sample_rate)
 
-    def _synthesize(self, vectors: Tensor, length: int) -> Tensor:
-        y = self.decoder(vectors.transpose(1, 2))  # (B, T, D) -> (B, 2 F, T)
-        log_magnitude, phase = y.chunk(2, 1)
-        # An untrained decoder can ask for huge magnitudes; speech at this level stays far below e^6.
-        spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6)), phase)
-        return torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=length)
+    def _embed(self, spectrum: Tensor, voice: Tensor | None) -> Tensor:
+        neutral = spectrum if voice is None else neutralize(spectrum, voice)
+        return self.encoder(neutral).transpose(1, 2)  # (B, F, T) -> (B, D, T) -> (B, T, D)
 
 
-# Buffers that only training needs.
-TRAINING_STATE = ("quantizer.usage", "quantizer.sums", "quantizer.started")
+def only_for_training(name: str) -> bool:
+    """Whether an entry of the state is a buffer that only training needs."""
+    return name.rpartition(".")[2] in ("usage", "sums", "started")
 
 
 def save_codec(codec: NeuralCodec, path: str | Path, half: bool = True) -> None:
     """Write weights and configuration into one safetensors file, as float16 unless ``half`` is false."""
     from safetensors.torch import save
 
-    state = {name: value for name, value in codec.state_dict().items() if name not in TRAINING_STATE}
+    state = {name: value for name, value in codec.state_dict().items() if not only_for_training(name)}
     state = {name: (value.half() if half else value).contiguous() for name, value in state.items()}
     with atomic_write(path, "wb") as file:
         file.write(save(state, metadata={"config": json.dumps(codec.config)}))
@@ -194,8 +261,10 @@ def load_codec(path: str | Path) -> NeuralCodec:
     except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path}: not a codec file of 'spooftrace codec train' ({reason}); get it again") from None
-    if set(missing) - set(TRAINING_STATE) or unexpected:
-        wrong = sorted({*missing, *unexpected} - set(TRAINING_STATE))[0]
-        raise InputError(f"{path}: the weights do not fit their configuration (first: {wrong}); get the file again")
-    codec.quantizer.started.fill_(True)
+    wrong = sorted(name for name in (*missing, *unexpected) if not only_for_training(name))
+    if wrong:
+        raise InputError(f"{path}: the weights do not fit their configuration (first: {wrong[0]}); get the file again")
+    for module in codec.modules():
+        if isinstance(module, ResidualVectorQuantizer):
+            module.resume_from_codebooks()
     return codec.eval()

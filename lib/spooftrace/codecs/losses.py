@@ -13,14 +13,17 @@ MEL_BANDS = {16: 24, 32: 40, 64: 80, 128: 100}  # window in ms -> bands
 
 
 class SpectralLosses(NamedTuple):
-    """Mean absolute differences of natural logarithms: of mel spectra and of magnitude spectra."""
+    """Mean absolute differences of natural logarithms: of mel spectra and of magnitude spectra; and the spectral
+    convergence, root of the squared difference of magnitudes relative to the target's, by item."""
 
     mel: Tensor
     magnitude: Tensor
+    convergence: Tensor
 
 
 class MultiResolutionSpectralLoss(nn.Module):
-    """Log-mel and log-magnitude distance averaged over four window lengths (cf. Parallel WaveGAN, section 2.2).
+    """Log-mel and log-magnitude distance averaged over four window lengths (cf. Parallel WaveGAN,
+    Yamamoto et al. 2020, section 2.2).
 
     Args:
         sample_rate: Hz; the windows of 16 to 128 ms scale with it.
@@ -38,14 +41,17 @@ class MultiResolutionSpectralLoss(nn.Module):
 
     def forward(self, estimate: Tensor, target: Tensor) -> SpectralLosses:
         """Compare waveforms (B, N) with N of at least half the longest window."""
-        mel = magnitude = estimate.new_zeros(())
+        mel = magnitude = convergence = estimate.new_zeros(())
         for size in self.sizes:
             a, b = self._spectrum(estimate, size), self._spectrum(target, size)  # (B, F, T)
             bank = self.get_buffer(f"bank{size}")
             # The floors sit below the noise of the recordings: differences there are not worth learning.
             mel = mel + (torch.log(bank @ a + 2e-4) - torch.log(bank @ b + 2e-4)).abs().mean()
             magnitude = magnitude + (torch.log(a + 5e-4) - torch.log(b + 5e-4)).abs().mean()
-        return SpectralLosses(mel / len(self.sizes), magnitude / len(self.sizes))
+            norms = (a - b).square().sum((1, 2)).sqrt() / (b.square().sum((1, 2)).sqrt() + 1e-3)  # (B,)
+            convergence = convergence + norms.mean()
+        count = len(self.sizes)
+        return SpectralLosses(mel / count, magnitude / count, convergence / count)
 
     def _spectrum(self, wave: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window{size}")

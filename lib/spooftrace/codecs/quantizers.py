@@ -20,11 +20,13 @@ class Quantized(NamedTuple):
         values: (B, T, D), sum of the chosen code vectors; its gradient goes to the input unchanged.
         codes: (B, Q, T) int64, entry chosen by each quantizer.
         commitment: scalar, mean squared distance of each residual to its code vector, relative to the input's variance.
+        semantic: (B, T, D), what a semantic quantizer alone contributes, if there is one.
     """
 
     values: Tensor
     codes: Tensor
     commitment: Tensor
+    semantic: Tensor | None = None
 
 
 class ResidualVectorQuantizer(nn.Module):
@@ -97,16 +99,15 @@ class ResidualVectorQuantizer(nn.Module):
         return Quantized(values.view_as(x), torch.stack(codes, 1), commitment / self.num_quantizers)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D).
-
-        Raises:
-            ValueError: more codebooks than there are, or a code outside 0 .. K-1.
-        """
-        if codes.shape[1] > self.num_quantizers:
-            raise ValueError(f"codes of {codes.shape[1]} quantizers; this codec has {self.num_quantizers}")
-        if codes.numel() and (codes.min() < 0 or codes.max() >= self.codebook_size):
-            raise ValueError(f"codes must lie in 0 .. {self.codebook_size - 1}")
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        check_codes(codes, self.codebook_size, self.num_quantizers)
         return torch.stack([self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])]).sum(0)
+
+    def resume_from_codebooks(self) -> None:
+        """Take the codebooks as they are, in place of a start by k-means: they come from a file without averages."""
+        self.started.fill_(True)
+        self.usage.fill_(1.0)
+        self.sums.copy_(self.codebooks)
 
     @torch.no_grad()
     def _start(self, x: Tensor, generator: torch.Generator | None) -> None:
@@ -158,6 +159,18 @@ class ResidualVectorQuantizer(nn.Module):
         rounds = -(-count // len(x))
         order = [torch.randperm(len(x), generator=generator, device=x.device) for _ in range(rounds)]
         return x[torch.cat(order)[:count]]
+
+
+def check_codes(codes: Tensor, codebook_size: int, num_quantizers: int) -> None:
+    """Whether ``codes`` (B, Q, T) can be decoded.
+
+    Raises:
+        ValueError: more codebooks than there are, or a code outside 0 .. K-1.
+    """
+    if codes.shape[1] > num_quantizers:
+        raise ValueError(f"codes of {codes.shape[1]} quantizers; this codec has {num_quantizers}")
+    if codes.numel() and (codes.min() < 0 or codes.max() >= codebook_size):
+        raise ValueError(f"codes must lie in 0 .. {codebook_size - 1}")
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:

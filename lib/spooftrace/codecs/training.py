@@ -1,29 +1,32 @@
-"""Training of the small codec. Every draw is a function of (seed, step): a resumed run equals an uninterrupted one."""
+"""Training of the small codecs. Every draw is a function of (seed, step): a resumed run equals an uninterrupted one."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spooftrace.atomic import atomic_write
-from spooftrace.audio import read_audio
-from spooftrace.codecs.codec import NeuralCodec, save_codec
-from spooftrace.codecs.losses import MultiResolutionSpectralLoss
+from spooftrace.codecs.codec import CodecOutput, NeuralCodec, load_codec, save_codec
+from spooftrace.codecs.crops import Batch, CropSampler
+from spooftrace.codecs.losses import MultiResolutionSpectralLoss, SpectralLosses
+from spooftrace.codecs.quantizers import ResidualVectorQuantizer
+from spooftrace.codecs.semantic import SemanticDistillation, TeacherFeatures
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "codec.safetensors"
-QUIET = 0.012  # rms, a quarter of the usual level; crops below are pauses
+SUMMARY = "summary.json"
+TEACHER = "teacher.npz"
 
 
 @dataclass
@@ -40,6 +43,10 @@ class CodecTraining:
         warmup_steps: of linear growth to ``lr``; it stays until 40 % of the training, then falls to 5 % (cosine).
         quantizers: each crop uses one of these numbers of codebooks, at random; the first quarter of a batch uses all.
         commitment: weight of the commitment loss.
+        convergence: weight of the spectral convergence; it helps time-domain decoders.
+        distillation: weight of the semantic distillation, for a codec that has it.
+        restoration: weight of the distance of the restored spectrum, for a codec with disentanglement.
+        initial: weights file of another codec; what has the same name and shape starts from there.
         checkpoint_steps: between two resumable checkpoints.
     """
 
@@ -52,57 +59,39 @@ class CodecTraining:
     warmup_steps: int = 200
     quantizers: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
     commitment: float = 0.25
+    convergence: float = 0.0
+    distillation: float = 1.0
+    restoration: float = 1.0
+    initial: str | None = None
     checkpoint_steps: int = 500
 
 
-class CropSampler:
-    """Random crops of a data directory, all of it in memory as 16-bit samples (two bytes each: 115 MB an hour).
+class Objective(nn.Module):
+    """The sum that is minimized: reconstruction, commitment, and the auxiliary objective of a codec that has one.
 
     Args:
-        data: data directory; every utterance counts in proportion to its length.
-        codec: for its rate, hop and level.
-        settings: for the seed, batch size and crop length.
+        codec: the codec to be trained.
+        settings: for the weights.
+        teacher: features of the training data, for a codec with semantic distillation.
     """
 
-    def __init__(self, data: DataDir, codec: NeuralCodec, settings: CodecTraining) -> None:
-        self.settings, self.hop, self.level = settings, codec.hop, codec.level
-        self.length = round(settings.crop_seconds * codec.frame_rate) * codec.hop
-        self.waves: list[np.ndarray] = []
-        self.gains: list[float] = []
-        with Progress("reading audio", len(data.utts)) as progress:
-            for utt in data.utts:
-                path, start, end = data.audio(utt)
-                wave = read_audio(path, codec.sample_rate, start, end)
-                loudness = float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
-                if loudness > 1e-4:
-                    self.waves.append(np.rint(wave.clip(-1, 1) * 32767).astype(np.int16))
-                    self.gains.append(codec.level / loudness / 32767)
-                progress.advance()
-        if not self.waves:
-            raise InputError(f"{data.path}: all utterances are silent; nothing to train on")
-        lengths = np.array([len(wave) for wave in self.waves], np.float64)
-        self.cumulative = np.cumsum(lengths / lengths.sum())
+    def __init__(self, codec: NeuralCodec, settings: CodecTraining, teacher: TeacherFeatures | None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.reconstruction = MultiResolutionSpectralLoss(codec.sample_rate)
+        self.distillation = SemanticDistillation(codec.config["dim"], teacher) if teacher is not None else None
 
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Crops (B, N) and the number of codebooks (B,) that each is to use, the same for the same step."""
-        draws = np.random.default_rng([self.settings.seed, step])
-        crops = []
-        while len(crops) < self.settings.batch_size:
-            index = min(int(np.searchsorted(self.cumulative, draws.random())), len(self.waves) - 1)
-            wave = self.waves[index]
-            # Whole hops, so that a frame sees the same samples whenever it is drawn.
-            start = int(draws.integers(max(len(wave) - self.length, 0) // self.hop + 1)) * self.hop
-            crop = wave[start : start + self.length].astype(np.float32) * np.float32(self.gains[index])
-            crop = np.pad(crop, (0, self.length - len(crop)))
-            loudness = float(crop.std())
-            if loudness < QUIET and len(self.waves) > 1:
-                continue
-            # Half-way to the common level, and 4 dB either way: the codec should not depend on an exact level.
-            gain = self.level / (0.5 * loudness + 0.5 * self.level) * 10 ** (draws.uniform(-4, 4) / 20)
-            crops.append(crop * np.float32(gain))
-        counts = draws.choice(self.settings.quantizers, self.settings.batch_size)
-        counts[: self.settings.batch_size // 4] = max(self.settings.quantizers)
-        return torch.from_numpy(np.stack(crops)), torch.from_numpy(counts)
+    def forward(self, output: CodecOutput, batch: Batch) -> tuple[Tensor, SpectralLosses]:
+        """The objective of a step, and its spectral part."""
+        losses = self.reconstruction(output.wave, batch.wave)
+        loss = 2 * losses.mel + losses.magnitude + self.settings.commitment * output.commitment
+        if self.settings.convergence:
+            loss = loss + self.settings.convergence * losses.convergence
+        if self.distillation is not None:
+            loss = loss + self.settings.distillation * self.distillation(output.semantic[:, :-1], batch.places)
+        if output.restoration is not None:
+            loss = loss + self.settings.restoration * output.restoration
+        return loss, losses
 
 
 def train_codec(
@@ -112,7 +101,7 @@ def train_codec(
 
     Args:
         data: data directory.
-        out: folder for ``checkpoint.pt`` and, at the end, ``codec.safetensors`` (float16).
+        out: folder for ``checkpoint.pt`` and, at the end, ``codec.safetensors`` (float16) and ``summary.json``.
         codec_config: arguments of :class:`NeuralCodec`.
         settings: how to train.
 
@@ -120,50 +109,66 @@ def train_codec(
         The trained codec, in evaluation mode.
 
     Raises:
-        InputError: ``out`` holds a run with other settings or a damaged checkpoint; the data cannot be read.
+        InputError: ``out`` holds a run with other settings or a damaged checkpoint; the data or the initial weights
+            cannot be read; the settings do not go together.
     """
     out = Path(out)
     torch.manual_seed(settings.seed)
-    codec = NeuralCodec(**codec_config)
+    try:
+        codec = NeuralCodec(**codec_config)
+    except ValueError as error:
+        raise InputError(f"codec settings: {error}") from None
     if not 1 <= min(settings.quantizers) <= max(settings.quantizers) <= codec.quantizer.num_quantizers:
         raise InputError(f"quantizers {settings.quantizers}: the codec has {codec.quantizer.num_quantizers} codebooks")
+    if settings.initial:
+        start_from(codec, load_codec(settings.initial))
+    sampler = CropSampler(DataDir.read(data), codec, settings)
+    teacher = TeacherFeatures.of(sampler.waves, out / TEACHER) if codec.config["auxiliary"] == "semantic" else None
+    objective = Objective(codec, settings, teacher)
+    parameters = [*codec.parameters(), *objective.parameters()]
     # Weight decay is for matrices only; biases, norms and layer scales stay free.
     groups = [
-        {"params": [p for p in codec.parameters() if p.dim() > 1], "weight_decay": 1e-3},
-        {"params": [p for p in codec.parameters() if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 1e-3},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=settings.lr, betas=(0.8, 0.99))
-    config = {"codec": codec.config, "training": asdict(settings)}
-    step, seconds = _resume(out / CHECKPOINT, codec, optimizer, config)
-    sampler = CropSampler(DataDir.read(data), codec, settings)
-    loss_function = MultiResolutionSpectralLoss(codec.sample_rate)
+    run = Run(codec, objective, optimizer, {"codec": codec.config, "training": asdict(settings)})
+    run.resume(out / CHECKPOINT)
     codec.train()
-    began = time.monotonic() - seconds
-    mel = math.nan
+    began = time.monotonic() - run.seconds
     with Progress("codec training", settings.max_steps) as progress:
-        progress.advance(step)
-        while (done := fraction_done(step, time.monotonic() - began, settings)) < 1:
+        progress.advance(run.step)
+        while (done := fraction_done(run.step, time.monotonic() - began, settings)) < 1:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, done, settings)
-            wave, counts = sampler.batch(step)
-            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-            output = codec(wave, counts, generator)
-            losses = loss_function(output.wave, wave)
-            loss = 2 * losses.mel + losses.magnitude + settings.commitment * output.commitment
+                group["lr"] = learning_rate(run.step, done, settings)
+            batch = sampler.batch(run.step)
+            generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + run.step)
+            output = codec(batch.wave, batch.num_quantizers, generator)
+            loss, losses = objective(output, batch)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
-            step += 1
-            # An average over some 50 steps; single batches jump about.
-            mel = losses.mel.item() if math.isnan(mel) else 0.98 * mel + 0.02 * losses.mel.item()
-            progress.what = f"codec training, mel distance {mel:.3f}, step"
+            run.count_step(losses.mel.item(), loss.item(), time.monotonic() - began)
+            progress.what = f"codec training, mel distance {run.mel:.3f}, loss {run.loss:.3f}, step"
             progress.advance()
-            if step % settings.checkpoint_steps == 0:
-                _save(out / CHECKPOINT, codec, optimizer, config, step, time.monotonic() - began)
-    _save(out / CHECKPOINT, codec, optimizer, config, step, time.monotonic() - began)
+            if run.step % settings.checkpoint_steps == 0:
+                run.save(out / CHECKPOINT)
+    run.save(out / CHECKPOINT)
     save_codec(codec, out / WEIGHTS)
+    _write_summary(out / SUMMARY, run, sampler)
     return codec.eval()
+
+
+def start_from(codec: NeuralCodec, other: NeuralCodec) -> None:
+    """Copy into ``codec`` what ``other`` has under the same name in the same shape."""
+    state = codec.state_dict()
+    shared = {name: value for name, value in other.state_dict().items() if name in state}
+    codec.load_state_dict({n: v for n, v in shared.items() if v.shape == state[n].shape}, strict=False)
+    for module in codec.quantizer.modules():
+        # averages that fit other codebooks would undo these
+        if isinstance(module, ResidualVectorQuantizer) and module.started and not module.codebooks.any():
+            module.started.fill_(False)
 
 
 def fraction_done(step: int, seconds: float, settings: CodecTraining) -> float:
@@ -179,34 +184,66 @@ def learning_rate(step: int, done: float, settings: CodecTraining) -> float:
     return settings.lr * shape * min(1.0, (step + 1) / settings.warmup_steps)
 
 
-def _save(
-    path: Path,
-    codec: NeuralCodec,
-    optimizer: torch.optim.Optimizer,
-    config: dict[str, Any],
-    step: int,
-    seconds: float,
-) -> None:
-    state = {"codec": codec.state_dict(), "optimizer": optimizer.state_dict(), "config": config}
-    buffer = io.BytesIO()
-    torch.save({**state, "step": step, "seconds": seconds}, buffer)
-    with atomic_write(path, "wb") as file:
-        file.write(buffer.getbuffer())
+class Run:
+    """What a training has reached, and its checkpoint.
+
+    Args:
+        codec, objective, optimizer: whose state is kept.
+        config: settings; a checkpoint of other ones is refused.
+    """
+
+    def __init__(
+        self, codec: NeuralCodec, objective: Objective, optimizer: torch.optim.Optimizer, config: dict[str, Any]
+    ) -> None:
+        self.parts = {"codec": codec, "objective": objective, "optimizer": optimizer}
+        self.codec, self.config = codec, config
+        self.step, self.seconds, self.mel, self.loss = 0, 0.0, math.nan, math.nan
+
+    def count_step(self, mel: float, loss: float, seconds: float) -> None:
+        """One more step, its losses, and the time that the training has taken up to now."""
+        first = self.step == 0
+        # An average over some 50 steps; single batches jump about.
+        self.mel = mel if first else 0.98 * self.mel + 0.02 * mel
+        self.loss = loss if first else 0.98 * self.loss + 0.02 * loss
+        self.step, self.seconds = self.step + 1, seconds
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint."""
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        counts = {name: getattr(self, name) for name in ("step", "seconds", "mel", "loss")}
+        buffer = io.BytesIO()
+        torch.save({**state, **counts, "config": self.config}, buffer)
+        with atomic_write(path, "wb") as file:
+            file.write(buffer.getbuffer())
+
+    def resume(self, path: Path) -> None:
+        """Load the checkpoint if there is one."""
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, weights_only=True)
+        except Exception as error:
+            # torch.load raises whatever the damaged part makes it raise
+            raise InputError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); remove it") from None
+        if state["config"] != self.config:
+            raise InputError(f"{path}: was trained with other settings; give another --out, or remove it to start anew")
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        for name in ("step", "seconds", "mel", "loss"):
+            setattr(self, name, state[name])
 
 
-def _resume(
-    path: Path, codec: NeuralCodec, optimizer: torch.optim.Optimizer, config: dict[str, Any]
-) -> tuple[int, float]:
-    """Load a checkpoint if there is one; returns the steps done and the seconds spent."""
-    if not path.exists():
-        return 0, 0.0
-    try:
-        state = torch.load(path, weights_only=True)
-    except Exception as error:
-        # torch.load raises whatever the damaged part makes it raise
-        raise InputError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); remove it") from None
-    if state["config"] != config:
-        raise InputError(f"{path}: was trained with other settings; give another --out, or remove it to start anew")
-    codec.load_state_dict(state["codec"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"]
+def _write_summary(path: Path, run: Run, sampler: CropSampler) -> None:
+    """What was trained, on how much, for how long, and how far it came."""
+    summary = {
+        **run.config,
+        "parameters": sum(p.numel() for p in run.codec.parameters()),
+        "utterances": len(sampler.waves),
+        "audio_minutes": round(sampler.seconds / 60, 1),
+        "steps": run.step,
+        "minutes": round(run.seconds / 60, 1),
+        "mel": round(run.mel, 4),
+        "loss": round(run.loss, 4),
+    }
+    with atomic_write(path) as file:
+        file.write(json.dumps(summary, indent=2) + "\n")

@@ -1,0 +1,86 @@
+"""What a training step is given: random crops of a data directory, a function of (seed, step) and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spooftrace.audio import read_audio
+from spooftrace.codecs.codec import NeuralCodec
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.progress import Progress
+
+if TYPE_CHECKING:
+    from spooftrace.codecs.training import CodecTraining
+
+QUIET = 0.012  # rms, a quarter of the usual level; crops below are pauses
+
+
+class Batch(NamedTuple):
+    """One step's data.
+
+    Attributes:
+        wave: (B, N) crops.
+        num_quantizers: (B,) how many codebooks each of them is to use.
+        places: utterance and first frame of each crop.
+    """
+
+    wave: Tensor
+    num_quantizers: Tensor
+    places: list[tuple[int, int]]
+
+
+class CropSampler:
+    """Random crops of a data directory, all of it in memory as 16-bit samples (two bytes each: 115 MB an hour).
+
+    Args:
+        data: data directory; every utterance counts in proportion to its length.
+        codec: for its rate, hop and level.
+        settings: for the seed, batch size and crop length.
+    """
+
+    def __init__(self, data: DataDir, codec: NeuralCodec, settings: CodecTraining) -> None:
+        self.settings, self.hop, self.level = settings, codec.hop, codec.level
+        self.length = round(settings.crop_seconds * codec.frame_rate) * codec.hop
+        self.waves: list[np.ndarray] = []
+        self.gains: list[float] = []
+        with Progress("reading audio", len(data.utts)) as progress:
+            for utt in data.utts:
+                path, start, end = data.audio(utt)
+                wave = read_audio(path, codec.sample_rate, start, end)
+                loudness = float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
+                if loudness > 1e-4:
+                    self.waves.append(np.rint(wave.clip(-1, 1) * 32767).astype(np.int16))
+                    self.gains.append(codec.level / loudness / 32767)
+                progress.advance()
+        if not self.waves:
+            raise InputError(f"{data.path}: all utterances are silent; nothing to train on")
+        lengths = np.array([len(wave) for wave in self.waves], np.float64)
+        self.seconds = float(lengths.sum()) / codec.sample_rate
+        self.cumulative = np.cumsum(lengths / lengths.sum())
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, the same for the same step."""
+        draws = np.random.default_rng([self.settings.seed, step])
+        crops, places = [], []
+        while len(crops) < self.settings.batch_size:
+            index = min(int(np.searchsorted(self.cumulative, draws.random())), len(self.waves) - 1)
+            wave = self.waves[index]
+            # Whole hops, so that a frame sees the same samples whenever it is drawn.
+            frame = int(draws.integers(max(len(wave) - self.length, 0) // self.hop + 1))
+            crop = wave[frame * self.hop :][: self.length].astype(np.float32) * np.float32(self.gains[index])
+            crop = np.pad(crop, (0, self.length - len(crop)))
+            loudness = float(crop.std())
+            if loudness < QUIET and len(self.waves) > 1:
+                continue
+            # Half-way to the common level, and 4 dB either way: the codec should not depend on an exact level.
+            gain = self.level / (0.5 * loudness + 0.5 * self.level) * 10 ** (draws.uniform(-4, 4) / 20)
+            crops.append(crop * np.float32(gain))
+            places.append((index, frame))
+        counts = draws.choice(self.settings.quantizers, self.settings.batch_size)
+        counts[: self.settings.batch_size // 4] = max(self.settings.quantizers)
+        return Batch(torch.from_numpy(np.stack(crops)), torch.from_numpy(counts), places)

@@ -1,0 +1,110 @@
+"""Disentanglement: what makes a voice a voice goes beside the codes, as 33 numbers an utterance, and not through them.
+
+A learnt vector alone changes little: the codes hold the speaker anyway, and a decoder has no reason to look elsewhere.
+So the voice is measured and *taken away* from what the encoder sees: frequencies are stretched until pitch and formants
+lie where an average voice has them (as in vocal-tract length normalization), and the long-term spectrum is made flat.
+After the quantizer a few layers rebuild this neutral spectrum, the voice is put back, and the decoder goes on from
+there. With another utterance's numbers the copy has that one's voice.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spooftrace.codecs.blocks import ConvNeXtBlock
+
+BANDS = 32  # of the long-term spectrum
+NEUTRAL_PITCH = 180.0  # Hz
+PITCH_SHARE = 0.7  # formants differ less between voices than pitch does: stretch by this power of the ratio
+STRETCH = (0.6, 1.7)
+PITCH_RANGE = (70.0, 400.0)  # Hz
+BREAK = 0.5  # share of the neutral band up to which stretching is linear; the rest goes up to the old upper end
+
+
+def measure_voice(wave: Tensor, log_spectrum: Tensor, rate: int) -> Tensor:
+    """Voice (B, 33) of waves (B, N) with log spectra (B, F, T): log stretch, then the long-term spectrum in 32 bands.
+
+    The bands hold natural logarithms and average 0: a voice has no level.
+    """
+    stretch = (pitch(wave, rate) / NEUTRAL_PITCH).pow(PITCH_SHARE).clamp(*STRETCH)  # (B,)
+    power = torch.exp(2 * log_spectrum).mean(-1)  # (B, F, T) -> (B, F): loud frames count most
+    colour = 0.5 * torch.log(F.adaptive_avg_pool1d(power.unsqueeze(1), BANDS)[:, 0])  # (B, F) -> (B, 32)
+    return torch.cat([stretch.log()[:, None], colour - colour.mean(1, keepdim=True)], 1)
+
+
+def pitch(wave: Tensor, rate: int) -> Tensor:
+    """Median pitch in Hz of the voiced frames of waves (B, N), by autocorrelation: (B,). 180 where nothing is."""
+    size = rate * 64 // 1000
+    wave = F.pad(wave, (0, max(size - wave.shape[-1], 0)))
+    window = torch.hann_window(size, device=wave.device)
+    frames = wave.unfold(-1, size, size // 4) * window  # (B, N) -> (B, T, S)
+    correlation = torch.fft.irfft(torch.fft.rfft(frames, 2 * size).abs().square())  # (B, T, 2 S)
+    own = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs().square())
+    first, last = (round(rate / frequency) for frequency in reversed(PITCH_RANGE))
+    energy = correlation[..., :1]
+    # relative to the window's own, or short lags would win
+    height = correlation[..., first:last] / (energy + 1e-9) * (own[0] / own[first:last])
+    strength, lag = height.max(-1)  # (B, T)
+    energy = energy[..., 0]
+    voiced = (strength > 0.5) & (energy > 0.03 * energy.amax(-1, keepdim=True)) & (energy > 1e-6)
+    found = torch.where(voiced, rate / (lag + first), math.nan).nanmedian(-1).values
+    return torch.where(found.isnan(), NEUTRAL_PITCH, found)
+
+
+def neutralize(log_spectrum: Tensor, voice: Tensor) -> Tensor:
+    """Log spectra (B, F, T) without the voice (B, 33): flat on average, pitch and formants in neutral places."""
+    return _stretch(log_spectrum - _colour(voice, log_spectrum.shape[1]), voice[:, 0].exp(), restore=False)
+
+
+def restore(neutral: Tensor, voice: Tensor) -> Tensor:
+    """The inverse of :func:`neutralize`, but for what interpolation loses."""
+    return _stretch(neutral, voice[:, 0].exp(), restore=True) + _colour(voice, neutral.shape[1])
+
+
+def _colour(voice: Tensor, bins: int) -> Tensor:
+    return F.interpolate(voice[:, None, 1:], bins, mode="linear").transpose(1, 2)  # (B, 32) -> (B, F, 1)
+
+
+def _stretch(spectrum: Tensor, factor: Tensor, restore: bool) -> Tensor:
+    """Move bins of (B, F, T): neutral bin f is bin ``factor`` f of the voice up to a break, then linear to the end."""
+    bins, top = spectrum.shape[1], spectrum.shape[1] - 1
+    factor = factor[:, None]  # (B, 1)
+    place, corner = torch.arange(bins, device=spectrum.device).float(), BREAK * top
+    slope = (top - factor * corner) / (top - corner)
+    if restore:
+        low = place < factor * corner
+        source = torch.where(low, place / factor, corner + (place - factor * corner) / slope)  # (B, F)
+    else:
+        source = torch.where(place < corner, place * factor, factor * corner + (place - corner) * slope)
+    source = source.clamp(0, top - 1e-3)
+    lower = source.floor()
+    weight = (source - lower)[..., None]  # (B, F, 1)
+    index = lower.long()[..., None].expand_as(spectrum)
+    return spectrum.gather(1, index) * (1 - weight) + spectrum.gather(1, index + 1) * weight
+
+
+class VoiceRestorer(nn.Module):
+    """Vectors (B, T, D) and voice (B, 33) -> log spectra (B, F, T) that have the voice.
+
+    Args:
+        dim: size D of the vectors.
+        channels: width of the layers that rebuild the neutral spectrum.
+        bins: F.
+    """
+
+    def __init__(self, dim: int, channels: int, bins: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.rebuild = nn.Sequential(
+            nn.Conv1d(dim, channels, 3, padding=1),
+            ConvNeXtBlock(channels),
+            ConvNeXtBlock(channels),
+            nn.Conv1d(channels, bins, 1),
+        )
+
+    def forward(self, vectors: Tensor, voice: Tensor) -> Tensor:
+        return restore(self.rebuild(self.norm(vectors).transpose(1, 2)), voice)  # (B, T, D) -> (B, F, T)

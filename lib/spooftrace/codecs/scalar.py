@@ -1,0 +1,55 @@
+"""Finite scalar quantization: each dimension is rounded by itself, without a codebook (Mentzer et al. 2024)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spooftrace.codecs.quantizers import Quantized, check_codes
+
+
+class ScalarQuantizer(nn.Module):
+    """``num_quantizers`` scalars, each rounded to one of ``codebook_size`` levels; so a scalar counts as a quantizer.
+
+    Trained with dropout it serves several bitrates: the first scalars carry what matters most.
+
+    Args:
+        dim: size D of the vectors.
+        codebook_size: levels K.
+        num_quantizers: scalars that a vector is reduced to.
+    """
+
+    def __init__(self, dim: int, codebook_size: int = 9, num_quantizers: int = 24) -> None:
+        super().__init__()
+        self.codebook_size, self.num_quantizers = codebook_size, num_quantizers
+        self.top = (codebook_size - 1) / 2  # levels are -top .. top
+        self.reduce = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, num_quantizers))
+        self.restore = nn.Linear(num_quantizers, dim)
+
+    def forward(
+        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Quantized:
+        """As :meth:`ResidualVectorQuantizer.forward`. In training mode half of the items, drawn with ``generator``, get
+        noise of one level's width in the place of rounding: a gradient that the decoder and the rounding agree on.
+        """
+        batch = x.shape[0]
+        if num_quantizers is None:
+            num_quantizers = torch.full((batch,), self.num_quantizers, device=x.device)
+        scalars = self.top * torch.tanh(self.reduce(x))  # (B, T, D) -> (B, T, Q)
+        codes = torch.round(scalars + self.top)
+        values = scalars + (codes - self.top - scalars).detach()  # straight through
+        if self.training:
+            noise = torch.rand(scalars.shape, generator=generator, device=x.device) - 0.5
+            noisy = torch.rand(batch, 1, 1, generator=generator, device=x.device) < 0.5
+            values = torch.where(noisy, scalars + noise, values)
+        places = torch.arange(self.num_quantizers, device=x.device)
+        values = values * (places < num_quantizers[:, None, None])  # (B, T, Q)
+        codes = codes.long().transpose(1, 2)[:, : int(num_quantizers.max())]  # (B, T, Q) -> (B, Q, T)
+        return Quantized(self.restore(values / self.top), codes, x.new_zeros(()))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        check_codes(codes, self.codebook_size, self.num_quantizers)
+        values = codes.new_zeros(codes.shape[0], codes.shape[2], self.num_quantizers, dtype=torch.float32)
+        values[..., : codes.shape[1]] = codes.transpose(1, 2) - self.top  # (B, Q, T) -> (B, T, Q)
+        return self.restore(values / self.top)

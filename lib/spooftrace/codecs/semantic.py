@@ -1,0 +1,147 @@
+"""Semantic distillation: a codebook of its own that learns to predict a frozen Whisper layer, beside the acoustic ones.
+
+The split into one semantic and several acoustic quantizers that see the same vectors is Mimi's (Défossez et al. 2024,
+section 3.3.3), the cosine loss on the quantized vectors SpeechTokenizer's and Mimi's.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spooftrace.atomic import atomic_write
+from spooftrace.codecs.factorised import FactorisedQuantizer
+from spooftrace.codecs.quantizers import Quantized, ResidualVectorQuantizer, check_codes
+from spooftrace.progress import Progress
+
+TEACHER = "openai/whisper-tiny.en"
+LAYER = 3
+FRAME_RATE = 50
+
+
+class SemanticQuantizer(nn.Module):
+    """One codebook for the semantic objective, and an acoustic quantizer beside it; their vectors are added.
+
+    Args:
+        dim: size D of the vectors.
+        acoustic: residual or factorised quantizer; the semantic codebook has as many entries as each of its.
+    """
+
+    def __init__(self, dim: int, acoustic: ResidualVectorQuantizer | FactorisedQuantizer) -> None:
+        super().__init__()
+        self.codebook_size, self.num_quantizers = acoustic.codebook_size, acoustic.num_quantizers + 1
+        self.enter = nn.Linear(dim, dim)
+        self.semantic = ResidualVectorQuantizer(dim, acoustic.codebook_size, 1)
+        self.leave = nn.Linear(dim, dim)
+        self.acoustic = acoustic
+
+    def forward(
+        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Quantized:
+        """As :meth:`ResidualVectorQuantizer.forward`; the first codebook is the semantic one."""
+        if num_quantizers is None:
+            num_quantizers = torch.full((x.shape[0],), self.num_quantizers, device=x.device)
+        semantic = self.semantic(self.enter(x), None, generator)
+        values, codes, commitment = self.leave(semantic.values), [semantic.codes], semantic.commitment
+        if int(num_quantizers.max()) > 1:
+            acoustic = self.acoustic(x, num_quantizers - 1, generator)
+            # whoever uses the semantic codebook alone gets nothing from the others, not even their offsets
+            values = values + acoustic.values * (num_quantizers > 1)[:, None, None]
+            codes.append(acoustic.codes)
+            commitment = commitment + acoustic.commitment
+        return Quantized(values, torch.cat(codes, 1), commitment, semantic.values)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        check_codes(codes, self.codebook_size, self.num_quantizers)
+        values = self.leave(self.semantic.decode(codes[:, :1]))
+        return values + self.acoustic.decode(codes[:, 1:]) if codes.shape[1] > 1 else values
+
+
+class SemanticDistillation(nn.Module):
+    """1 - cosine between a linear map of the semantic vectors and the teacher's features, averaged over frames.
+
+    Args:
+        dim: size D of the semantic vectors.
+        targets: features of the training data.
+    """
+
+    def __init__(self, dim: int, targets: TeacherFeatures) -> None:
+        super().__init__()
+        self.targets = targets
+        self.head = nn.Linear(dim, targets.dim)
+
+    def forward(self, semantic: Tensor, crops: Sequence[tuple[int, int]]) -> Tensor:
+        """Loss of semantic vectors (B, T, D) of the crops that begin at (utterance, frame)."""
+        loss, frames = semantic.new_zeros(()), 0
+        predicted = self.head(semantic)  # (B, T, D) -> (B, T, E)
+        for row, (utterance, first) in zip(predicted, crops, strict=True):
+            target = torch.from_numpy(self.targets.frames(utterance, first, len(row)))  # (T', E), short at the end
+            loss = loss + (1 - F.cosine_similarity(row[: len(target)], target, dim=-1)).sum()
+            frames += len(target)
+        return loss / max(frames, 1)
+
+
+class TeacherFeatures:
+    """Whisper features of many utterances, one array of 16-bit floats; each dimension is standardised when read.
+
+    Without that all frames look alike (mean cosine between two of them 0.6) and the loss has little to say.
+
+    Args:
+        features: (T of all utterances, E).
+        lengths: frames of each utterance.
+    """
+
+    def __init__(self, features: np.ndarray, lengths: np.ndarray) -> None:
+        self.features, self.starts = features, np.concatenate([[0], np.cumsum(lengths)])
+        self.dim = features.shape[1]
+        sample = features[:: max(1, len(features) // 50_000)].astype(np.float32)
+        self.mean, self.deviation = sample.mean(0), sample.std(0) + 1e-5
+
+    def frames(self, utterance: int, first: int, count: int) -> np.ndarray:
+        """Up to ``count`` frames of an utterance from ``first`` on: float32 (T, E)."""
+        start, end = self.starts[utterance] + first, self.starts[utterance + 1]
+        return (self.features[start : min(start + count, end)].astype(np.float32) - self.mean) / self.deviation
+
+    @classmethod
+    def of(cls, waves: Sequence[np.ndarray], path: Path) -> TeacherFeatures:
+        """Features of 16-bit ``waves`` at 16 kHz; kept in the file ``path``, and read from there if they fit.
+
+        Raises:
+            InputError: the teacher's weights cannot be had.
+        """
+        if path.is_file():
+            with np.load(path) as file:
+                features, lengths, samples = file["features"], file["lengths"], file["samples"]
+            if samples.tolist() == [len(wave) for wave in waves]:
+                return cls(features, lengths)
+        parts = extract_teacher(waves)
+        buffer = io.BytesIO()
+        lengths = np.array([len(part) for part in parts])
+        features = np.concatenate(parts)
+        np.savez(buffer, features=features, lengths=lengths, samples=np.array([len(wave) for wave in waves]))
+        with atomic_write(path, "wb") as out:
+            out.write(buffer.getbuffer())
+        return cls(features, lengths)
+
+
+@torch.inference_mode()
+def extract_teacher(waves: Sequence[np.ndarray], model: str = TEACHER, layer: int = LAYER) -> list[np.ndarray]:
+    """Whisper features of 16-bit waves (N,) at 16 kHz, float16 (ceil(N / 320), E) each; 50 frames a second."""
+    from spooftrace.frontends.whisper import Whisper
+
+    teacher = Whisper(model, layer=layer, padding="none").eval()
+    parts = []
+    with Progress(f"features of {model}", len(waves), sum(map(len, waves)) / 16000) as progress:
+        for wave in waves:
+            x = torch.from_numpy(wave.astype(np.float32) / 32768)[None]  # (1, N)
+            features = teacher.extract(x, torch.tensor([x.shape[1]]))[0]  # (T, E)
+            parts.append(features.numpy().astype(np.float16))
+            progress.advance(1, len(wave) / 16000)
+    return parts
