@@ -122,7 +122,7 @@ def triangular_noise(seed_text: str, size: int) -> np.ndarray:
 
 
 def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) -> np.ndarray:
-    """High-pass at 60 Hz, low-pass at 7.5 kHz, remove the mean, set the active level, dither, round to 16 bit. The length stays.
+    """High-pass, low-pass, remove the mean, set the active level, dither, round to 16 bit. The length stays.
 
     The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the signal
     (Lipshitz et al. 1992), and is seeded by the utterance id, so that a corpus comes out the same every time.
