@@ -4,7 +4,9 @@ A detector learns whatever differs between the classes: a resampler's transition
 limiter at work, digital silence after a vocoder. Bona fide and spoofed utterances therefore all go through ``finish``.
 The level is low (-30 dB) so that no limiter is needed: at -26 dB the peaks of some synthesizers reached full scale,
 and peak over level alone then gave them away. The band ends at 7.5 kHz because recordings that were once resampled have
-a gap above 7.8 kHz, which every copy fills: the energy there alone told the classes of egs/mini apart.
+a gap above 7.8 kHz, which every copy fills: the energy there alone told the classes of egs/mini apart. The sign is
+drawn for each utterance because a vocoder or codec gives all its copies one polarity, a recording has that of its
+microphone, and nobody hears it.
 """
 
 from __future__ import annotations
@@ -122,14 +124,15 @@ def triangular_noise(seed_text: str, size: int) -> np.ndarray:
 
 
 def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) -> np.ndarray:
-    """High-pass, low-pass, remove the mean, set the active level, dither, round to 16 bit. The length stays.
+    """High-pass, low-pass, remove the mean, draw the sign, set the active level, dither, round to 16 bit.
 
-    The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the signal
-    (Lipshitz et al. 1992), and is seeded by the utterance id, so that a corpus comes out the same every time.
+    The length stays. The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the
+    signal (Lipshitz et al. 1992). It and the sign are drawn by the utterance id, so that a corpus comes out the same
+    every time.
 
     Args:
         wave: (N,), full scale = 1; its level does not matter.
-        utt: utterance id, for the dither and for messages.
+        utt: utterance id, for the sign, the dither and messages.
         rate: sampling rate in Hz.
         level: active level in dB of full scale.
 
@@ -148,7 +151,8 @@ def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) 
     present = active_level(wave, rate)
     if present < SILENT:
         raise InputError(f"{utt}: the audio is empty or silent; leave the utterance out")
-    wave = wave * 10 ** ((level - present) / 20) * FULL_SCALE
+    sign = 1 if triangular_noise(f"{utt} sign", 1)[0] > 0 else -1
+    wave = wave * sign * 10 ** ((level - present) / 20) * FULL_SCALE
     wave = np.rint(wave + triangular_noise(utt, len(wave)))
     if np.abs(wave).max() >= FULL_SCALE:
         peak = 20 * np.log10(np.abs(wave).max() / FULL_SCALE)

@@ -62,10 +62,9 @@ SEEN = (
     "fsq_freq_q24",
     "svq_time",
     "rvq_freq_sem_q8",
-    "rvq_freq_dis_q8",
     "rvq_freq_24k_q8",
 )
-UNSEEN_SETTING = ("rvq_time_q4", "fsq_freq_q12", "rvq_freq_24k_q4")
+UNSEEN_SETTING = ("rvq_time_q4", "fsq_freq_q12")
 UNSEEN_CODEC = ("fac_freq_q8", "fsq_time_q24")
 NARROW = ("rvq_freq_8k_q8", "rvq_freq_8k_q4")
 VOCODERS = ("world", "griffinlim")
