@@ -96,7 +96,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         if len(set(batches.utterances.targets)) < 2:
-            raise InputError(f"{directory / system.task.label_file}: all labels are the same; choose data with both, bona fide and spoof")
+            raise InputError(f"{directory / system.task.label_file}: all labels are the same; choose data with both")
     learner.train_batches = train_set
 
     folder = exp / "checkpoints"
