@@ -20,6 +20,8 @@ TYPES = {"int": "a whole number", "float": "a number", "bool": "true or false", 
 MISTAKES: list[tuple[str, str]] = [  # pattern of the message -> what is said of the key
     (r"Expected a <class '(\w+)'>\. Got value: (.*)", "must be {0}, not {1}"),
     (r"Expected a typing\.Literal\[(.*)\]\. Got value: (.*)", "must be one of {0}, not {1}"),
+    (r"Expected a <class '(\w+)'>", "must be {0}"),
+    (r"Expected <class '(\w+)'>(?: - .*)? Given value: (.*)", "must be {0}, not {1}"),
     (r"Expected a (.*)\. Got value: (.*)", "must be {0}, not {1}"),
     (r"Not a valid subclass of (\w+)\. Got value: (.*?) Subclass types expect.*", "must name a class, not {1}"),
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from spooftrace.errors import InputError
-from spooftrace.scoring import add_policy_options, policy, score
+from spooftrace.scoring import Scoring, add_policy_options, policy
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +28,6 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     in ``metrics.json`` of a test set is only as good as that set resembles the files.
     """
     words = policy(args, overrides)
-    from spooftrace.config import load_config
     from spooftrace.datadir import DataDir, read_table
     from spooftrace.extraction import collect
     from spooftrace.extraction.pipeline import Extraction, Settings
@@ -35,20 +36,30 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     for file in args.files:
         if not file.is_file():
             raise InputError(f"{file}: no such audio file")
-    config = load_config([args.exp / "config.yaml"])
     # What the stages say of files that nobody will see is not the result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
         data, dump = Path(folder) / "files", Path(folder) / "dump"
+        scoring = Scoring(args.exp, dump, words, args.ngpu, args.precision)
+        streams, cached = scoring.config["streams"], scoring.config["data"]["cached"]
         names = {f"{number:06d}": str(file.resolve()) for number, file in enumerate(args.files)}
         tables = {"wav.scp": names, "utt2spk": {utt: utt for utt in names}}
         seconds = durations(DataDir.write(data, tables), names)
         DataDir.write(data, {**tables, "utt2dur": {utt: f"{seconds[utt]:.6f}" for utt in names}})
-        nodes = {dump / stream / data.name: config["streams"][stream] for stream in config["data"]["cached"]}
+        nodes = {dump / stream / data.name: streams[stream] for stream in cached}
         if nodes:
             Extraction(Settings(precision=args.precision, num_gpus=args.ngpu)).run(nodes, data)
         for target, node in nodes.items():
             collect(node, data, target, num_jobs=1)
-        score(args.exp, data, dump, data / "scores.txt", args.ngpu, words, args.precision)
+        try:
+            scoring.score_part(data, data / "scores.txt")
+        except InputError as error:
+            raise InputError(_with_files(str(error), data, args.files)) from None
+        scoring.collect(data, data / "scores.txt")
         scores = read_table(data / "scores.txt")
     for utt, file in zip(names, args.files, strict=True):
         print(f"{float(scores[utt]):9.4f}  {file}")
+
+
+def _with_files(message: str, data: Path, files: Sequence[Path]) -> str:
+    """A message about an utterance of the temporary data directory, with the file's name instead."""
+    return re.sub(rf"{re.escape(str(data))}: utterance '(\d+)'", lambda found: str(files[int(found[1])]), message)

@@ -12,7 +12,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor
 
 from spooftrace.atomic import fsync_folder
@@ -82,8 +82,8 @@ class Learner(lightning.LightningModule):
             ending = AUGMENTED if number else ""
             figures |= {key + ending: value for key, value in self._dev_figures(scored).items()}
         self._dev.clear()
-        # Every device scores the whole dev set, so the figures are the same on all of them.
-        self.log_dict(figures, rank_zero_only=False)
+        # Every device scores the whole dev set; the first one's figures count, so that all of them decide alike.
+        self.log_dict(self.trainer.strategy.broadcast(figures), rank_zero_only=False)
 
     def _dev_figures(self, scored: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         outputs = torch.cat([outputs for outputs, _ in scored]).float()  # list of (B, C) -> (N, C)
@@ -126,6 +126,24 @@ class Learner(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
+
+
+class StopEarly(EarlyStopping):
+    """Ends the training once the last ``patience`` epochs were not better than one before them.
+
+    Lightning's own decides for good: an epoch that may not be the last one yet because of ``min_epochs`` would stop
+    the run later, whatever better epochs come in between, and a resumed run would not know of it.
+    """
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        super().__init__(monitor, mode="min", patience=patience, check_finite=False)  # not finite is not better
+
+    def on_train_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        trainer.should_stop = self.wait_count >= self.patience
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, learner)
+        trainer.should_stop = self.wait_count >= self.patience
 
 
 class KeepLast(Checkpoint):

@@ -26,8 +26,8 @@ class Data:
             epochs is scored the same way, but by its first samples instead of ``windows``, which would cost several
             times as much.
         eval_hop: Samples between the starts of ``windows``; ``null``: half of ``crop``.
-        batch_size: Utterances of a training step, over all devices.
-        eval_batch_size: Utterances scored at a time. Never changes a score.
+        batch_size: Utterances of a training step, over all devices, which take equal shares.
+        eval_batch_size: Utterances scored at a time; changes a score by rounding at most.
         cached: Streams that stage 3 stores and that training reads back; all others are computed in the model.
         num_workers: Loader processes of a device.
         rawboost: RawBoost algorithm (:mod:`spooftrace.audio.rawboost`), applied to whole training utterances; 0: none.

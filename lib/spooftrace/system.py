@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spooftrace.atomic import atomic_write
 from spooftrace.config import build
 from spooftrace.errors import InputError
+from spooftrace.frontends.base import SAMPLE_RATE
 
 
 class StreamShape(NamedTuple):
@@ -35,6 +36,7 @@ class System(nn.Module):
 
     def __init__(self, config: Mapping[str, Any], cached: Mapping[str, StreamShape]) -> None:
         super().__init__()
+        self.data = config["data"]
         self.streams = list(config["streams"])
         self.frontends = nn.ModuleDict(
             {name: build(node) for name, node in config["streams"].items() if name not in cached}
@@ -75,15 +77,28 @@ class System(nn.Module):
         return len(self.frontends) > 0
 
     def forward(self, batch: Mapping[str, Any]) -> Tensor:
-        """Outputs (B, num_outputs) of a batch from :class:`spooftrace.batches.Batches`."""
+        """Outputs (B, num_outputs) of a batch from :class:`spooftrace.batches.Batches`.
+
+        Raises:
+            InputError: A part does not take it; as a rule the utterances are too short.
+        """
         features = []
-        for name in self.streams:
-            if name in self.frontends:
-                stream, _ = self.frontends[name](batch["wave"], batch["wave_len"])  # (B, N) -> (B, T, D)
-            else:
-                stream = batch[name]  # (B, T, D), as stored
-            features.append(stream)
-        return self.backend(*features)
+        try:
+            for name in self.streams:
+                if name in self.frontends:
+                    stream, _ = self.frontends[name](batch["wave"], batch["wave_len"])  # (B, N) -> (B, T, D)
+                else:
+                    stream = batch[name]  # (B, T, D), as stored
+                features.append(stream)
+            return self.backend(*features)
+        except InputError:
+            raise
+        except ValueError as error:
+            advice = f"--data.crop {self.data['crop']} is too short for this system"
+            if self.data["eval_crop"] == "full" and not self.training:
+                advice = "--data.eval_crop windows scores all of it, too, and pads what is short to --data.crop samples"
+            which = f"utterance '{batch['utt'][0]}' ({_length(batch)})"
+            raise InputError(f"{which}: {error}; {advice}") from None
 
     def own_state(self) -> dict[str, Tensor]:
         """The weights that belong to the trained model: everything except frozen front-ends."""
@@ -106,6 +121,14 @@ class System(nn.Module):
             hint = f"; they look like {' or '.join(like)}" if like else ""
             raise InputError(f"{where}: {len(wrong)} weights do not fit config.yaml beside it, first {wrong[0]}{hint}")
         self.load_state_dict(state, strict=False)
+
+
+def _length(batch: Mapping[str, Any]) -> str:
+    """How long the utterances of a batch are, for a message."""
+    if "wave" in batch:
+        samples = int(batch["wave_len"][0])
+        return f"{samples:,} samples ({samples / SAMPLE_RATE:.3f} s)"
+    return ", ".join(f"{int(batch[key][0]):,} of '{key[:-4]}'" for key in batch if key.endswith("_len"))
 
 
 def count_parameters(module: nn.Module, trainable: bool = False) -> int:

@@ -62,22 +62,26 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
 
 
 def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
-    # Lightning warns of deprecations in its own dependencies, of a checkpoint folder that a resumed run finds, and of
-    # figures that are not averaged over devices; ours are the same on all of them.
+    # Lightning warns of deprecations in its own dependencies, of a checkpoint folder that a resumed run finds, of
+    # frozen front-ends, and of figures that are not averaged over devices; ours are the same on all of them.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*exists and is not empty.*|.*sync_dist=True.*")
+    for message in ("LeafSpec", "exists and is not empty", "in eval mode at the start", "sync_dist=True"):
+        warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+    from lightning.pytorch.callbacks import ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.plugins.environments import LightningEnvironment
 
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no advertisements, no lists of what is unused
     from spooftrace.config import save_config
     from spooftrace.frontends.weights import keep_configuration
-    from spooftrace.learner import KeepLast, Learner, Progress
+    from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
     started = time.monotonic()
-    options = config["trainer"]
+    options, size = config["trainer"], config["data"]["batch_size"]
+    if size % max(1, num_gpus):
+        raise InputError(f"data.batch_size {size} cannot be shared out evenly over --ngpu {num_gpus}: take a multiple")
     pick_device(num_gpus)
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
@@ -92,9 +96,8 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         if len(set(batches.utterances.targets)) < 2:
-            raise InputError(f"{directory / system.task.label_file}: all labels are the same; training needs both")
+            raise InputError(f"{directory / system.task.label_file}: all labels are the same; choose data with both")
     learner.train_batches = train_set
-    _describe(system, train_set, dev_sets[0])
 
     folder = exp / "checkpoints"
     monitor = None if options["monitor"] == "last_epoch" else options["monitor"]
@@ -105,15 +108,15 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     last = KeepLast(_last_checkpoint(exp), options["checkpoint_minutes"])
     if last.path.exists() and not zipfile.is_zipfile(last.path):
         raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
-    stop = []
-    if options["patience"] is not None:
-        stop = [EarlyStopping(monitor, mode="min", patience=options["patience"])]
+    stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
     # A front-end that joins in later has no gradients before, which DDP has to expect.
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
         accelerator="gpu" if num_gpus else "cpu",
         devices=max(1, num_gpus),
         strategy=ddp if num_gpus > 1 else "auto",
+        # A job of a cluster is one task that starts the others; Lightning would take Slurm's variables for all of them.
+        plugins=[LightningEnvironment()],
         precision=options["precision"],
         max_epochs=options["max_epochs"],
         min_epochs=options["min_epochs"],
@@ -126,6 +129,8 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         num_sanity_val_steps=0,
         log_every_n_steps=min(50, len(train_set)),
     )
+    if trainer.is_global_zero:
+        _describe(system, train_set, dev_sets[0])
     save_config(config, exp / "config.yaml")
     resume = last.path if last.path.exists() else None
     try:
@@ -135,7 +140,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
-    if trainer.global_rank != 0:
+    if not trainer.is_global_zero:
         return
 
     save_weights(_average(learner, best), exp / "model.safetensors")

@@ -192,7 +192,11 @@ def test_another_architecture_lists_what_does_not_fit(tmp_path):
 
 def test_what_is_refused(tmp_path):
     state = fairseq_names(tiny("wav2vec2", True), True)
-    refused(tmp_path, {"model": {"conv.weight": torch.ones(1)}}, r"no weights of wav2vec 2\.0.*only conv\.weight")
+    refused(
+        tmp_path,
+        {"model": {"conv.weight": torch.ones(1)}},
+        r"no weights of wav2vec 2\.0.*only conv\.weight.* is named before FILE",
+    )
     refused(tmp_path, [1, 2], r"no weights of wav2vec 2\.0")
     refused(tmp_path, {"model": state}, "is of format fairseq, not unilm", "unilm")
     refused(

@@ -84,6 +84,12 @@ def test_a_file_becomes_an_experiment_that_scores(tmp_path, capsys, aasist_l):
     assert made["imported"]["repository"] == "clovaai/aasist" and made["imported"]["file"] == "official.pth"
 
 
+def test_an_option_may_stand_between_the_words(tmp_path, aasist_l):
+    path = saved(tmp_path, aasist_l.state_dict())
+    assert cli.main(["import-checkpoint", "aasist_l", "--out", str(tmp_path / "exp"), str(path)]) == 0
+    assert (tmp_path / "exp" / "model.safetensors").exists()
+
+
 def with_ssl(network, backend, prefix="", ssl_prefix="ssl_model.model."):
     """The file of a system with the self-supervised model inside, pre-training parts included."""
     state = {f"{prefix}{name}": tensor for name, tensor in backend.items()}

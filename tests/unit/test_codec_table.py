@@ -50,7 +50,7 @@ def test_own_rows_are_what_the_weights_say(name):
     row = ROWS[name]
     codec = load_codec(own_weights(row))
     assert row.khz * 1000 == codec.sample_rate
-    assert row.frame_rate == (codec.frame_rate,) * row.quantizers
+    assert row.frame_rate == (codec.frame_rate * codec.config["tokens"],) * row.quantizers
     assert (row.quantizers, row.codebook[0]) == (codec.config["num_quantizers"], codec.config["codebook_size"])
     for count in row.settings or (row.quantizers,):
         assert row.setting(count).kbps == pytest.approx(codec.kbps(count), rel=0.005)

@@ -56,6 +56,7 @@ MISTAKES = [  # what is written -> key, what is wrong with it
     ({"data": {"cached": ["whisper"]}}, "data.cached names no stream: whisper"),
     ({"data": {"cached": "lfcc"}}, "data.cached: must be a list, not lfcc"),
     ({"data": {"eval_hop": 100}}, "data.eval_hop belongs to data.eval_crop: windows, not full"),
+    ({"data": {"eval_hop": "long"}}, "data.eval_hop: must be a whole number"),
     ({"data": {"eval_crop": "windows", "eval_hop": 0}}, "data.eval_hop is 0; it must be 1 or more"),
     ({"data": {"batch_size": 0}}, "data.batch_size is 0; it must be 1 or more"),
     ({"data": 5}, "data: must be a mapping of keys to values, not 5"),

@@ -138,8 +138,7 @@ def test_codec_labels_are_those_of_the_table(prepared):
 @pytest.mark.parametrize("system", sorted(system for system in mini.SUBSETS if mini.SUBSETS[system] != "vocoder"))
 def test_only_settings_that_passed_the_gate_are_used(system):
     setting = find_setting(system)
-    name = {"rvq8_freq": "rvq_freq"}.get(setting.codec.name, setting.codec.name)
-    measured = json.loads((CORPUS / f"codecs/{name}.json").read_text(encoding="utf-8"))
+    measured = json.loads((CORPUS / f"codecs/{setting.codec.name}.json").read_text(encoding="utf-8"))
     assert setting.quantizers in measured["passed"]
     assert own_weights(setting.codec).stat().st_size < 2_000_000
 

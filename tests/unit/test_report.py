@@ -208,6 +208,7 @@ def test_published_figures_stand_apart_from_ours(recipe):
     text = (recipe / "RESULTS.md").read_text()
     ours, quoted = text.split("**Published, not ours.**")
     assert "1.92" not in ours
+    assert "- Ranked by: EER %." in ours
     assert "--published conf/published.tsv" in ours
     rows = [re.split(r" *\| *", line.strip("| ")) for line in quoted.splitlines() if line.startswith("| sls")][:2]
     assert rows == [
@@ -243,6 +244,22 @@ def test_groups_of_one_system_have_names_of_their_own(recipe):
     make_report()
     names = dict.fromkeys(row[0] for row in rows_of((recipe / "RESULTS.md").read_text(), "eval")[1:])
     assert list(names) == ["sls_x1 and 1 more", "sls_yy1 and 1 more", "spoof trials"]
+
+
+def test_an_imported_system_is_said_to_be_one(recipe):
+    add_run(recipe, "sls_s1", RUN | {"system": "sls", "seed": 1})
+    imported = {
+        "file": "official.pth", "sha256": "ab12", "release": "XLS-R + SLS", "repository": "them/SLS",
+        "trained_on": "ASVspoof 2019 LA", "score": "the logit", "assumed": ["dilation: 2"], "dropped": {},
+    }  # fmt: skip
+    add_run(recipe, "sls_official", {"system": "sls", "seed": None, "imported": imported})
+    make_report()
+    runs = (recipe / "RESULTS.md").read_text().split("## Runs")[1]
+    (line,) = [line for line in runs.splitlines() if "not trained here" in line]
+    assert line == (
+        "- sls_official was not trained here but imported: XLS-R + SLS (them/SLS); trained on ASVspoof 2019 LA; "
+        "file official.pth; sha256 ab12; score: the logit; assumed: dilation: 2."
+    )
 
 
 def test_missing_run_information_reads_na(recipe):
@@ -310,7 +327,7 @@ def test_how_utterances_were_scored(recipe):
     assert warning in (recipe / "RESULTS.md").read_text()
     (recipe / "exp/lcnn_base/eval/scores.json").write_text(json.dumps(policy))
     make_report()
-    assert f"- Scored with {known}.\n" in (recipe / "RESULTS.md").read_text()
+    assert f"- Scored with {known} (lengths in samples at 16 kHz).\n" in (recipe / "RESULTS.md").read_text()
 
 
 def test_quantizer_weights_have_a_section(recipe):

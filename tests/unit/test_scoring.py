@@ -361,6 +361,28 @@ def test_what_is_missing_is_named(cached, capsys, damage, message):
     one_line(capsys, message)
 
 
+def test_weights_of_another_system_are_named(live, make_exp, capsys):
+    other = make_exp("aasist", **AASIST)
+    shutil.copy(other / "model.safetensors", live / "model.safetensors")
+    assert score(live) == 1
+    one_line(capsys, "exp/live/model.safetensors", "do not fit config.yaml beside it", "they look like aasist")
+
+
+@pytest.mark.parametrize("words", [["score", "--data", "data/eval"], ["detect", "audio/eval/eval_000.flac"]])
+def test_an_experiment_that_is_not_there(make_data, capsys, words):
+    make_data("eval", 1)
+    assert main([*words, "--exp", "exp/absent"]) == 1
+    one_line(capsys, "exp/absent/model.safetensors: no trained model there; run stage 4")
+
+
+def test_sets_of_one_name_do_not_overwrite_each_other(live, capsys):
+    shutil.copytree(EVAL, "data/more/eval")
+    assert score(live, "--data", "data/eval", "data/more/eval") == 1
+    one_line(capsys, "data/eval and data/more/eval: scores are kept by the last part of the name", "--out")
+    assert not (live / "eval").exists()
+    assert score(live, "--data", "data/eval", "data/eval") == 0
+
+
 def test_a_score_that_is_no_number_names_its_utterance(live, monkeypatch, capsys):
     forward = System.forward
 
@@ -390,6 +412,18 @@ def test_an_utterance_below_the_receptive_field(make_data, make_exp, capsys):
     capsys.readouterr()
     assert score(exp, "--data.eval_crop", "windows", "--data.crop", "1000") == 1
     one_line(capsys, "--data.crop 1000 is too short for this system")
+    assert main(["detect", "--exp", str(exp), "audio/eval/eval_001.flac", "audio/eval/eval_002.flac"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("spooftrace detect: error: audio/eval/eval_002.flac (2,000 samples (0.125 s)): AASIST")
+
+
+def test_a_crop_below_the_receptive_field_stops_the_training(make_data, write_config, capsys):
+    make_data("eval", 4)
+    data = {"crop": 1000, "num_workers": 0, "batch_size": 2}
+    config = write_config(**{**AASIST, "backend": {"class_path": "AASIST"}}, data=data)
+    words = ["--config", str(config), "--train", str(EVAL), "--dev", str(EVAL), "--exp", "exp/short"]
+    assert main(["train", *words]) == 1
+    one_line(capsys, "(1,000 samples (0.062 s))", "at least 2315 samples", "--data.crop 1000 is too short")
 
 
 def test_reduced_precision_is_of_the_front_end_only(live, capsys):

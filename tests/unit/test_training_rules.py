@@ -14,41 +14,19 @@ from spooftrace.learner import Learner
 from spooftrace.system import load_weights
 from spooftrace.training import start_from_codebooks
 
-FRONTEND = '''
-import torch
-from spooftrace.frontends.base import FrontEnd
-
-class Projection(FrontEnd):
-    """A front-end with weights: 160 samples a frame, projected to 8 numbers."""
-
-    def __init__(self, finetune: bool = True):
-        super().__init__("frames", 8, 100.0, finetune)
-        self.linear = torch.nn.Linear(160, 8)
-        self.freeze_unless_finetuned()
-
-    def num_frames(self, num_samples):
-        return num_samples // 160
-
-    def arguments(self):
-        return {}
-
-    def extract(self, wave, wave_len):
-        return self.linear(wave.unfold(1, 160, 160))
-'''
-
 
 @pytest.fixture
-def live(recipe, monkeypatch, make_data, write_config):
+def live(make_data, write_config):
     """Trains a small system whose front-end is trained, too; gives run.json of the experiment."""
-    (recipe / "tiny_frontend.py").write_text(FRONTEND, encoding="utf-8")
-    monkeypatch.syspath_prepend(str(recipe))
     for number, name in enumerate(("train", "dev")):
         make_data(name, 14, seed=number)
 
-    def train(exp: str, trainer: dict, status: int = 0, lr: float = 0.01, schedule=None, **data) -> dict:
+    def train(
+        exp: str, trainer: dict, status: int = 0, lr: float = 0.01, schedule=None, num_gpus: int = 0, **data
+    ) -> dict:
         config = write_config(
             f"{exp}.yaml",
-            streams={"tiny": {"class_path": "tiny_frontend.Projection"}},
+            streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
             backend={"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}},
             data={"crop": 3200, "batch_size": 4, "num_workers": 0, **data},
             optimizer={"class_path": "torch.optim.Adam", "init_args": {"lr": lr}},
@@ -56,7 +34,7 @@ def live(recipe, monkeypatch, make_data, write_config):
             trainer=trainer,
         )
         command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", exp]
-        assert main(command) == status
+        assert main([*command, "--ngpu", str(num_gpus)]) == status
         return json.loads(Path(exp, "run.json").read_text(encoding="utf-8")) if status == 0 else {}
 
     return train
@@ -137,6 +115,44 @@ def test_patience_waits_for_min_epochs(live):
     assert live("long", {**settings, "min_epochs": short + 2}, lr=3.0)["epochs"] >= short + 2
 
 
+@pytest.fixture
+def dev_losses(monkeypatch):
+    """Lets the dev set have these losses, epoch by epoch."""
+
+    def script(*losses: float) -> None:
+        monkeypatch.setattr(Learner, "_dev_figures", lambda self, scored: {"dev_loss": losses[self.current_epoch]})
+
+    return script
+
+
+PATIENT = {"max_epochs": 9, "min_epochs": 4, "monitor": "dev_loss", "patience": 2, "checkpoint_minutes": 0.0}
+
+
+@pytest.mark.parametrize("step", [None, 7, 13])  # whole; interrupted in epoch 3 and in epoch 5
+def test_a_better_epoch_renews_the_patience(live, dev_losses, monkeypatch, step):
+    """Without min_epochs it would have ended after epoch 3; epoch 4 is better."""
+    dev_losses(3, 4, 5, 2, 1, 6, 7, 8, 9)
+    if step is not None:
+        with monkeypatch.context() as patch:
+            stop_in_step(patch, step)
+            live("a", PATIENT, status=130)
+    run = live("a", PATIENT)
+    assert (run["epochs"], run["best_epoch"], run["best"]) == (7, 5, {"dev_loss": 1})
+
+
+@pytest.mark.parametrize("settings", [{"patience": 2}, {"max_epochs": 3}])
+def test_killed_after_the_last_epoch_trains_no_other(live, dev_losses, settings):
+    dev_losses(3, 4, 5, 0)
+    settings = {"max_epochs": 4, "monitor": "dev_loss", **settings}
+    before = live("a", settings)
+    Path("a/run.json").unlink()
+    Path("a/model.safetensors").unlink()
+    after = live("a", settings)
+    for run in before, after:
+        assert (run["epochs"], run["best_epoch"], run["best"]) == (3, 1, {"dev_loss": 3})
+    assert Path("a/model.safetensors").exists()
+
+
 def test_last_epoch_is_the_model(live, capsys):
     run = live("a", {"max_epochs": 3, "monitor": "last_epoch"})
     assert (run["epochs"], run["best_epoch"], run["best"]) == (3, 3, {})
@@ -214,6 +230,11 @@ def test_missing_and_unknown_labels_are_named(live, capsys):
     labels.write_text("".join(lines).replace("train_004 bonafide", "train_004 genuine"), encoding="utf-8")
     live("a", {"max_epochs": 1}, status=1)
     assert "data/train/utt2label:5: 'train_004' has 'genuine', expected bonafide or spoof" in capsys.readouterr().err
+
+
+def test_batches_are_shared_out_evenly(live, capsys):
+    live("a", {"max_epochs": 1}, status=1, num_gpus=3)
+    assert "data.batch_size 4 cannot be shared out evenly over --ngpu 3" in capsys.readouterr().err
 
 
 class Codec(torch.nn.Module):

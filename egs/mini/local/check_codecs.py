@@ -6,8 +6,8 @@
     python3 local/check_codecs.py exp/rvq_time --data codec_data --out corpus/codecs
     python3 local/codec_table.py corpus/codecs
 
-Copies the prompts of OUT/unseen, three voices that no codec was trained on, with every number of quantizers that the codec
-was trained for, and writes its figures, with the summary of its training, to corpus/codecs/NAME.json:
+Copies the prompts of OUT/unseen, three voices that no codec was trained on, with every number of quantizers that the
+codec was trained for, and writes its figures, with the summary of its training, to corpus/codecs/NAME.json:
 
   CER     Whisper-base's transcript of the copy against its transcript of the original: mean over the Italian and the
           English prompts, each at most 1; the Spanish ones apart: they were recorded at home, in a room that one hears,
@@ -59,7 +59,7 @@ NARROW_TOP = 3400.0  # Hz, for codecs at 8 kHz
 SCORED = 3  # prompts of each voice for DNSMOS
 PROBE = 80  # prompts for the effect of semantic distillation
 CLUSTERS = 50
-SEMANTIC_BASELINE = "rvq_freq"  # the same codec without distillation
+SEMANTIC_BASELINE = "rvq8_freq"  # the same codec without distillation
 JUDGE, JUDGE_LAYER = "openai/whisper-base", 4
 
 Voices = dict[str, list[np.ndarray]]

@@ -31,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="new folder: in Hugging Face's format, or with SYSTEM the experiment, e.g. exp/sls_official",
     )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="refuse any other; default: whichever of them it is")
+    # Without it, SYSTEM is taken for FILE where an option stands between the two.
+    parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
     parser.epilog = "Nothing of fairseq or s3prl is needed, and no code in FILE is run."
 
 

@@ -118,7 +118,9 @@ def find_weights(content: Any, file: Path, format: str | None = None) -> tuple[s
     found = locate(state, file)
     if found is None:
         some = f", only {', '.join(list(state)[:3])}, ..." if state else ""
-        raise InputError(f"{file}: no weights of wav2vec 2.0, HuBERT or WavLM in it{some}")
+        raise InputError(
+            f"{file}: no weights of wav2vec 2.0, HuBERT or WavLM in it{some}; a detection system is named before FILE"
+        )
     family, prefix = found
     if format is not None and family not in FORMATS[format]:
         raise InputError(f"{file}: is of format {family}, not {format}")

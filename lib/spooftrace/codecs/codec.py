@@ -20,10 +20,11 @@ from spooftrace.atomic import atomic_write
 from spooftrace.codecs.blocks import ConvNeXtBlock
 from spooftrace.codecs.decoders import DECODERS
 from spooftrace.codecs.disentanglement import VoiceRestorer, measure_voice, neutralize
-from spooftrace.codecs.factorised import FactorisedQuantizer, SingleVectorQuantizer
+from spooftrace.codecs.factorised import FactorisedQuantizer
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
+from spooftrace.codecs.single import SingleVectorQuantizer
 from spooftrace.errors import InputError
 
 
@@ -48,7 +49,6 @@ class CodecOutput(NamedTuple):
 QUANTIZERS = {
     "residual": ResidualVectorQuantizer,
     "factorised": FactorisedQuantizer,
-    "single": SingleVectorQuantizer,
     "scalar": ScalarQuantizer,
 }
 
@@ -75,6 +75,7 @@ class NeuralCodec(nn.Module):
             codebooks); ``disentanglement``, the voice is taken out of the codes (16 kHz).
         decoder: domain of its output: ``frequency`` or ``time``.
         overlap: length of the encoder's and decoder's transforms, in hops.
+        tokens: codes that a single codebook spends on a frame, one after the other; 1 for all other quantizers.
 
     Raises:
         ValueError: arguments that do not go together.
@@ -99,12 +100,16 @@ class NeuralCodec(nn.Module):
         auxiliary: Literal["none", "semantic", "disentanglement"] = "none",
         decoder: Literal["frequency", "time"] = "frequency",
         overlap: int = 2,
+        tokens: int = 1,
     ) -> None:
         super().__init__()
         if sample_rate % frame_rate:
             raise ValueError(f"frame_rate {frame_rate} does not divide sample_rate {sample_rate}")
-        if auxiliary == "semantic" and (quantizer in ("single", "scalar") or (sample_rate, frame_rate) != (16000, 50)):
+        several = quantizer in ("residual", "factorised") and num_quantizers > 1
+        if auxiliary == "semantic" and not (several and (sample_rate, frame_rate) == (16000, 50)):
             raise ValueError("semantic distillation needs several codebooks, sample_rate 16000 and frame_rate 50")
+        if tokens > 1 and quantizer != "single":
+            raise ValueError("only a single codebook spends several tokens on a frame")
         self.config = {
             "sample_rate": sample_rate,
             "frame_rate": frame_rate,
@@ -119,6 +124,7 @@ class NeuralCodec(nn.Module):
             "auxiliary": auxiliary,
             "decoder": decoder,
             "overlap": overlap,
+            "tokens": tokens,
         }
         self.sample_rate, self.frame_rate, self.level = sample_rate, frame_rate, level
         self.hop = sample_rate // frame_rate
@@ -134,6 +140,8 @@ class NeuralCodec(nn.Module):
         if auxiliary == "semantic":
             acoustic = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers - 1)
             self.quantizer = SemanticQuantizer(dim, acoustic)
+        elif quantizer == "single":
+            self.quantizer = SingleVectorQuantizer(dim, codebook_size, num_quantizers, tokens)
         else:
             self.quantizer = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers)
         disentangled = auxiliary == "disentanglement"
@@ -142,7 +150,7 @@ class NeuralCodec(nn.Module):
 
     def kbps(self, num_quantizers: int) -> float:
         """Bitrate in kbit/s of the first ``num_quantizers`` codebooks."""
-        return num_quantizers * math.log2(self.config["codebook_size"]) * self.frame_rate / 1000
+        return num_quantizers * math.log2(self.config["codebook_size"]) * self.frame_rate * self.config["tokens"] / 1000
 
     def forward(
         self, wave: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
@@ -165,7 +173,10 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def encode(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:
-        """Waveform (B, N), N >= 1, -> codes (B, Q, T), T = ceil(N / hop) + 1; frame t is centred on sample t * hop."""
+        """Waveform (B, N), N >= 1, -> codes (B, Q, T).
+
+        T = ``tokens`` (ceil(N / hop) + 1); frame t is centred on sample t * hop.
+        """
         count = self.config["num_quantizers"] if num_quantizers is None else num_quantizers
         if not 1 <= count <= self.config["num_quantizers"]:
             raise ValueError(f"num_quantizers must lie in 1 .. {self.config['num_quantizers']}, not {count}")
@@ -198,7 +209,7 @@ class NeuralCodec(nn.Module):
         vectors = self.quantizer.decode(codes)
         if self.restorer is not None:
             vectors = self.restorer(vectors, voice).transpose(1, 2)  # (B, F, T) -> (B, T, F)
-        return self.decoder.synthesize(vectors, (codes.shape[-1] - 1) * self.hop if length is None else length)
+        return self.decoder.synthesize(vectors, (vectors.shape[1] - 1) * self.hop if length is None else length)
 
     @torch.no_grad()
     def copy(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:

@@ -128,7 +128,7 @@ def own_codec(path: Path) -> Codec:
         family="spooftrace",
         **{cell: words[codec.config[key]] for cell, (key, words) in OWN_CLASSES.items()},
         khz=codec.sample_rate / 1000,
-        frame_rate=(codec.frame_rate,) * count,
+        frame_rate=(codec.frame_rate * codec.config["tokens"],) * count,
         quantizers=count,
         codebook=(size,) * count,
         kbps=codec.kbps(count),

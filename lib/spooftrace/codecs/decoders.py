@@ -56,8 +56,9 @@ class FrequencyDecoder(Decoder):
 
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
         log_magnitude, phase = self(vectors).chunk(2, 1)  # (B, 2 F, T) -> 2 x (B, F, T)
-        # An untrained decoder can ask for huge magnitudes; speech at this level stays far below e^6.
-        spectrum = torch.polar(torch.exp(log_magnitude.clamp(max=6)), phase)
+        # An untrained decoder can ask for huge magnitudes, or for such small ones that their phase has no gradient;
+        # speech at this level stays far below e^6.
+        spectrum = torch.polar(torch.exp(log_magnitude.clamp(-40, 6)), phase)
         return torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=length)
 
 

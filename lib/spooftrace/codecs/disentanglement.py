@@ -22,6 +22,7 @@ NEUTRAL_PITCH = 180.0  # Hz
 PITCH_SHARE = 0.7  # formants differ less between voices than pitch does: stretch by this power of the ratio
 STRETCH = (0.6, 1.7)
 PITCH_RANGE = (70.0, 400.0)  # Hz
+OCTAVE_COST = 0.05
 BREAK = 0.5  # share of the neutral band up to which stretching is linear; the rest goes up to the old upper end
 
 
@@ -46,9 +47,10 @@ def pitch(wave: Tensor, rate: int) -> Tensor:
     own = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs().square())
     first, last = (round(rate / frequency) for frequency in reversed(PITCH_RANGE))
     energy = correlation[..., :1]
-    # relative to the window's own, or short lags would win
+    lags = torch.arange(first, last, device=wave.device)
+    # relative to the window's own, or short lags would win; multiples of the period, as good, cost a little
     height = correlation[..., first:last] / (energy + 1e-9) * (own[0] / own[first:last])
-    strength, lag = height.max(-1)  # (B, T)
+    strength, lag = (height - OCTAVE_COST * torch.log2(lags / first)).max(-1)  # (B, T)
     energy = energy[..., 0]
     voiced = (strength > 0.5) & (energy > 0.03 * energy.amax(-1, keepdim=True)) & (energy > 1e-6)
     found = torch.where(voiced, rate / (lag + first), math.nan).nanmedian(-1).values

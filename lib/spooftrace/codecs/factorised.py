@@ -53,24 +53,3 @@ class FactorisedQuantizer(nn.Module):
         """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
         return torch.stack([self.restore[q](self.codebooks[q][codes[:, q]]) for q in range(codes.shape[1])]).sum(0)
-
-
-class SingleVectorQuantizer(FactorisedQuantizer):
-    """One large codebook, looked up in few dimensions: in many, most of its entries would never be chosen (BigCodec).
-
-    Args:
-        dim: size D of the vectors; they are normalized, since the search goes by angle.
-        codebook_size: entries K.
-        num_quantizers: 1.
-    """
-
-    def __init__(self, dim: int, codebook_size: int = 2048, num_quantizers: int = 1) -> None:
-        if num_quantizers != 1:
-            raise ValueError(f"a single codebook means num_quantizers 1, not {num_quantizers}")
-        super().__init__(dim, codebook_size, 1)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(
-        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
-    ) -> Quantized:
-        return super().forward(self.norm(x), num_quantizers, generator)

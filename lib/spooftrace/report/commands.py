@@ -18,6 +18,10 @@ from spooftrace.report.published import Result, published_table, read_published
 from spooftrace.report.runs import Group, Run, find_runs, group_by_seed, test_sets
 
 TITLE = "Results"
+PUBLISHED = (
+    "**Published, not ours.** Nothing here was measured by this recipe. Runs: a single training, or the best or the "
+    "mean of several. By others: by people who are not the system's authors."
+)
 TABLES = (markdown.results_table, markdown.seeds_table, markdown.costs_table)  # of each test set
 
 
@@ -42,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
         tables = [make(groups, test_set) for make in TABLES]
         quoted = _quoted(published, groups, test_set)
         notes = _items(markdown.trial_notes(groups, test_set))
-        results = "\n\n".join(filter(None, [*tables, quoted, notes]))
+        results = "\n\n".join(filter(None, [*tables, notes, quoted]))
         parts += [f"## {test_set}", results, *_figure(groups, test_set, args.figures, args.out.parent)]
         print(f"{test_set}\n\n{results}\n")
     parts += [
@@ -51,11 +55,12 @@ def run(args: argparse.Namespace) -> None:
         _items(markdown.conventions(runs)),
         "## Runs",
         markdown.runs_table(runs),
+        _items(markdown.imports(runs)),
         f"Versions:\n\n{_items(markdown.versions(runs))}",
-        f"Training commands:\n\n{_commands(runs)}",
+        f"Commands that made them:\n\n{_commands(runs)}",
     ]
     with atomic_write(args.out) as file:
-        file.write("\n\n".join(parts) + "\n")
+        file.write("\n\n".join(filter(None, parts)) + "\n")
     print(f"wrote {args.out}")
 
 
@@ -93,7 +98,7 @@ def _quoted(published: Sequence[Result], groups: Sequence[Group], test_set: str)
     systems = {run.system for group in groups for run in group.on(test_set)}
     results = [result for result in published if result.system in systems and result.set == test_set]
     text = published_table(results)
-    return text and f"**Published, not ours.** Nothing here was measured by this recipe.\n\n{text}"
+    return text and f"{PUBLISHED}\n\n{text}"
 
 
 def _quantizers(runs: Sequence[Run], figures: Path, page_folder: Path) -> list[str]:

@@ -128,7 +128,7 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
         ways = "; ".join(f"{', '.join(names)}: {text}" for text, names in scored.items())
         notes.append(f"WARNING, the runs were not scored in the same way, as far as is known: {ways}.")
     elif MISSING not in scored:
-        notes.append(f"Scored with {next(iter(scored))}.")
+        notes.append(f"Scored with {next(iter(scored))} (lengths in samples at 16 kHz).")
     ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
     tied = [f"{name} {count:,}" for name, count in ties.items() if count]
     if tied:
@@ -160,9 +160,22 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 
 
 def runs_table(runs: Sequence[Run]) -> str:
-    """How each run was trained."""
+    """How each run was made; ``imports`` says more of those that were not trained."""
     header = ["Run", "System", "Seed", "Back-end", "Trained", "All parameters", "Best epoch", "Epochs"]
     return table([*header, "Training time", "Device", "Commit"], map(_run_row, runs), left=2)
+
+
+def imports(runs: Sequence[Run]) -> list[str]:
+    """Runs that are checkpoints of others, one item each: what was imported, and what is known of its training."""
+    items = []
+    for run in runs:
+        if not (made := run.info.get("imported")):
+            continue
+        told = [f"{made['release']} ({made['repository']})", f"trained on {made['trained_on']}", f"file {made['file']}"]
+        told += [f"sha256 {made['sha256']}", f"score: {made['score']}"]
+        told += [f"assumed: {', '.join(made['assumed'])}"] if made["assumed"] else []
+        items.append(f"{run.name} was not trained here but imported: {'; '.join(told)}.")
+    return items
 
 
 def versions(runs: Sequence[Run]) -> list[str]:

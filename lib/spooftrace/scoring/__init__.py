@@ -75,6 +75,13 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """``spooftrace score``."""
     share((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
+    seen: dict[str, Path] = {}
+    for directory in args.data:
+        if seen.setdefault(directory.name, directory) != directory:
+            raise InputError(
+                f"{seen[directory.name]} and {directory}: scores are kept by the last part of the name, so these would "
+                "overwrite each other; score one of them with another --out"
+            )
     scoring = Scoring(args.exp, args.dump, policy(args, overrides), args.ngpu, args.precision, args.embeddings)
     for directory in args.data:
         out = (args.out or args.exp) / directory.name / "scores.txt"
@@ -141,10 +148,10 @@ class Scoring:
         self.num_gpus = num_gpus
         self.precision: Precision = precision
         self.embeddings = embeddings
-        self.config = load_config([exp / "config.yaml"], policy)
         self._system = fingerprint(exp, "config.yaml", "model.safetensors")
         if "model.safetensors" not in self._system:
             raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
+        self.config = load_config([exp / "config.yaml"], policy)
         self._scorer: Scorer | None = None
 
     def is_complete(self, directory: Path, out: Path) -> bool:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from spooftrace.batches import load
 from spooftrace.errors import InputError
-from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.frontends.weights import weights_in
 from spooftrace.inference import InPrecision, Precision, check_precision, pack
 from spooftrace.system import StreamShape, System, load_weights, pick_device
@@ -119,14 +118,8 @@ class Scorer:
                 results = [self._system.task.scores(outputs)]
                 if self._last_linear is not None:
                     results.append(self._embedding(outputs))
-        except InputError:
-            raise
-        except ValueError as error:  # a back-end that the input does not fit; as a rule it is too short
-            advice = f"--data.crop {self.config['data']['crop']} is too short for this system"
-            if self.config["data"]["eval_crop"] == "full":
-                advice = "--data.eval_crop windows scores all of it, too, and pads what is short to --data.crop samples"
-            which = f"utterance '{group['utt'][0]}' ({_length(group)})"
-            raise InputError(f"{directory}: {which}: {error}; {advice}") from None
+        except InputError as error:
+            raise InputError(f"{directory}: {error}") from None
         return [result.float().cpu().numpy() for result in results]
 
     def _embedding(self, outputs: Tensor) -> Tensor:
@@ -156,11 +149,3 @@ class LastLinear:
         """
         assert self._seen is not None
         return self._seen.unflatten(0, (-1, batch)).mean(dim=0)  # (W * B, D) -> (W, B, D) -> (B, D)
-
-
-def _length(group: Mapping[str, Any]) -> str:
-    """How long the utterances of a group are, for a message."""
-    if "wave" in group:
-        samples = int(group["wave_len"][0])
-        return f"{samples:,} samples ({samples / SAMPLE_RATE:.3f} s)"
-    return ", ".join(f"{int(group[key][0]):,} of '{key[:-4]}'" for key in group if key.endswith("_len"))

@@ -1,0 +1,49 @@
+"""One codebook and one stream of codes: each frame is cut into parts that the same codebook codes one after the other.
+
+Raising the frame rate of the whole codec would not do: neighbouring frames overlap, and a convolutional encoder gives
+them nearly the same code. Parts of one frame can be made to say different things.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from spooftrace.codecs.quantizers import Quantized, ResidualVectorQuantizer
+
+
+class SingleVectorQuantizer(nn.Module):
+    """One codebook that codes ``tokens`` parts of each vector: (B, T, D) -> codes (B, 1, ``tokens`` T).
+
+    Args:
+        dim: size D of the vectors, a multiple of ``tokens``.
+        codebook_size: entries K, of D / ``tokens`` numbers each.
+        num_quantizers: 1.
+        tokens: codes a frame.
+    """
+
+    def __init__(self, dim: int, codebook_size: int = 1024, num_quantizers: int = 1, tokens: int = 4) -> None:
+        super().__init__()
+        if num_quantizers != 1:
+            raise ValueError(f"a single codebook means num_quantizers 1, not {num_quantizers}")
+        if dim % tokens:
+            raise ValueError(f"tokens {tokens} does not divide dim {dim}")
+        self.codebook_size, self.num_quantizers, self.tokens, self.dim = codebook_size, 1, tokens, dim
+        self.enter, self.leave = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        for layer in (self.enter, self.leave):  # begins as a plain cut
+            nn.init.eye_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.codebook = ResidualVectorQuantizer(dim // tokens, codebook_size, 1, decay=0.99)
+
+    def forward(
+        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Quantized:
+        """As :meth:`ResidualVectorQuantizer.forward`."""
+        batch, frames, dim = x.shape
+        parts = self.enter(x).reshape(batch, frames * self.tokens, dim // self.tokens)
+        quantized = self.codebook(parts, None, generator)
+        return quantized._replace(values=self.leave(quantized.values.reshape(batch, frames, dim)))
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes (B, 1, ``tokens`` T) -> vectors (B, T, D); see :func:`check_codes`."""
+        return self.leave(self.codebook.decode(codes).reshape(len(codes), -1, self.dim))
