@@ -29,7 +29,8 @@ if runs 7; then report "Title"; fi
 """
 # Fails where the name of the experiment is in $FAIL, after the others had time to start.
 SPOOFTRACE = """#!/usr/bin/env bash
-{ printf '%s|' "GPU ${CUDA_VISIBLE_DEVICES-all}" "$@"; echo; } >>calls
+printf -v line '%s|' "GPU ${CUDA_VISIBLE_DEVICES-all}" "$@"
+echo "$line" >>calls  # in one go, for others write at the same time
 case " $* " in *" --exp exp/${FAIL:-none} "*) echo "no luck"; exit 1 ;; esac
 """
 
