@@ -65,7 +65,7 @@ def finished(speech, tmp_path_factory) -> tuple[Path, dict[str, str]]:
         write_sizes(recipe / f"conf/{name}.yaml", SYSTEMS.get(name, {}))
 
     def stages(names: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-        return run(recipe, "--system", ",".join(names), "--nj", "1", *options, **variables)
+        return run(recipe, "--system", ",".join(names), "--seed", "1234", "--nj", "1", *options, **variables)
 
     prepared = stages(["lfcc_linear"], "--allow_partial", "true", "--stop_stage", "3")
     assert prepared.returncode == 0, prepared.stderr[-3000:]
