@@ -21,12 +21,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from spooftrace.archive import ArchiveReader, StoredArray
 from spooftrace.audio import read_audio
-from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.reading import plan_batches
 from spooftrace.extraction.store import TIME_AXIS, read_description
 from spooftrace.frontends.base import SAMPLE_RATE
+from spooftrace.settings import Data
 from spooftrace.system import StreamShape
 
 if TYPE_CHECKING:

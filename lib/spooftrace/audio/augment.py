@@ -17,9 +17,9 @@ from spooftrace.audio.options import Codecs, Noise, Reverb, SpecAugment
 from spooftrace.audio.rawboost import rawboost, rms
 from spooftrace.audio.reading import audio_info, read_audio
 from spooftrace.audio.transmission import transmit
-from spooftrace.config import Data
 from spooftrace.datadir.tables import read_table
 from spooftrace.errors import InputError
+from spooftrace.settings import Data
 
 RATE = 16000
 
