@@ -74,14 +74,6 @@ if [ "$seeds" != default ]; then
     _seen+="$_name "
   done
 fi
-. ./path.sh
-. ./cmd.sh
-. ./db.sh
-
-log() { echo "$(date +%T) $*" >&2; }
-runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
-data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
-
 IFS=, read -ra systems <<<"$system"
 [ ${#systems[@]} -gt 0 ] || _refuse "option --system names no system"
 for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
@@ -89,6 +81,13 @@ for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
   _refuse "no system '$_name' in conf/systems or the recipe's conf: $(
     find ../../conf/systems conf -name '*.yaml' 2>/dev/null | sed 's|.*/||; s|\.yaml$||' | sort -u | paste -sd ' ')"
 done
+. ./path.sh
+. ./cmd.sh
+. ./db.sh
+
+log() { echo "$(date +%T) $*" >&2; }
+runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 
 pretrained_models() { # those that the systems need and that can be had without a model hub
   local name
