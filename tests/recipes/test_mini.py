@@ -11,9 +11,15 @@ from pathlib import Path
 import pytest
 from checkouts import ROOT, checkout, run
 
+from spooftrace.cli import main
+from spooftrace.corpora import mini
+
 WHISPER = ROOT / "tools/models/whisper-base/model.safetensors"
 SYSTEMS = ["lfcc_linear"] + (["whisper_linear"] if WHISPER.exists() else [])
 SHORT = ["--system", ",".join(SYSTEMS), "--train_args", "--trainer.max_epochs 3", "--nj", "2"]
+
+BONAFIDE = mini.SPLITS
+COPIES = {name: BONAFIDE[one.split] * sum(turns.copies for turns in one.turns) for name, one in mini.SETS.items()}
 
 pytestmark = pytest.mark.slow
 
@@ -34,15 +40,35 @@ def test_all_stages_end_in_a_table(finished):
     for system in SYSTEMS:
         exp = recipe / f"exp/{system}_s1234"
         metrics = json.loads((exp / "eval/metrics.json").read_text(encoding="utf-8"))
-        assert (metrics["bonafide"], metrics["spoof"]) == (84, 252)
+        assert (metrics["bonafide"], metrics["spoof"]) == (BONAFIDE["eval"], COPIES["eval"])
         assert 0 < metrics["eer"] < 0.5, "a trained detector is better than chance"
-        assert set(metrics["by_system"]) == {"codec_q4", "codec_q8", "griffinlim", "world", "world24"}
+        assert set(metrics["by_system"]) == {system for turns in mini.OPEN for system in turns.systems}
+        assert set(metrics["by_subset"]) == {"seen", "unseen_setting", "unseen_codec", "vocoder"}
+        assert {cell["bonafide"] for cell in metrics["by_subset"].values()} == {BONAFIDE["eval"]}
         assert (exp / "model.safetensors").exists()
         assert f"| {system}" in result.stdout
     report = (recipe / "RESULTS.md").read_text(encoding="utf-8")
     assert all(system in report for system in SYSTEMS)
     assert "figures/det_eval.png" in report
     assert (recipe / "figures/det_eval.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_no_single_cue_tells_copies_from_bona_fide_speech(finished, monkeypatch):
+    recipe, _ = finished
+    assert (recipe / "data/audit/audit.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.chdir(recipe)
+    sets = ["data/train", "data/dev", "data/eval"]
+    assert main(["audit", *sets, "--label", "utt2label", "--out", "data/audit", "--strict", "pooled"]) == 0
+
+
+def test_synthesis_from_text_is_a_set_of_its_own(finished):
+    recipe, result = finished
+    made = recipe / "data/eval_tts/utt2system"
+    if not made.exists():
+        assert "make_tts.py: not installed: espeak-ng, flite, hibari" in result.stderr
+        pytest.skip("no program for speech synthesis is installed")
+    assert (recipe / "exp/lfcc_linear_s1234/eval_tts/metrics.json").exists()
+    assert "tts" not in (recipe / "data/eval/wav.scp").read_text(encoding="utf-8")
 
 
 def test_a_second_run_changes_nothing(finished):
@@ -154,4 +180,4 @@ def test_killed_extraction_is_continued(finished, tmp_path):
     result = run(recipe, *options)
     assert result.returncode == 0, result.stderr
     stored = (recipe / "dump/lfcc/train/feats.scp").read_text(encoding="utf-8").splitlines()
-    assert len(stored) == 462
+    assert len(stored) == BONAFIDE["train"] + COPIES["train"]

@@ -40,6 +40,17 @@ def cell(table, row, column):
     return table.values[table.rows.index(row), table.columns.index(column)]
 
 
+def test_a_property_that_only_spoof_trials_have_takes_all_bona_fide_ones():
+    newness = ["-"] * 5 + ["seen", "new", "seen", "new", "new"]
+    table = breakdown(scored(TRIALS, subset=newness), "subset")["eer"]
+    assert table.rows == ("new", "seen", POOLED, MEAN)
+    assert table.values[0, 0] == eer([2.0, 0.5, 1.0, 3.0, -1.0], [-1.0, -3.0, 2.5])[0]
+    # "-" is a value like any other, such as "not coded", as soon as one spoof trial has it.
+    shared = breakdown(scored(TRIALS, subset=[*newness[:-1], "-"]), "subset")["eer"]
+    assert shared.rows == ("-", "new", "seen", POOLED, MEAN)
+    assert np.isnan(shared.values[1, 0]), "no bona fide trial is 'new'"
+
+
 def test_codec_filters_both_classes_and_attack_only_spoof():
     table = breakdown(scored(TRIALS), "system", "cond")["eer"]
     assert table.rows == ("A1", "A2", POOLED, MEAN)

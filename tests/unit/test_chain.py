@@ -10,6 +10,7 @@ from spooftrace.audio.chain import (
     active_level,
     finish,
     high_pass,
+    low_pass,
     triangular_noise,
     trim_silence,
 )
@@ -42,6 +43,25 @@ def test_high_pass_response_without_delay(frequency, low, high):
     assert low < rms_db(passed[inner]) - rms_db(wave[inner]) < high
     if frequency >= 200:
         assert np.corrcoef(wave[inner], passed[inner])[0, 1] > 0.9999
+
+
+@pytest.mark.parametrize(
+    ("frequency", "low", "high"), [(100, -0.02, 0.02), (7300, -0.1, 0.1), (7500, -6.5, -5.5), (7700, -200, -50)]
+)
+def test_low_pass_response_without_delay(frequency, low, high):
+    wave = tone(frequency, 1.0)
+    passed = low_pass(wave)
+    inner = slice(RATE // 4, -RATE // 4)
+    assert low < rms_db(passed[inner]) - rms_db(wave[inner]) < high
+    if high > 0:
+        assert np.corrcoef(wave[inner], passed[inner])[0, 1] > 0.9999
+
+
+def test_finish_leaves_nothing_but_dither_above_the_band():
+    done = finish(np.random.default_rng(0).standard_normal(RATE), "utt") * np.hanning(RATE)
+    spectrum = np.abs(np.fft.rfft(done)) ** 2
+    in_band, above = spectrum[2000:7000].mean(), spectrum[7700:].mean()
+    assert 10 * np.log10(above / in_band) < -50
 
 
 def test_trimming_keeps_the_margin():
@@ -87,8 +107,14 @@ def test_finish_level_length_and_mean(scale):
 
 def test_finish_depends_on_nothing_but_wave_and_id():
     np.testing.assert_array_equal(finish(speech(), "utt1"), finish(speech(), "utt1"))
-    difference = finish(speech(), "utt1").astype(int) - finish(speech(), "utt2")
+    difference = np.abs(finish(speech(), "utt1").astype(int)) - np.abs(finish(speech(), "utt2").astype(int))
     assert 0 < np.abs(difference).max() <= 2
+
+
+def test_half_of_the_utterances_are_turned_over():
+    wave = speech()
+    same = [np.dot(finish(wave, f"utt-{number:03d}"), wave) > 0 for number in range(100)]
+    assert 35 <= sum(same) <= 65
 
 
 def test_the_noise_is_the_same_for_ever():

@@ -3,11 +3,15 @@
 A detector learns whatever differs between the classes: a resampler's transition band, leading silence, level, a
 limiter at work, digital silence after a vocoder. Bona fide and spoofed utterances therefore all go through ``finish``.
 The level is low (-30 dB) so that no limiter is needed: at -26 dB the peaks of some synthesizers reached full scale,
-and peak over level alone then gave them away.
+and peak over level alone then gave them away. The band ends at 7.5 kHz because recordings that were once resampled have
+a gap above 7.8 kHz, which every copy fills: the energy there alone told the classes of egs/mini apart. The sign is
+drawn for each utterance because a vocoder or codec gives all its copies one polarity, a recording has that of its
+microphone, and nobody hears it.
 """
 
 from __future__ import annotations
 
+import functools
 import zlib
 
 import numpy as np
@@ -15,6 +19,8 @@ import numpy as np
 from spooftrace.errors import InputError
 
 CUTOFF = 60.0  # Hz; below there is mains hum and room noise, which vocoders do not reproduce
+BAND_EDGE = 7500.0  # Hz; above there may be the transition band of somebody's resampler
+BAND_TAPS = 255  # at 16 kHz: 200 Hz from pass band to stop band
 LEVEL = -30.0  # dB relative to full scale, of the parts where somebody speaks
 ACTIVE_RANGE = 30.0  # dB below the loudest frame that still count as speech for the level
 SILENCE_RANGE = 40.0  # dB below the loudest frame that still count as sound for trimming
@@ -39,6 +45,31 @@ def high_pass(wave: np.ndarray, rate: int = 16000, cutoff: float = CUTOFF) -> np
     # The ends are continued by 3 periods of the cutoff frequency, where possible, for the filter to settle.
     padding = min(len(wave) - 1, int(3 * rate / cutoff))
     return sosfiltfilt(filters, np.asarray(wave, np.float64), padlen=padding)
+
+
+def low_pass(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
+    """Low-pass at 7.5 kHz with a linear-phase FIR filter (Hamming window), its delay taken out.
+
+    Args:
+        wave: (N,).
+        rate: sampling rate in Hz, above 15 kHz.
+
+    Returns:
+        float64 (N,).
+    """
+    from scipy.signal import oaconvolve
+
+    # Symmetric taps delay by half their number: the first and last 127 samples of (N + 254,) are left out.
+    filtered = oaconvolve(np.asarray(wave, np.float64), _low_pass_taps(rate), mode="full")
+    return filtered[BAND_TAPS // 2 : BAND_TAPS // 2 + len(wave)]
+
+
+@functools.cache
+def _low_pass_taps(rate: int) -> np.ndarray:
+    """Designed once for each rate: (BAND_TAPS,)."""
+    from scipy.signal import firwin
+
+    return firwin(BAND_TAPS, BAND_EDGE, fs=rate)
 
 
 def trim_silence(wave: np.ndarray, rate: int = 16000, margin: float = 0.05) -> np.ndarray:
@@ -93,14 +124,15 @@ def triangular_noise(seed_text: str, size: int) -> np.ndarray:
 
 
 def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) -> np.ndarray:
-    """High-pass at 60 Hz, remove the mean, set the active level, dither, round to 16 bit. The length stays.
+    """High-pass, low-pass, remove the mean, draw the sign, set the active level, dither, round to 16 bit.
 
-    The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the signal
-    (Lipshitz et al. 1992), and is seeded by the utterance id, so that a corpus comes out the same every time.
+    The length stays. The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the
+    signal (Lipshitz et al. 1992). It and the sign are drawn by the utterance id, so that a corpus comes out the same
+    every time.
 
     Args:
         wave: (N,), full scale = 1; its level does not matter.
-        utt: utterance id, for the dither and for messages.
+        utt: utterance id, for the sign, the dither and messages.
         rate: sampling rate in Hz.
         level: active level in dB of full scale.
 
@@ -114,12 +146,13 @@ def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) 
     if not np.isfinite(wave).all():
         raise InputError(f"{utt}: the generated audio has NaN or infinite samples; check the system that made it")
     if len(wave):
-        wave = high_pass(wave, rate)
+        wave = low_pass(high_pass(wave, rate), rate)
         wave = wave - wave.mean()
     present = active_level(wave, rate)
     if present < SILENT:
         raise InputError(f"{utt}: the audio is empty or silent; leave the utterance out")
-    wave = wave * 10 ** ((level - present) / 20) * FULL_SCALE
+    sign = 1 if triangular_noise(f"{utt} sign", 1)[0] > 0 else -1
+    wave = wave * sign * 10 ** ((level - present) / 20) * FULL_SCALE
     wave = np.rint(wave + triangular_noise(utt, len(wave)))
     if np.abs(wave).max() >= FULL_SCALE:
         peak = 20 * np.log10(np.abs(wave).max() / FULL_SCALE)

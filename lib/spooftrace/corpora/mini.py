@@ -1,30 +1,35 @@
-"""The mini corpus: 41 voices of Debian's sound packages and copies of them by vocoders and a small neural codec.
+"""The mini corpus, version 2: 41 voices of Debian's sound packages and copies of them by codecs and vocoders.
 
 Where it comes from. The bona fide half is in this repository, ``egs/mini/corpus``: 287 utterances of 2.0 to 3.2 s, 7
 per voice, out of telephone prompts (asterisk-core-sounds), spoken letters and syllables (klettres), and spoken picture
 names (ktuberling, tuxpaint-stamps). Every file stays under the licence of its package, named in ``bonafide.tsv``. The
-spoofed half is made from it on the user's machine.
+spoofed half is made from it on the user's machine, by small neural codecs of ``conf/codecs.yaml`` whose weights are
+there too, and by vocoders.
 
 How it lies on disk::
 
     corpus/bonafide.tar              bonafide/UTT.flac, 16 kHz
     corpus/bonafide.tsv              utt, speaker, split, package, licence, duration, files
-    corpus/codec_rvq8.safetensors    weights of the codec
     corpus/SHA256SUMS
 
     data/audio/bonafide/UTT.flac     unpacked
     data/audio/SYSTEM/UTT-SYSTEM.flac   made by 'spooftrace codec resynthesize'
     data/{train,dev,eval}/           data directories
+    data/{train,dev,eval}_8khz/      copies by a codec at 8 kHz, and nothing else
 
 A copy is in the same split as its original, has the same speaker, words and length, and goes through the same final
 processing, so that neither content nor channel gives the class away. Voices of different splits are different people
-as far as credits, languages and speaker embeddings tell. The systems take turns, so that each makes nearly equally
-many copies of a split and of a voice. ``world24`` is in eval only.
+as far as credits, languages and speaker embeddings tell. Systems of a kind take turns, so that each makes nearly
+equally many copies of a split and of a voice.
+
+``utt2subset`` says how new a copy's system is: ``seen`` in training, an ``unseen_setting`` (number of quantizers) of a
+codec seen in training, an ``unseen_codec``; ``vocoder`` where there is no codec; ``-`` for bona fide speech. A codec at
+8 kHz narrows the band, which any detector hears: its copies are for telling sampling rates, not for detection.
 
 Codec labels (``utt2vq``, ``utt2aux``, ``utt2dec``, ``utt2codec``, ``utt2nac``): ``real`` marks bona fide speech in the
 three taxonomy tables, as in CodecFake+; ``-`` stands where there is no codec to describe.
 
-This is a corpus for trying things out: isolated words, few hundred files, a weak codec. Results on it say nothing about
+This is a corpus for trying things out: isolated words, few hundred files, weak codecs. Results on it say nothing about
 published benchmarks.
 """
 
@@ -47,32 +52,52 @@ ARCHIVE, TABLE, SUMS = "bonafide.tar", "bonafide.tsv", "SHA256SUMS"
 COLUMNS = ["utt", "speaker", "split", "package", "licence", "duration", "files"]
 
 
+SPLITS = {"train": 154, "dev": 49, "eval": 84}  # bona fide utterances
+
+# Codecs and settings that passed the gate of local/check_codecs.py, by their names in conf/codecs.yaml.
+SEEN = (
+    "rvq8_freq_q8",
+    "rvq8_freq_q4",
+    "rvq_time_q8",
+    "fsq_freq_q24",
+    "svq_time",
+    "rvq_freq_sem_q8",
+    "rvq_freq_24k_q8",
+)
+UNSEEN_SETTING = ("rvq_time_q4", "fsq_freq_q12")
+UNSEEN_CODEC = ("fac_freq_q8", "fsq_time_q24")
+NARROW = ("rvq_freq_8k_q8", "rvq_freq_8k_q4")
+VOCODERS = ("world", "griffinlim")
+UNSEEN_VOCODER = ("world24",)  # WORLD with its envelope coded
+SUBSETS = dict.fromkeys((*SEEN, *NARROW), "seen")
+SUBSETS |= dict.fromkeys(UNSEEN_SETTING, "unseen_setting") | dict.fromkeys(UNSEEN_CODEC, "unseen_codec")
+SUBSETS |= dict.fromkeys((*VOCODERS, *UNSEEN_VOCODER), "vocoder")
+
+
 @dataclass(frozen=True)
-class Labels:
-    """What the codec tables say about the copies of one system."""
+class Turns:
+    """``copies`` of each bona fide utterance, by ``systems`` in turn."""
 
-    vq: str = "-"
-    aux: str = "-"
-    dec: str = "-"
-    codec: str = "-"
-    nac: str = "- - -"
+    copies: int
+    systems: tuple[str, ...]
 
 
-BONAFIDE = Labels(vq="real", aux="real", dec="real")
-SYSTEMS = {
-    "world": Labels(),
-    "griffinlim": Labels(),
-    "codec_q8": Labels("mvq", "none", "freq", "rvq8_freq", "16 3.2 8"),
-    "codec_q4": Labels("mvq", "none", "freq", "rvq8_freq", "16 1.6 4"),
-    "world24": Labels(),
-}
-SEEN = ("world", "griffinlim", "codec_q8", "codec_q4")
-# split -> (bona fide utterances, their copies each, the systems that take turns)
-SPLITS = {
-    "train": (154, 2, SEEN),
-    "dev": (49, 2, SEEN),
-    "eval": (84, 3, tuple(SYSTEMS)),
-}
+@dataclass(frozen=True)
+class Set:
+    """A data directory: copies of the bona fide speech of a split, with or without that speech."""
+
+    split: str
+    turns: tuple[Turns, ...]
+    bonafide: bool = True
+
+
+KNOWN = Turns(3, SEEN + VOCODERS)
+OPEN = (Turns(2, SEEN), Turns(1, UNSEEN_SETTING), Turns(2, UNSEEN_CODEC), Turns(1, VOCODERS + UNSEEN_VOCODER))
+SETS = {"train": Set("train", (KNOWN,)), "dev": Set("dev", (KNOWN,)), "eval": Set("eval", OPEN)}
+SETS |= {f"{split}_8khz": Set(split, (Turns(1, NARROW),), bonafide=False) for split in SPLITS}
+
+REAL, NO_CODEC = ("real", "real", "real", "-", "- - -"), ("-", "-", "-", "-", "- - -")
+CODEC_LABELS = ("utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
 
 
 def run(args: argparse.Namespace) -> list[DataDir]:
@@ -85,23 +110,24 @@ def run(args: argparse.Namespace) -> list[DataDir]:
 
 
 def prepare(corpus: str | Path, out: str | Path) -> dict[str, DataDir]:
-    """Unpack the bona fide speech and write the three data directories, copies included (as tables; not their audio).
+    """Unpack the bona fide speech and write the data directories, copies included (as tables; not their audio).
 
     Args:
         corpus: the folder with the archive, its table and checksums.
         out: folder for ``audio`` and the data directories; as it is given it becomes part of the paths in ``wav.scp``.
 
     Returns:
-        Split -> data directory.
+        Name -> data directory.
 
     Raises:
-        InputError: a file of the corpus is missing or damaged, or its contents are not those of version 1.
+        InputError: a file of the corpus is missing or damaged, its contents are not those of version 2, or a codec is
+            not in ``conf/codecs.yaml``.
     """
     corpus, out = Path(corpus), Path(out)
     check_sums(corpus)
     rows = read_rows(corpus / TABLE)
     unpack(corpus / ARCHIVE, out / "audio", [row["utt"] for row in rows])
-    return {split: DataDir.write(out / split, split_tables(rows, split, out)) for split in SPLITS}
+    return {name: DataDir.write(out / name, set_tables(rows, chosen, out)) for name, chosen in SETS.items()}
 
 
 def check_sums(corpus: Path) -> None:
@@ -126,14 +152,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     """The rows of ``bonafide.tsv``, sorted by utterance.
 
     Raises:
-        InputError: other columns, or other counts per split, than version 1 of the corpus has.
+        InputError: other columns, or other counts per split, than version 2 of the corpus has.
     """
     with open(path, encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
         rows = sorted(reader, key=lambda row: row["utt"])
     if reader.fieldnames != COLUMNS:
         raise InputError(f"{path}:1: the columns are not {' '.join(COLUMNS)}; check the repository out again")
-    for split, (expected, _, _) in SPLITS.items():
+    for split, expected in SPLITS.items():
         count = sum(row["split"] == split for row in rows)
         if count != expected:
             raise InputError(f"{path}: has {count} utterances of {split}, expected {expected}; check it out again")
@@ -168,34 +194,42 @@ def unpack(archive: Path, out: Path, utts: list[str]) -> None:
         raise InputError(f"{archive}: '{odd}' is not in both the archive and {TABLE}; check it out again")
 
 
-def split_tables(rows: list[dict[str, str]], split: str, out: Path) -> dict[str, dict[str, str]]:
-    """The tables of one split's data directory: every bona fide utterance and its copies."""
-    _, copies, systems = SPLITS[split]
-    names = "wav.scp utt2source utt2spk utt2dur utt2label utt2system utt2vq utt2aux utt2dec utt2codec utt2nac".split()
+def set_tables(rows: list[dict[str, str]], chosen: Set, out: Path) -> dict[str, dict[str, str]]:
+    """The tables of one data directory: the bona fide utterances of its split and their copies."""
+    names = ("wav.scp", "utt2source", "utt2spk", "utt2dur", "utt2label", "utt2system", "utt2subset", *CODEC_LABELS)
     tables: dict[str, dict[str, str]] = {name: {} for name in names}
 
-    def add(utt: str, row: Mapping[str, str], system: str, labels: Labels) -> None:
+    def add(utt: str, row: Mapping[str, str], system: str | None = None) -> None:
         source = f"{out}/audio/bonafide/{row['utt']}.flac"
-        copied = system != "-"
         values = {
-            "wav.scp": f"{out}/audio/{system}/{utt}.flac" if copied else source,
+            "wav.scp": f"{out}/audio/{system}/{utt}.flac" if system else source,
             "utt2source": source,
             "utt2spk": row["speaker"],
             "utt2dur": row["duration"],
-            "utt2label": "spoof" if copied else "bonafide",
-            "utt2system": system,
-            "utt2vq": labels.vq,
-            "utt2aux": labels.aux,
-            "utt2dec": labels.dec,
-            "utt2codec": labels.codec,
-            "utt2nac": labels.nac,
+            "utt2label": "spoof" if system else "bonafide",
+            "utt2system": system or "-",
+            "utt2subset": SUBSETS[system] if system else "-",
+            **codec_labels(system),
         }
         for name, value in values.items():
             tables[name][utt] = value
 
-    for position, row in enumerate(row for row in rows if row["split"] == split):
-        add(row["utt"], row, "-", BONAFIDE)
-        for turn in range(position, position + copies):
-            system = systems[turn % len(systems)]
-            add(f"{row['utt']}-{system}", row, system, SYSTEMS[system])
+    for position, row in enumerate(row for row in rows if row["split"] == chosen.split):
+        if chosen.bonafide:
+            add(row["utt"], row)
+        for turns in chosen.turns:
+            for turn in range(position, position + turns.copies):
+                system = turns.systems[turn % len(turns.systems)]
+                add(f"{row['utt']}-{system}", row, system)
     return tables
+
+
+def codec_labels(system: str | None) -> dict[str, str]:
+    """What the codec tables say about the copies of a system; without one, about bona fide speech."""
+    if system is None:
+        return dict(zip(CODEC_LABELS, REAL, strict=True))
+    if SUBSETS[system] == "vocoder":
+        return dict(zip(CODEC_LABELS, NO_CODEC, strict=True))
+    from spooftrace.codecs.table import find_setting  # needs a YAML parser, which --help does not
+
+    return {name: find_setting(system).labels[name] for name in CODEC_LABELS}

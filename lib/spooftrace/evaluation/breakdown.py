@@ -2,7 +2,8 @@
 
 Two rules say which trials a cell has. Spoof trials are those of its row and its column. Bona fide trials have no attack
 and no vocoder, so a row or column of those takes all of them; by every other property (codec, subset, source) they are
-filtered as the spoof trials are. So do the ASVspoof 2021 and ASVspoof 5 packages.
+filtered as the spoof trials are. So do the ASVspoof 2021 and ASVspoof 5 packages. A subset that all spoof trials and no
+bona fide trials have (``-``) is one of attacks too: in egs/mini, how new the attack is.
 
 Two kinds of totals, which must not be compared with each other: "pooled" is the metric of all the trials of a row or
 column together, "mean" the unweighted mean of its cells.
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spooftrace.evaluation.trials import ScoredTrials
+from spooftrace.evaluation.trials import Column, ScoredTrials
 from spooftrace.metrics import DetCurve, TandemWeights, act_dcf, cllr, eer, min_dcf, min_tdcf, sorted_by_group
 
 Array = np.ndarray
@@ -193,12 +194,20 @@ def _axis(trials: ScoredTrials, name: str) -> _Axis:
     if name not in trials.columns:
         raise ValueError(f"the trials have no '{name}'; known are {', '.join(trials.columns) or 'none'}")
     column = trials.columns[name]
-    counted = column.codes[~trials.is_bonafide] if name in SPOOF_ONLY else column.codes
+    spoof_only = name in SPOOF_ONLY or (name == "subset" and _is_of_spoof(column, trials.is_bonafide))
+    counted = column.codes[~trials.is_bonafide] if spoof_only else column.codes
     occurs = np.bincount(counted, minlength=len(column.values)) > 0
     # Numbers without gaps; those of bona fide trials mean nothing where the axis is one of spoof alone.
     number = np.cumsum(occurs) - 1
     names = tuple(value for value, there in zip(column.values, occurs, strict=True) if there)
-    return _Axis(names, number[column.codes], name not in SPOOF_ONLY)
+    return _Axis(names, number[column.codes], not spoof_only)
+
+
+def _is_of_spoof(column: Column, is_bonafide: Array) -> bool:
+    """Whether all spoof trials and no bona fide trial have a value here other than ``-``."""
+    if "-" not in column.values:
+        return False
+    return np.array_equal(column.codes == column.values.index("-"), is_bonafide)
 
 
 def _by_cell(scores: Array, rows: Sequence[Array], columns: Sequence[Array], width: int) -> dict[int, Array]:

@@ -93,7 +93,7 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
         "ties_across_classes": ties_across_classes(curve),
     }
     if "subset" in trials.columns:
-        metrics["subsets"] = _occurring(trials, "subset")
+        metrics["subsets"] = [value for value in _occurring(trials, "subset") if value != "-"]
     metrics |= _pooled_tdcf(trials, curve, rules, asv)
     metrics["primary"] = "eer" if rules.primary == "min_tdcf" and "min_tdcf" not in metrics else rules.primary
     if convention == "ctrsvdd":
