@@ -30,6 +30,7 @@ COMMANDS = {
         "another project's pretrained model or trained system -> one of ours",
     ),
     "detect": ("spooftrace.detect", "score audio files with a trained system"),
+    "trace": ("spooftrace.trace", "ask a trained system which kind of codec, or which parameters, audio files have"),
     "audit": ("spooftrace.audit", "does silence, level, band ... alone tell the classes of a corpus apart?"),
     "codec": ("spooftrace.codecs.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
 }

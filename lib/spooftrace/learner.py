@@ -32,7 +32,8 @@ class Learner(lightning.LightningModule):
     figures of each dev set: those of the task and ``dev_loss``, the loss of all its utterances at once.
 
     Dropout is drawn from a generator seeded by (seed, step, rank), so that a resumed run draws what it would have
-    drawn. ``train_batches`` is set by the caller before ``fit``.
+    drawn. ``train_batches`` is set by the caller before ``fit``; ``epochs`` are the figures of all epochs so far, with
+    those that the back-end gives of itself (``figures``).
     """
 
     strict_loading = False  # frozen front-ends are not in the checkpoints
@@ -45,6 +46,7 @@ class Learner(lightning.LightningModule):
         self._dev: dict[int, list[tuple[Tensor, Tensor]]] = {}  # number of the dev set -> outputs and targets
         self._loss_sum: Tensor | float = 0.0  # of this epoch's batches on this device, and how many they are
         self._loss_count = 0.0
+        self.epochs: list[dict[str, float]] = []
         # What has to wait until the back-end has been trained alone.
         live = [frontend for frontend in system.frontends.values() if frontend.finetune]
         self._waiting = [p for frontend in live for p in frontend.parameters() if p.requires_grad]
@@ -65,7 +67,7 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: list[dict[str, Any]], batch_idx: int) -> Tensor:
         (group,) = batch
-        loss = self.system.task.loss(self.system(group), group["target"])
+        loss = self.system.loss(self.system(group), group["target"])
         self._loss_sum = self._loss_sum + loss.detach().double()
         self._loss_count += 1
         self.log("train_loss_step", loss, on_step=True, on_epoch=False, batch_size=len(group["utt"]))
@@ -82,8 +84,12 @@ class Learner(lightning.LightningModule):
             ending = AUGMENTED if number else ""
             figures |= {key + ending: value for key, value in self._dev_figures(scored).items()}
         self._dev.clear()
+        if hasattr(self.system.backend, "figures"):
+            figures |= self.system.backend.figures()
         # Every device scores the whole dev set; the first one's figures count, so that all of them decide alike.
-        self.log_dict(self.trainer.strategy.broadcast(figures), rank_zero_only=False)
+        figures = self.trainer.strategy.broadcast(figures)
+        self.log_dict(figures, rank_zero_only=False)
+        self.epochs.append({"epoch": self.current_epoch + 1, **figures})
 
     def _dev_figures(self, scored: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         outputs = torch.cat([outputs for outputs, _ in scored]).float()  # list of (B, C) -> (N, C)
@@ -103,8 +109,11 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> dict[str, Any]:
         node = self.config["optimizer"]
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        arguments = {**node.get("init_args", {}), "params": trained}
+        # Some back-ends have parameters with settings of their own.
+        groups = self.system.backend.optimizer_groups() if hasattr(self.system.backend, "optimizer_groups") else []
+        apart = {id(parameter) for group in groups for parameter in group["params"]}
+        trained = [p for p in self.parameters() if p.requires_grad and id(p) not in apart]
+        arguments = {**node.get("init_args", {}), "params": [{"params": trained}, *groups] if groups else trained}
         optimizer = build({"class_path": node["class_path"], "init_args": arguments})
         schedule = self.config["schedule"]
         if schedule["kind"] == "constant":
@@ -122,10 +131,12 @@ class Learner(lightning.LightningModule):
         own = {f"system.{key}" for key in self.system.own_state()}
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
         checkpoint["epoch_loss"] = list(self._epoch_loss())
+        checkpoint["epochs"] = self.epochs
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
+        self.epochs = list(checkpoint.get("epochs", []))  # none in those of earlier versions
 
 
 class StopEarly(EarlyStopping):

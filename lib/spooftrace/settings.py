@@ -102,27 +102,32 @@ class Training:
         max_epochs: Epochs at most.
         min_epochs: ``patience`` does not stop the run before that many.
         patience: Stop after this many epochs without a better ``monitor``; ``null`` never stops early.
-        monitor: The figure that is lower in a better epoch: of the dev set, or ``train_loss``, the mean loss of the
-            epoch's training batches. ``last_epoch`` looks at none: the model is that of the last epoch.
+        monitor: The figure that is lower in a better epoch. Of the dev set: ``dev_loss``, ``dev_eer`` (detection),
+            ``dev_error`` (attribution: 1 - macro F1) or ``dev_rmse`` (parsing). Or ``train_loss``, the mean loss of
+            the epoch's training batches. ``last_epoch`` looks at none: the model is that of the last epoch.
         average_best: The final model is the mean of this many best epochs' weights; 1 is the best epoch itself.
         backend_only_epochs: In so many epochs at the start only the back-end is trained; the streams with
             ``finetune: true`` join in after them.
         precision: A precision of Lightning's Trainer.
         gradient_clip_val: Largest gradient norm; ``null`` does not clip.
         checkpoint_minutes: A resumable checkpoint is also written inside an epoch, this often.
+        start_from: Folder of a trained experiment of the same task: the streams with ``finetune: true`` start from the
+            weights that its streams of the same names have ended with.
     """
 
     max_epochs: int = 100
     min_epochs: int = 0
     patience: int | None = None
     monitor: Literal[
-        "dev_eer", "dev_loss", "dev_eer_augmented", "dev_loss_augmented", "train_loss", "last_epoch"
+        "dev_eer", "dev_error", "dev_rmse", "dev_loss", "train_loss", "last_epoch",
+        "dev_eer_augmented", "dev_error_augmented", "dev_rmse_augmented", "dev_loss_augmented",
     ] = "dev_eer"  # fmt: skip
     average_best: int = 1
     backend_only_epochs: int = 0
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = "32-true"
     gradient_clip_val: float | None = None
     checkpoint_minutes: float = 15.0
+    start_from: str | None = None
 
 
 LEAST = {  # where a number of the right type can still make no sense
@@ -163,6 +168,9 @@ def check_settings(config: Mapping[str, Any], where: str) -> None:
         ),
         "trainer.monitor last_epoch selects no epoch: it goes with patience: null and average_best: 1": (
             monitor == "last_epoch" and (trainer["patience"] is not None or trainer["average_best"] > 1)
+        ),
+        "trainer.start_from: no stream has finetune: true, so nothing starts from another experiment": (
+            trainer["start_from"] is not None and not finetuned
         ),
         "trainer.backend_only_epochs: no stream has finetune: true, so the back-end is all that is ever trained": (
             trainer["backend_only_epochs"] > 0 and not finetuned

@@ -100,6 +100,11 @@ class System(nn.Module):
             which = f"utterance '{batch['utt'][0]}' ({_length(batch)})"
             raise InputError(f"{which}: {error}; {advice}") from None
 
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What training minimises: the task's loss, and with it what the back-end has of its own (``total_loss``)."""
+        loss = self.task.loss(outputs, targets)
+        return self.backend.total_loss(loss, targets) if hasattr(self.backend, "total_loss") else loss
+
     def own_state(self) -> dict[str, Tensor]:
         """The weights that belong to the trained model: everything except frozen front-ends."""
         frozen = tuple(f"frontends.{name}." for name, frontend in self.frontends.items() if not frontend.finetune)

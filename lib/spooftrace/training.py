@@ -1,7 +1,8 @@
 """Stage 4: train a system with Lightning, resumable at any moment.
 
 ``exp/<name>/`` gets ``config.yaml`` (resolved), ``checkpoints/`` (``last.ckpt`` to resume from, the best epochs),
-``tensorboard/``, and at the end ``model.safetensors`` and ``run.json``; the last one marks a finished training.
+``tensorboard/``, and at the end ``model.safetensors``, ``epochs.tsv`` (the figures of every epoch) and ``run.json``,
+which marks a finished training.
 """
 
 from __future__ import annotations
@@ -62,10 +63,12 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
 
 
 def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
-    # Lightning warns of deprecations in its own dependencies, of a checkpoint folder that a resumed run finds, of
-    # frozen front-ends, and of figures that are not averaged over devices; ours are the same on all of them.
+    # Lightning warns of deprecations in its own dependencies, of a Slurm that it is not used with, of a folder
+    # that a resumed run finds, of frozen front-ends, and of figures that are not averaged over devices; ours are the
+    # same on all of them.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    for message in ("LeafSpec", "exists and is not empty", "in eval mode at the start", "sync_dist=True"):
+    harmless = ("LeafSpec", "srun", "exists and is not empty", "in eval mode at the start", "sync_dist=True")
+    for message in harmless:
         warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning
     from lightning.pytorch.callbacks import ModelCheckpoint
@@ -76,6 +79,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     from spooftrace.config import save_config
     from spooftrace.frontends.weights import keep_configuration
     from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
+    from spooftrace.starting import start_from_others
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
     started = time.monotonic()
@@ -86,7 +90,9 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
     system = System(config, {name: stream.shape for name, stream in cached.items()})
-    start_from_codebooks(system, config)
+    _check_monitor(system.task, options["monitor"])
+    if not _last_checkpoint(exp).exists():
+        start_from_others(system, config)
     learner = Learner(system, config)
     train_set = make_batches(config, system, train_dir, dump, training=True)
     # One dev set, or the clean and the augmented one.
@@ -95,8 +101,8 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
-        if len(set(batches.utterances.targets)) < 2:
-            raise InputError(f"{directory / system.task.label_file}: all labels are the same; choose data with both")
+        system.task.check(batches.utterances.targets, directory)
+    system.task.fit(train_set.utterances.targets)
     learner.train_batches = train_set
 
     folder = exp / "checkpoints"
@@ -147,6 +153,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     for node in config["streams"].values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
+    _write_epochs(learner.epochs, exp / "epochs.tsv")
     backend = count_parameters(system.backend)
     facts = {
         "parameters": {
@@ -202,8 +209,7 @@ def make_batches(
         raise InputError(f"{directory}: no utterances")
     targets = None
     if labelled:
-        labels = data.table(system.task.label_file)
-        targets = [system.task.target(labels[utt]) for utt in data.utts]
+        targets = system.task.targets(data)
     crop = {"first": "first", "full": "none", "windows": "first" if labelled else "windows"}[options.eval_crop]
     utterances = Utterances(
         data, targets, open_streams(config, dump, directory), system.needs_wave, options,
@@ -213,28 +219,11 @@ def make_batches(
     return Batches(utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers)
 
 
-def start_from_codebooks(system: Any, config: Mapping[str, Any]) -> None:
-    """Let a back-end that looks codes up (QAF-Static) start from the vectors of the codec that gives the codes.
-
-    Raises:
-        InputError: They are not to be had, or are of another size.
-    """
-    import torch
-
-    backend = type(system.backend).__name__
-    if not hasattr(system.backend, "start_from") or config["backend"]["init_args"]["codebooks"] is not None:
-        return
-    for name, frontend in system.frontends.items():
-        if hasattr(frontend, "codebooks"):
-            try:
-                system.backend.start_from(torch.stack([codebook.embed for codebook in frontend.codebooks]))
-            except ValueError as error:
-                raise InputError(f"stream '{name}' does not fit {backend}: {error}") from None
-            return
-    raise InputError(
-        f"{backend} starts from the codec's codebooks: take its stream out of data.cached, or give their file as "
-        "backend.init_args.codebooks"
-    )
+def _check_monitor(task: Any, monitor: str) -> None:
+    """Refuse to select epochs by the figure of another task."""
+    known = (*task.selects_by, "dev_loss", "train_loss", "last_epoch")
+    if monitor.removesuffix("_augmented") not in known:
+        raise InputError(f"trainer.monitor {monitor}: the task {type(task).__name__} has {', '.join(known)}")
 
 
 def _last_checkpoint(exp: Path) -> Path:
@@ -275,6 +264,15 @@ def _device_name(num_gpus: int) -> str:
     import torch
 
     return f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else f"CPU, {torch.get_num_threads()} threads"
+
+
+def _write_epochs(epochs: list[dict[str, float]], path: Path) -> None:
+    """A table with a line an epoch."""
+    from spooftrace.atomic import atomic_write
+
+    with atomic_write(path) as file:
+        file.write("\t".join(epochs[0]) + "\n")
+        file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in epochs)
 
 
 def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:

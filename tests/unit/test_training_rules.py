@@ -12,7 +12,7 @@ from spooftrace.cli import main
 from spooftrace.errors import InputError
 from spooftrace.learner import Learner
 from spooftrace.system import load_weights
-from spooftrace.training import start_from_codebooks
+from spooftrace.starting import start_from_others
 
 
 @pytest.fixture
@@ -252,18 +252,18 @@ def qaf(frontends: dict[str, torch.nn.Module]) -> tuple[SimpleNamespace, dict]:
     """A system around a small QAF-Static, and its configuration."""
     arguments = {"input_dim": 8, "num_layers": 2, "num_quantizers": 2, "codebook_size": 4, "codec_dim": 3}
     system = SimpleNamespace(backend=QAFStatic(**arguments), frontends=frontends)
-    return system, {"backend": {"init_args": {**arguments, "codebooks": None}}}
+    return system, {"backend": {"init_args": {**arguments, "codebooks": None}}, "trainer": {"start_from": None}}
 
 
 def test_code_tables_start_from_the_codec():
     system, config = qaf({"codec": Codec(2, 4, 3)})
-    start_from_codebooks(system, config)
+    start_from_others(system, config)
     assert system.backend.tables.flatten().tolist() == list(range(24))
     assert system.backend.tables.requires_grad
 
 
 def test_code_tables_without_a_codec_are_refused():
     with pytest.raises(InputError, match=r"take its stream out of data.cached, or give .* backend.init_args.codebooks"):
-        start_from_codebooks(*qaf({}))
+        start_from_others(*qaf({}))
     with pytest.raises(InputError, match="stream 'codec' does not fit QAFStatic: codebooks are"):
-        start_from_codebooks(*qaf({"codec": Codec(2, 5, 3)}))
+        start_from_others(*qaf({"codec": Codec(2, 5, 3)}))

@@ -128,8 +128,11 @@ def write(
             for utt in utts:
                 archive.write(utt, embeddings[utt][utt])
     rows = np.array([scores[utt].split() for utt in utts], np.float32)  # (U, K)
-    with atomic_write(out) as file:
-        file.writelines(f"{line}\n" for line in task.format_scores(utts, rows[:, 0] if rows.shape[1] == 1 else rows))
+    values = rows[:, 0] if rows.shape[1] == 1 else rows
+    others = {out.with_name(name): lines for name, lines in task.other_files(utts, values).items()}
+    for path, lines in {out: task.format_scores(utts, values), **others}.items():
+        with atomic_write(path) as file:
+            file.writelines(f"{line}\n" for line in lines)
     with atomic_write(_description(out)) as file:
         content = {**made, "utterances": len(utts), "embeddings": embeddings is not None}
         json.dump(content, file, indent=2, sort_keys=True)

@@ -1,6 +1,9 @@
 """What is predicted: targets, loss and scores. One task a file."""
 
+from spooftrace.tasks.attribution import Attribution
 from spooftrace.tasks.base import Task
 from spooftrace.tasks.detection import Detection
+from spooftrace.tasks.multi import MultiAttribution
+from spooftrace.tasks.parsing import Parsing
 
-__all__ = ["Detection", "Task"]
+__all__ = ["Attribution", "Detection", "MultiAttribution", "Parsing", "Task"]

@@ -37,6 +37,8 @@ class Detection(Task):
     """
 
     label_file = "utt2label"
+    detects = True
+    selects_by = ("dev_eer",)
 
     def __init__(
         self,
@@ -50,7 +52,7 @@ class Detection(Task):
 
     def target(self, label: str) -> int:
         if label not in LABELS:
-            raise InputError(f"unknown label '{label}' in {self.label_file}: it is 'bonafide' or 'spoof'")
+            raise InputError(f"unknown label '{label}': it is 'bonafide' or 'spoof'")
         return LABELS[label]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -1,0 +1,110 @@
+"""With which parameters a codec made an utterance: sampling rate, bitrate and number of quantizers (codec parsing)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.tasks.base import Task, format_table
+
+COLUMNS = ("khz", "kbps", "quantizers")
+UNKNOWN = "-"
+
+
+class Parsing(Task):
+    """kHz, kbit/s and number of quantizers by regression: the sum of three mean squared errors.
+
+    Outputs (B, 3) are in standard deviations of each target from its mean over the training set, so that no unit
+    outweighs the others; scores are in natural units. A value that nobody knows (``-`` in ``utt2nac``) takes no part.
+
+    Source: "NACSP" (seed paper of HYDRA), section 3, which does not say how targets are scaled; its errors are in
+    natural units, as ours are.
+
+    >>> task = Parsing()
+    >>> task.fit([(16.0, 2.0, 4.0), (24.0, 6.0, 8.0)])
+    >>> task.scores(torch.tensor([[0.0, 1.0, -1.0]]))
+    tensor([[20.,  6.,  4.]])
+    """
+
+    label_file = "utt2nac"
+    num_outputs = len(COLUMNS)
+    selects_by = ("dev_rmse",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(len(COLUMNS)))
+        self.register_buffer("deviation", torch.ones(len(COLUMNS)))
+
+    def target(self, label: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float("nan") if field == UNKNOWN else float(field) for field in label.split())
+        except ValueError:
+            values = ()
+        if len(values) != len(COLUMNS):
+            raise InputError(f"'{label}' is not kHz, kbit/s and quantizers ('{UNKNOWN}' where unknown)")
+        if np.isnan(values).all():
+            raise InputError("no codec parameters to predict")
+        return values
+
+    def targets(self, data: DataDir) -> list[Any]:
+        self._refuse_without_parameters(data)
+        return super().targets(data)
+
+    def _refuse_without_parameters(self, data: DataDir) -> None:
+        """Say of an utterance without parameters whether it is bona fide, or which codec the table lacks."""
+        nac, labels = data.table(self.label_file), data.tables.get("utt2label", {})
+        codecs = data.tables.get("utt2codec", {})
+        for number, utt in enumerate(data.utts, 1):
+            if set(nac[utt].split()) != {UNKNOWN}:
+                continue
+            where = f"{data.path / self.label_file}:{number}: {utt}"
+            if labels.get(utt) == "bonafide":
+                advice = "only codec speech has parameters: subset_data_dir.sh --where utt2label=spoof leaves it out"
+                raise InputError(f"{where} is bona fide; {advice}")
+            codec = codecs.get(utt, UNKNOWN)
+            if codec == UNKNOWN:
+                raise InputError(f"{where} was made by no codec; leave it out of the data directory")
+            row = f"{codec}: {{khz: ..., kbps: ..., quantizers: ...}}"
+            raise InputError(f"{where}: codec '{codec}' has no parameters; add '{row}' to conf/codecs.yaml and prepare")
+
+    def check(self, targets: Sequence[Any], where: Path) -> None:
+        """Only what is trained on has to vary: see :meth:`fit`."""
+
+    def fit(self, targets: Sequence[Any]) -> None:
+        """Take mean and deviation from the training set; raises ``InputError`` for a target that does not vary."""
+        values = np.array(targets, np.float64)  # (N, 3)
+        for column, name in enumerate(COLUMNS):
+            known = values[~np.isnan(values[:, column]), column]
+            if known.size == 0 or np.ptp(known) == 0:
+                what = f"always {known[0]:g}" if known.size else "never known"
+                raise InputError(
+                    f"{self.label_file} of the training set: {name} is {what}, so that nothing can be learned of it; "
+                    "train on codecs that differ in it"
+                )
+        self.mean = torch.tensor(np.nanmean(values, 0), dtype=torch.float32)
+        self.deviation = torch.tensor(np.nanstd(values, 0), dtype=torch.float32)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        wanted = (targets.to(outputs.dtype) - self.mean) / self.deviation  # (B, 3)
+        known = ~wanted.isnan()
+        squares = (outputs - wanted.nan_to_num()).square() * known  # (B, 3)
+        return (squares.sum(0) / known.sum(0).clamp(min=1)).sum()  # (B, 3) -> (3,) -> ()
+
+    def scores(self, outputs: Tensor) -> Tensor:
+        return outputs * self.deviation + self.mean  # (B, 3)
+
+    def format_scores(self, utts: Sequence[str], scores: np.ndarray) -> list[str]:
+        return format_table(COLUMNS, utts, scores)
+
+    def dev_metrics(self, scores: np.ndarray, targets: np.ndarray) -> Mapping[str, float]:
+        """``dev_rmse``, the mean over the targets in standard deviations, and each one's in its unit."""
+        rmse = np.sqrt(np.nanmean((scores.astype(np.float64) - targets) ** 2, axis=0))  # (N, 3) -> (3,)
+        each = {f"dev_rmse_{name}": float(value) for name, value in zip(COLUMNS, rmse, strict=True)}
+        return {"dev_rmse": float(np.nanmean(rmse / self.deviation.cpu().numpy())), **each}
