@@ -244,13 +244,38 @@ def only_for_training(name: str) -> bool:
 
 
 def save_codec(codec: NeuralCodec, path: str | Path, half: bool = True) -> None:
-    """Write weights and configuration into one safetensors file, as float16 unless ``half`` is false."""
+    """Write weights and configuration into one safetensors file, as float16 unless ``half`` is false.
+
+    Raises:
+        ValueError: float16 cannot hold a weight.
+    """
     from safetensors.torch import save
 
     state = {name: value for name, value in codec.state_dict().items() if not only_for_training(name)}
-    state = {name: (value.half() if half else value).contiguous() for name, value in state.items()}
+    if half:
+        _scale_vectors(state)
+        state = {name: value.half() for name, value in state.items()}
+        for name, value in state.items():
+            if not value.isfinite().all():
+                raise ValueError(f"{name}: too large for float16")
+    state = {name: value.contiguous() for name, value in state.items()}
     with atomic_write(path, "wb") as file:
         file.write(save(state, metadata={"config": json.dumps(codec.config)}))
+
+
+def _scale_vectors(state: dict[str, Tensor]) -> None:
+    """Bring the vectors of a codec with disentanglement to a moderate size.
+
+    What follows the quantizer there begins with a layer norm, so their size changes nothing, and training lets it grow
+    beyond float16. A power of two divides without rounding.
+    """
+    names = ("encoder.{}.weight", "encoder.{}.bias", "quantizer.codebooks")
+    last = max((int(name.split(".")[1]) for name in state if name.startswith("encoder.")), default=0)
+    names = tuple(name.format(last) for name in names)
+    if "restorer.norm.weight" not in state or not all(name in state for name in names):
+        return
+    factor = 2.0 ** -max(0, math.ceil(math.log2(float(state["quantizer.codebooks"].abs().max()) / 1024)))
+    state |= {name: state[name] * factor for name in names}
 
 
 def load_codec(path: str | Path) -> NeuralCodec:

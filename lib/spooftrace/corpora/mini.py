@@ -62,6 +62,7 @@ SEEN = (
     "fsq_freq_q24",
     "svq_time",
     "rvq_freq_sem_q8",
+    "rvq_freq_dis_q8",
     "rvq_freq_24k_q8",
 )
 UNSEEN_SETTING = ("rvq_time_q4", "fsq_freq_q12")
