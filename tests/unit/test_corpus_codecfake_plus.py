@@ -207,7 +207,7 @@ def test_any_list_survives_a_round_trip(tmp_path_factory, utts, kind):
                 "classes": f"{speaker} {utt} - {' '.join(classes)} {label}",
             }[kind]
         )
-        expected[utt] = (speaker, label, key or "-", columns["vq"])
+        expected[utt] = (speaker, label, key or "real", columns["vq"])
     tables = read(tmp_path_factory.mktemp("list"), "\n".join(lines))
     columns = [tables[name] for name in ("utt2spk", "utt2label", "utt2codec", "utt2vq")]
     assert {utt: tuple(column[utt] for column in columns) for utt in tables["utt2spk"]} == expected

@@ -68,7 +68,7 @@ ENDINGS = {"vq": ("_bal_vq",), "aux": ("", "_bal_aux"), "dec": ("_bal_dec",)}
 # Classes as the files spell them, in lower case, where we do not.
 CLASSES = {"trad": "none", "scq": "sq"}
 
-BONAFIDE = {"system": "-", "codec": "-", "vq": REAL, "aux": REAL, "dec": REAL, "nac": "- - -"}
+BONAFIDE = {"system": "-", "codec": REAL, "vq": REAL, "aux": REAL, "dec": REAL, "nac": "- - -"}
 # Codec key -> what the tables say; made once, not for each of a million rows.
 COLUMNS = {"": BONAFIDE} | {
     key: {"system": key, "codec": key, "vq": codec.vq, "aux": codec.aux, "dec": codec.dec, "nac": codec.nac}

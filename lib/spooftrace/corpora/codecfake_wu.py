@@ -126,5 +126,5 @@ def _add(trials: Trials, at: tuple[str | Path, int], utt: str, speaker: str, cod
             f"{at[0]}:{at[1]}: '{utt}' is not an utterance of '{speaker}' by '{codec}'; "
             "is it the list of another corpus?"
         )
-    name = "-" if codec == GENUINE else codec
-    trials.add(at, utt, speaker=speaker, label=label, system=name, codec=name, nac=CODECS.get(codec, UNKNOWN))
+    system, name = ("-", "real") if codec == GENUINE else (codec, codec)
+    trials.add(at, utt, speaker=speaker, label=label, system=system, codec=name, nac=CODECS.get(codec, UNKNOWN))

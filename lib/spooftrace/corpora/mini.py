@@ -26,8 +26,8 @@ equally many copies of a split and of a voice.
 codec seen in training, an ``unseen_codec``; ``vocoder`` where there is no codec; ``-`` for bona fide speech. A codec at
 8 kHz narrows the band, which any detector hears: its copies are for telling sampling rates, not for detection.
 
-Codec labels (``utt2vq``, ``utt2aux``, ``utt2dec``, ``utt2codec``, ``utt2nac``): ``real`` marks bona fide speech in the
-three taxonomy tables, as in CodecFake+; ``-`` stands where there is no codec to describe.
+Codec labels (``utt2vq``, ``utt2aux``, ``utt2dec``, ``utt2codec``, ``utt2nac``): ``real`` marks bona fide speech in all
+but the last, as in CodecFake+; ``-`` stands where there is no codec to describe.
 
 This is a corpus for trying things out: isolated words, few hundred files, weak codecs. Results on it say nothing about
 published benchmarks.
@@ -66,7 +66,7 @@ SEEN = (
     "rvq_freq_24k_q8",
 )
 UNSEEN_SETTING = ("rvq_time_q4", "fsq_freq_q12")
-UNSEEN_CODEC = ("fac_freq_q8", "fsq_time_q24")
+UNSEEN_CODEC = ("fac_freq_q8", "fsq_time_q24", "svq_freq")
 NARROW = ("rvq_freq_8k_q8", "rvq_freq_8k_q4")
 VOCODERS = ("world", "griffinlim")
 UNSEEN_VOCODER = ("world24",)  # WORLD with its envelope coded
@@ -97,7 +97,7 @@ OPEN = (Turns(2, SEEN), Turns(1, UNSEEN_SETTING), Turns(2, UNSEEN_CODEC), Turns(
 SETS = {"train": Set("train", (KNOWN,)), "dev": Set("dev", (KNOWN,)), "eval": Set("eval", OPEN)}
 SETS |= {f"{split}_8khz": Set(split, (Turns(1, NARROW),), bonafide=False) for split in SPLITS}
 
-REAL, NO_CODEC = ("real", "real", "real", "-", "- - -"), ("-", "-", "-", "-", "- - -")
+REAL, NO_CODEC = ("real", "real", "real", "real", "- - -"), ("-", "-", "-", "-", "- - -")
 CODEC_LABELS = ("utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
 
 

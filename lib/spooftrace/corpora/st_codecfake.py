@@ -18,10 +18,10 @@ A line is ``FILE real|fake CLASS``, e.g. ``encodec_p230_135.wav fake 4``. Data d
 ``eval_id``, ``eval_ood`` (both label files), ``config_C3-1`` ..., ``source_mimi`` ..., ``config_small40``,
 ``source_wavtokenizer``, ``alm_moshi`` ... Sets without bona fide speech are of use for source tracing only.
 
-``utt2system`` is the number of the class, ``-`` for real speech. Classes 1 to 7 are the codecs of ``CODECS``. Which of
-AcademiCodec, DAC, AudioDec and SoundStream is 8, 9, 10 or 11 has not been verified, so ``utt2codec`` of these comes
-from the beginning of the file name, and is ``-`` if that names none of them. C3-4 is FunCodec (class 3) as its name
-says; the authors' README has a 4 there, against their own results.
+``utt2system`` is the number of the class, ``-`` for real speech, whose ``utt2codec`` is ``real``. Classes 1 to 7 are
+the codecs of ``CODECS``. Which of AcademiCodec, DAC, AudioDec and SoundStream is 8, 9, 10 or 11 has not been
+verified, so ``utt2codec`` of these comes from the beginning of the file name, and is ``-`` if that names none of them.
+C3-4 is FunCodec (class 3) as its name says; the authors' README has a 4 there, against their own results.
 
 ``utt2nac`` describes the usual checkpoint of a codec, ``-`` where it is not known which one was used. The paper's table
 of configurations has not been compared; do that before citing figures of source parsing.
@@ -143,6 +143,8 @@ def add_utterance(
     """Add one file; ``nac`` are its codec parameters where they are not those of the usual checkpoint."""
     named = file.split("_")[0].lower()
     codec = CODECS.get(kind) or (named if named in UNORDERED else "-")
+    if label == "real":
+        codec = "real"
     add_file(trials, at, file, label, kind, system=kind, codec=codec)
     parameters = UNKNOWN if label == "real" else nac or PARAMETERS.get(codec, UNKNOWN)
     trials.tables.setdefault("utt2nac", {})[file.removesuffix(".wav")] = parameters
