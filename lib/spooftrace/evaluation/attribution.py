@@ -23,9 +23,11 @@ import numpy as np
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.errors import InputError
-from spooftrace.evaluation.breakdown import Table
-from spooftrace.evaluation.layout import aligned
+from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
+from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
+from spooftrace.evaluation.layout import aligned, as_text
 from spooftrace.evaluation.outputs import NOTHING, Outputs, judged, read_outputs, truth_table
+from spooftrace.evaluation.parts import AXES, PART_CONVENTION, parts_of
 from spooftrace.metrics.attribution import TracingReport, tracing_report
 
 Array = np.ndarray
@@ -42,6 +44,7 @@ OPEN_SET_CONVENTION = (
     "% of the unknown ones are (OpenOOD); fpr95_id_positive: unknown utterances accepted where 95 % of the known ones "
     "are (ST-Codecfake); eer: ASVspoof tie rule; oscr: area under correct classification over false acceptance."
 )
+FIGURES = {"macro_f1": "macro F1", "weighted_f1": "weighted F1", "accuracy": "accuracy"}
 OPEN_SET_COLUMNS = {
     "auroc": "AUROC",
     "fpr95_ood_positive": "FPR95 (unknown pos.)",
@@ -78,8 +81,8 @@ def evaluate_attribution(
         embeddings: with them, the open-set figures of two more rejection scores are there.
 
     Raises:
-        InputError: as for :func:`read_outputs` and :func:`judged`; no utterance of a class that the model knows; or
-            embeddings that are missing or do not fit.
+        InputError: as for :func:`read_outputs`, :func:`judged` and :func:`parts_of`; no utterance of a class that the
+            model knows; or embeddings that are missing or do not fit.
     """
     data, found = Path(data), read_outputs(outputs)
     table = data / label_table
@@ -92,6 +95,7 @@ def evaluate_attribution(
     is_known = np.ones(len(utts), bool) if logits is None else _known(labels, found, table)
 
     report = tracing_report(labels[is_known], predicted[is_known])
+    choices = report.num_classes if logits is None else len(found.columns)
     metrics: dict[str, Any] = {
         "task": "attribution",
         "set": data.resolve().name,
@@ -101,15 +105,22 @@ def evaluate_attribution(
         "not_judged": len(truth) - len(utts),
         "known_trials": int(is_known.sum()),
         "model_classes": None if logits is None else list(found.columns),
-        "num_classes": report.num_classes,
-        "accuracy": report.accuracy,
+        **_figures(report),
         "balanced_accuracy": report.balanced_accuracy,
-        "macro_f1": report.macro_f1,
-        "weighted_f1": report.weighted_f1,
         "f1_convention": F1_CONVENTION,
+        "chance": _chance(report, choices),
+        "chance_convention": CHANCE_CONVENTION,
         "by_class": _by_class(report),
         "confusion": _counts(labels[is_known], predicted[is_known], report.columns.tolist()),
     }
+    for part in parts_of(data, utts):
+        judged_here = part.judged & is_known
+        cell = {"trials": int(part.judged.sum()), "known_trials": int(judged_here.sum())} | dict.fromkeys(FIGURES)
+        if (part.own & is_known).any():
+            here = tracing_report(labels[judged_here], predicted[judged_here])
+            cell |= _figures(here) | ({"chance": _chance(here, choices)} if part.axis == "subset" else {})
+        metrics.setdefault(f"by_{part.axis}", {})[part.name] = cell
+        metrics["part_convention"] = PART_CONVENTION
     if logits is not None and not is_known.all():
         correct = (labels == predicted)[is_known]
         metrics |= {
@@ -139,6 +150,17 @@ def tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
             metrics["confusion"], f"{name}: utterances by true class (rows) and decision (columns)"
         ),
     }
+    for axis in AXES:
+        if cells := metrics.get(f"by_{axis}"):
+            found[f"by_{axis}"] = Table(
+                f"{name}: {', '.join(FIGURES.values())} (%) by {AXIS_NAMES.get(axis, axis)}",
+                AXIS_NAMES.get(axis, axis),
+                tuple(cells),
+                tuple(FIGURES.values()),
+                np.array([[cell[figure] for figure in FIGURES] for cell in cells.values()], dtype=float),
+                percent=True,
+                decimals=2,
+            )
     if "open_set" in metrics:
         found["open_set"] = Table(
             f"{name}: rejection of unknown classes (%)",
@@ -161,6 +183,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         [name, str(cell["utterances"]), *(f"{100 * cell[key]:.2f}" for key in ("precision", "recall", "f1"))]
         for name, cell in metrics["by_class"].items()
     ]
+    at_random, majority = metrics["chance"]["random"], metrics["chance"]["majority"]
     lines = [
         f"{metrics['set']}: {metrics['label_table']}, {metrics['known_trials']} utterances of {metrics['num_classes']} "
         f"classes known to the model, {metrics['trials'] - metrics['known_trials']} of unknown ones, "
@@ -169,7 +192,12 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         f"accuracy {100 * metrics['accuracy']:.2f} %, balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
         f"macro F1 {100 * metrics['macro_f1']:.2f} %, weighted F1 {100 * metrics['weighted_f1']:.2f} % "
         f"(over the {metrics['num_classes']} classes in the truth)",
+        f"without listening: random macro F1 {100 * at_random['macro_f1']:.2f} %, weighted F1 "
+        f"{100 * at_random['weighted_f1']:.2f} %; always {majority['class']} {100 * majority['macro_f1']:.2f} % and "
+        f"{100 * majority['weighted_f1']:.2f} %",
     ]
+    found = tables(metrics)
+    lines += [as_text(found[name]) for name in ("by_subset", "by_system") if name in found]
     if "open_set" in metrics:
         rows = [
             [score, *(f"{100 * cell[key]:.2f}" for key in OPEN_SET_COLUMNS)]
@@ -262,6 +290,14 @@ def _open_set(scores: Mapping[str, Array], is_known: Array, correct: Array) -> d
     from spooftrace.metrics.openset import open_set_report
 
     return {name: open_set_report(values[is_known], correct, values[~is_known]) for name, values in scores.items()}
+
+
+def _figures(report: TracingReport) -> dict[str, Any]:
+    return {"num_classes": report.num_classes} | {name: getattr(report, name) for name in FIGURES}
+
+
+def _chance(report: TracingReport, choices: int) -> dict[str, dict[str, Any]]:
+    return chance(dict(zip(report.labels.tolist(), report.support.tolist(), strict=True)), choices)
 
 
 def _by_class(report: TracingReport) -> dict[str, dict[str, float]]:

@@ -23,9 +23,10 @@ import numpy as np
 
 from spooftrace.datadir import read_list
 from spooftrace.errors import InputError
-from spooftrace.evaluation.breakdown import POOLED, Table
+from spooftrace.evaluation.breakdown import AXIS_NAMES, POOLED, Table
 from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.outputs import NOTHING, judged, read_outputs, truth_table
+from spooftrace.evaluation.parts import AXES, PART_CONVENTION, parts_of
 from spooftrace.evaluation.score_files import finite
 from spooftrace.metrics.regression import TARGETS, TargetErrors, nearest_codec, target_errors, target_errors_per_codec
 
@@ -40,6 +41,11 @@ NEAREST_CONVENTION = (
     "Nearest codec by the root mean square of the differences over the targets known of it, each divided by 'scale'; "
     "of codecs with the same values the first by name, so that 'same_values' cannot be told apart."
 )
+TRAINING_MEAN_CONVENTION = (
+    "training_mean: the same three values for every utterance, the means over the training set; what a model has to "
+    "beat."
+)
+QUANTILES = {"p05": 0.05, "median": 0.5, "p95": 0.95}
 
 
 def evaluate_parsing(
@@ -55,8 +61,8 @@ def evaluate_parsing(
         codec_data: further data directories whose codecs the nearest-codec decision may choose.
 
     Raises:
-        InputError: as for :func:`read_outputs` and :func:`judged`; other columns; a value in ``utt2nac`` that is not a
-            number; no codec in ``utt2codec`` for an utterance with values.
+        InputError: as for :func:`read_outputs`, :func:`judged` and :func:`parts_of`; other columns; a value in
+            ``utt2nac`` that is not a number; no codec in ``utt2codec`` for an utterance with values.
     """
     data, found = Path(data), read_outputs(outputs)
     known = Path(known) if known is not None else None
@@ -77,17 +83,35 @@ def evaluate_parsing(
     trained_on = [values for _, values in settings[training].values()] if training else []
     scale = _scale(np.array(trained_on or list(candidates.values()), dtype=np.float64))
     table = {name: np.array(values, dtype=np.float64) for name, values in candidates.items()}
-    decided = nearest_codec(predicted, table, scale)
+    everyone = np.ones(len(utts), bool)
+    right = nearest_codec(predicted, table, scale) == codecs
+    learnt = np.array(trained_on, dtype=np.float64)
+    constant = _mean(learnt) if trained_on and not np.isnan(learnt).all(axis=0).any() else None
+
+    def figures(part: Array) -> dict[str, Any]:
+        """Of some utterances, and what the means of the training set would make of them."""
+        cell = {"trials": int(part.sum())} | _figures(truth[part], predicted[part], right[part])
+        if constant is not None:
+            guess = np.tile(constant, (int(part.sum()), 1))
+            always = nearest_codec(constant[None], table, scale)[0]
+            cell["training_mean"] = _figures(truth[part], guess, codecs[part] == always)
+        return cell
+
     metrics: dict[str, Any] = {
         "task": "parsing",
         "set": data.resolve().name,
         "data": data.as_posix(),
-        "trials": len(utts),
         "not_judged": len(nac) - len(utts),
         "units": UNITS,
-        **_figures(truth, predicted, decided == codecs),
+        **figures(everyone),
         "by_codec": {
-            name: {"utterances": int((codecs == name).sum()), **_errors(errors)}
+            name: {
+                "utterances": int((codecs == name).sum()),
+                "true": dict(zip(TARGETS, candidates[name], strict=True)),
+                "predicted": _spread(predicted[codecs == name]),
+                "nearest_codec_accuracy": float(right[codecs == name].mean()),
+                **_errors(errors),
+            }
             for name, errors in target_errors_per_codec(truth, predicted, codecs.tolist()).items()
         },
         "nearest_codec": {
@@ -98,17 +122,17 @@ def evaluate_parsing(
             "same_values": _same_values(candidates),
         },
     }
+    if constant is not None:
+        metrics["training_mean_convention"] = TRAINING_MEAN_CONVENTION
     if known is not None:
         names = {codec for codec, _ in settings[training].values()} if training else set(read_list(known))
         is_known = np.array([settings[data][utt][0] in names for utt in utts])
-        for cell, part in zip(NAMES, (is_known, ~is_known), strict=True):
-            metrics[cell] = None
-            if part.any():
-                metrics[cell] = {
-                    "codecs": np.unique(codecs[part]).tolist(),
-                    "trials": int(part.sum()),
-                    **_figures(truth[part], predicted[part], (decided == codecs)[part]),
-                }
+        for name, of_set in zip(NAMES, (is_known, ~is_known), strict=True):
+            cell = {"codecs": np.unique(codecs[of_set]).tolist(), **figures(of_set)} if of_set.any() else None
+            metrics[name] = cell
+    for part in parts_of(data, utts):
+        metrics.setdefault(f"by_{part.axis}", {})[part.name] = figures(part.judged)
+        metrics["part_convention"] = PART_CONVENTION
     return metrics
 
 
@@ -117,15 +141,17 @@ def tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
     rows = dict(metrics["by_codec"])
     rows |= {f"{POOLED}, {NAMES[part]}": metrics[part] for part in NAMES if metrics.get(part)}
     rows[POOLED] = metrics
+    found = {"codec": rows} | {axis: metrics[f"by_{axis}"] for axis in AXES if metrics.get(f"by_{axis}")}
     return {
-        f"{measure}_by_codec": Table(
-            f"{metrics['set']}: {measure.upper()} by codec",
-            "codec",
-            tuple(rows),
+        f"{measure}_by_{axis}": Table(
+            f"{metrics['set']}: {measure.upper()} by {AXIS_NAMES.get(axis, axis)}",
+            AXIS_NAMES.get(axis, axis),
+            tuple(cells),
             tuple(UNITS.values()),
-            np.array([[row["targets"][target][measure] for target in TARGETS] for row in rows.values()], dtype=float),
+            np.array([[cell["targets"][target][measure] for target in TARGETS] for cell in cells.values()], float),
             decimals=3,
         )
+        for axis, cells in found.items()
         for measure in ("rmse", "mae")
     }
 
@@ -135,8 +161,11 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     rows = {
         POOLED: metrics,
         **{NAMES[part]: metrics[part] for part in NAMES if metrics.get(part)},
+        **{f"subset {name}": cell for name, cell in metrics.get("by_subset", {}).items()},
         **metrics["by_codec"],
     }
+    if mean := metrics.get("training_mean"):
+        rows["mean of the training set"] = {"trials": metrics["trials"]} | mean
     header = [f"{measure} {unit}" for measure in ("RMSE", "MAE") for unit in UNITS.values()]
     grid = []
     for name, row in rows.items():
@@ -194,9 +223,15 @@ def _text(value: float | None) -> str:
 def _scale(values: Array) -> Array:
     """The spread of each target, 1 for one that does not vary or is not known."""
     known = ~np.isnan(values)
-    mean = np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    spread = np.sqrt((np.where(known, values - mean, 0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1))
+    squares = np.where(known, values - _mean(values), 0) ** 2
+    spread = np.sqrt(squares.sum(axis=0) / np.maximum(known.sum(axis=0), 1))
     return np.where(spread > 0, spread, 1)
+
+
+def _mean(values: Array) -> Array:
+    """The mean of what is known of each target, 0 where nothing is."""
+    known = ~np.isnan(values)
+    return np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
 
 
 def _same_values(candidates: Mapping[str, Values]) -> list[list[str]]:
@@ -208,6 +243,14 @@ def _same_values(candidates: Mapping[str, Values]) -> list[list[str]]:
 
 def _figures(truth: Array, predicted: Array, right: Array) -> dict[str, Any]:
     return _errors(target_errors(truth, predicted)) | {"nearest_codec_accuracy": float(right.mean())}
+
+
+def _spread(predicted: Array) -> dict[str, dict[str, float]]:
+    """The quantiles of the predictions (N, 3) of each target."""
+    values = np.quantile(predicted, list(QUANTILES.values()), axis=0)  # (N, 3) -> (quantiles, 3)
+    return {
+        target: dict(zip(QUANTILES, values[:, index].tolist(), strict=True)) for index, target in enumerate(TARGETS)
+    }
 
 
 def _errors(errors: TargetErrors) -> dict[str, Any]:

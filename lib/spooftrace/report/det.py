@@ -10,20 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy.special import ndtri
 
-from spooftrace.atomic import atomic_write
 from spooftrace.metrics import det_curve, eer
+from spooftrace.report.canvas import COLOURS, png
 
 TICKS = np.array([0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 95, 98, 99]) / 100
-# Okabe and Ito's palette, readable with colour-blind eyes; its yellow and pale blue are too faint for thin lines.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00")
 DASHES = ("-", "--", "-.", ":")
 
 
@@ -41,9 +35,7 @@ def draw_det(curves: Sequence[Curve], title: str, path: Path) -> None:
 
     Each curve's EER point is marked; the legend gives the pooled EER, or its range over the curves of one name.
     """
-    with matplotlib.style.context("default"):  # whatever the user's matplotlibrc says
-        figure = Figure(figsize=(8.2, 5.4), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
+    with png(path, 8.2, 5.4) as figure:
         axes = figure.add_subplot()
         rates = [eer(curve.bonafide, curve.spoof)[0] for curve in curves]
         low, high = _limits(curves, rates)
@@ -65,8 +57,6 @@ def draw_det(curves: Sequence[Curve], title: str, path: Path) -> None:
             loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0, frameon=False, fontsize=10,
             title="Pooled EER (marked)", title_fontsize=10, alignment="left", labelspacing=0.8,
         )  # fmt: skip
-        with atomic_write(path, "wb") as file:
-            figure.savefig(file, format="png", metadata={"Software": None})
 
 
 def _draw(axes: Axes, curve: Curve, style: dict[str, str], label: str | None, limits: tuple[float, float]) -> None:

@@ -1,26 +1,37 @@
-"""RESULTS.md as text. Every number comes from ``metrics.json`` and ``run.json``; what is not there reads ``n/a``."""
+"""What the pages of all tasks are written with: tables, numbers as text, several seeds, how each run was made.
+
+Every number comes from ``metrics.json`` and ``run.json``; what is not there reads ``n/a``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
-from spooftrace.report.runs import Group, Run
+from spooftrace.report.runs import Run
 
 MISSING = "n/a"
-SMALL_CELL = 100
-MAX_ATTACKS = 24  # more columns than these nobody can read: the tables beside metrics.json have them
-METRICS = {
-    "eer": "EER %",
-    "eer_ranking": "EER % without A14 and ACESinger",
-    "min_dcf": "minDCF",
-    "act_dcf": "actDCF",
-    "cllr": "Cllr",
-    "min_cllr": "minCllr",
-    "min_tdcf": "min t-DCF",
-}
+MAX_COLUMNS = 24  # more attacks or classes than these nobody can read: the tables beside metrics.json have them
+SEEDS_CONVENTION = (
+    "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone. SD is "
+    "their sample standard deviation (the squares divided by the number of seeds minus one). The best seed is the "
+    "one that does best on this very test set: quote the mean."
+)
+
+
+@dataclass(frozen=True)
+class Section:
+    """What stands under one heading: results, which are printed too, then Markdown that shows the figures."""
+
+    title: str
+    results: str
+    figures: Sequence[str] = ()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
@@ -39,124 +50,62 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
     return "\n".join([line(cells[0]), f"| {' | '.join(rule)} |", *map(line, cells[1:])])
 
 
-def results_table(groups: Sequence[Group], test_set: str) -> str:
-    """EERs in per cent of all runs on one test set: pooled, mean over the attack systems, each attack system.
-
-    Several seeds of one system are followed by a row of means and a row of ranges. The last row counts the trials.
-    """
-    members = {group.name: group.on(test_set) for group in groups}
-    first = next(run for runs in members.values() for run in runs).metrics[test_set]
-    attacks = shown_attacks(first)
-    rows = []
-    for name, runs in members.items():
-        values = np.array([_rates(run.metrics[test_set], attacks) for run in runs])
-        rows += [
-            [name, _text(run.seed), _parameters(run), *map(_percent, row)]
-            for run, row in zip(runs, values, strict=True)
-        ]
-        if len(runs) > 1:
-            low, high = values.min(axis=0), values.max(axis=0)
-            ranges = [_range(*ends) for ends in zip(low, high, strict=True)]
-            rows += [
-                [name, f"mean of {len(runs)}", "", *map(_percent, values.mean(axis=0))],
-                [name, "range", "", *ranges],
-            ]
-    counts = [f"{first['by_system'][attack]['spoof']:,}" for attack in attacks]
-    rows.append(["spoof trials", "", "", f"{first['spoof']:,}", "", *counts])
-    return table(["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2)
+def bullets(lines: Iterable[str]) -> str:
+    """A Markdown list."""
+    return "\n".join(f"- {line}" for line in lines)
 
 
-def costs_table(groups: Sequence[Group], test_set: str) -> str:
-    """The other metrics of all runs on one test set, those that were computed."""
-    runs = [(group.name, run) for group in groups for run in group.on(test_set)]
-    known = [key for key in METRICS if key != "eer" and any(key in run.metrics[test_set] for _, run in runs)]
+def image(caption: str, path: Path, page_folder: Path) -> str:
+    """Markdown that shows a figure on a page of ``page_folder``."""
+    return f"![{caption}]({quote(Path(os.path.relpath(path, page_folder)).as_posix())})"
+
+
+def run_rows(name: str, runs: Sequence[Run], rates: np.ndarray) -> list[list[str]]:
+    """Rows of rates (runs, columns) in per cent; several runs are followed by their means and ranges."""
     rows = [
-        [name, _text(run.seed), *(_figure(key, run.metrics[test_set].get(key)) for key in known)] for name, run in runs
+        [name, text_of(run.seed), parameters(run), *map(percent, row)] for run, row in zip(runs, rates, strict=True)
     ]
-    return table(["System", "Seed", *(METRICS[key] for key in known)], rows, left=2)
+    if len(runs) > 1:
+        ranges = [_range(*ends) for ends in zip(rates.min(axis=0), rates.max(axis=0), strict=True)]
+        rows += [
+            [name, f"mean of {len(runs)}", "", *map(percent, rates.mean(axis=0))],
+            [name, "range", "", *ranges],
+        ]
+    return rows
 
 
-def seeds_table(groups: Sequence[Group], test_set: str) -> str:
-    """What several seeds of a system make of the pooled EER and the primary metric; "" where all ran once."""
-    rows = []
-    for group in groups:
-        runs = group.on(test_set)
-        if len(runs) < 2:
-            continue
-        for key in dict.fromkeys(["eer", *(run.metrics[test_set]["primary"] for run in runs)]):
-            if not all(key in run.metrics[test_set] for run in runs):
-                continue
-            values = np.array([run.metrics[test_set][key] for run in runs])
-            best = int(values.argmin())  # of METRICS, all are the better the lower
-            mean, deviation = values.mean(), values.std(ddof=1)
-            figures = [f"{_figure(key, values[best])} ({runs[best].seed})", _figure(key, mean), _figure(key, deviation)]
-            ends = f"{_figure(key, values.min())}-{_figure(key, values.max())}"
-            rows.append([group.name, METRICS[key], str(len(runs)), *figures, ends])
-    return table(["System", "Metric", "Seeds", "Best (seed)", "Mean", "SD", "Range"], rows, left=2) if rows else ""
+SEEDS_HEADER = ("System", "Metric", "Seeds", "Best (seed)", "Mean", "SD", "Range")
 
 
-def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:
-    """The attack systems with a column of their own."""
-    attacks = sorted(metrics["by_system"])
-    return attacks if len(attacks) <= MAX_ATTACKS else []
+def seeds_row(
+    name: str, metric: str, runs: Sequence[Run], values: np.ndarray, show: Callable[[float], str], best: int
+) -> list[str]:
+    """What several seeds make of one metric, as SEEDS_HEADER says; ``best`` is the index of the best run."""
+    mean, deviation = values.mean(), values.std(ddof=1)
+    figures = [f"{show(values[best])} ({runs[best].seed})", show(mean), show(deviation)]
+    return [name, metric, str(len(runs)), *figures, f"{show(values.min())}-{show(values.max())}"]
 
 
-def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
-    """What a reader must know before comparing numbers: sizes, coarse cells, ties, scores that look flipped."""
-    runs = [run for group in groups for run in group.on(test_set)]
-    first = runs[0].metrics[test_set]
-    notes = [f"{first['trials']:,} trials: {first['bonafide']:,} bona fide, {first['spoof']:,} spoof."]
-    primary = dict.fromkeys(METRICS[run.metrics[test_set]["primary"]] for run in runs)
-    notes.append(f"Ranked by: {', '.join(primary)}.")
-    cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
-    cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
-    names_of: dict[int, list[str]] = {}
-    for name, count in cells.items():
-        if count < SMALL_CELL:
-            names_of.setdefault(count, []).append(name)
-    if len(first["by_system"]) > MAX_ATTACKS:
-        notes.append(f"{len(first['by_system'])} attack systems: their figures are in the tables of each run.")
-    if "subset" in first:
-        notes.append(f"The official subset '{first['subset']}' of the test set.")
-    if names_of:
-        steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
-        notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
+def spread(values: Iterable[float | None], show: Callable[[float], str]) -> str:
+    """The mean over several runs and its standard deviation, ``1.23 ± 0.04``; the value itself of a single one.
+
+    None and NaN are left out.
+    """
+    known = np.array([value for value in values if value is not None and not np.isnan(value)])
+    if not known.size:
+        return MISSING
+    return show(known[0]) if known.size == 1 else f"{show(known.mean())} ± {show(known.std(ddof=1))}"
+
+
+def scoring_notes(runs: Sequence[Run], test_set: str) -> list[str]:
+    """How the utterances were scored, or a warning where the runs differ in that."""
     scored: dict[str, list[str]] = {}
     for run in runs:
         scored.setdefault(run.scoring(test_set) or MISSING, []).append(run.name)
     if len(scored) > 1:
-        ways = "; ".join(f"{', '.join(names)}: {text}" for text, names in scored.items())
-        notes.append(f"WARNING, the runs were not scored in the same way, as far as is known: {ways}.")
-    elif MISSING not in scored:
-        notes.append(f"Scored with {next(iter(scored))} (lengths in samples at 16 kHz).")
-    ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
-    tied = [f"{name} {count:,}" for name, count in ties.items() if count]
-    if tied:
-        notes.append(f"Trials that share a score with the other class (see the tie rule below): {', '.join(tied)}.")
-    notes += [
-        f"WARNING, {run.name}: {text}."
-        for run in runs
-        for key, text in run.metrics[test_set].items()
-        if key.endswith("_warning")
-    ]
-    return notes
-
-
-def conventions(runs: Sequence[Run]) -> list[str]:
-    """How the numbers were computed, one sentence group an item."""
-    named = ("eer_convention", "cost_convention", "min_tdcf_convention")
-    rules = sorted(
-        {metrics[key] for run in runs for metrics in run.metrics.values() for key in named if key in metrics}
-    )
-    return [
-        *rules,
-        "Pooled EER: one threshold for all attack systems. Mean EER: the unweighted mean of the EERs of the single "
-        "attack systems, each against all bona fide trials. The two are not comparable with each other.",
-        "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone. SD is "
-        "their sample standard deviation (the squares divided by the number of seeds minus one). The best seed is the "
-        "one that does best on this very test set: quote the mean.",
-        "DET figures: probit axes, the EER point of each run marked; runs that differ by the seed share a colour.",
-    ]
+        ways = "; ".join(f"{', '.join(names)}: {way}" for way, names in scored.items())
+        return [f"WARNING, the runs were not scored in the same way, as far as is known: {ways}."]
+    return [] if MISSING in scored else [f"Scored with {next(iter(scored))} (lengths in samples at 16 kHz)."]
 
 
 def runs_table(runs: Sequence[Run]) -> str:
@@ -190,31 +139,36 @@ def versions(runs: Sequence[Run]) -> list[str]:
     return [f"{', '.join(names)}: {text}" for text, names in users.items()]
 
 
+def percent(rate: float) -> str:
+    """A fraction as per cent; ``n/a`` for NaN."""
+    return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
+
+
+def text_of(value: Any) -> str:
+    """The value; ``n/a`` for None."""
+    return MISSING if value is None else str(value)
+
+
+def parameters(run: Run) -> str:
+    """How many parameters a run has, and how many of them were trained."""
+    known = run.info.get("parameters") or {}
+    return f"{_count(known.get('total'))} ({_count(known.get('trainable'))})"
+
+
 def _run_row(run: Run) -> list[str]:
     info = run.info
-    parameters = info.get("parameters") or {}
+    known = info.get("parameters") or {}
     return [
         run.name,
         run.system,
-        _text(run.seed),
-        *(_count(parameters.get(key)) for key in ("backend", "trainable", "total")),
-        _text(info.get("best_epoch")),
-        _text(info.get("epochs")),
+        text_of(run.seed),
+        *(_count(known.get(key)) for key in ("backend", "trainable", "total")),
+        text_of(info.get("best_epoch")),
+        text_of(info.get("epochs")),
         _duration(info.get("train_seconds")),
-        _text(info.get("device")),
-        _text(info.get("git_commit")),
+        text_of(info.get("device")),
+        text_of(info.get("git_commit")),
     ]
-
-
-def _rates(metrics: Mapping[str, Any], attacks: Sequence[str]) -> list[float]:
-    mean = metrics["mean_over_systems"]
-    cells = [metrics["by_system"][attack]["eer"] for attack in attacks]
-    return [metrics["eer"], np.nan if mean is None else mean, *cells]
-
-
-def _parameters(run: Run) -> str:
-    parameters = run.info.get("parameters") or {}
-    return f"{_count(parameters.get('total'))} ({_count(parameters.get('trainable'))})"
 
 
 def _count(number: int | None) -> str:
@@ -224,23 +178,8 @@ def _count(number: int | None) -> str:
     return f"{number / 1e6:.1f}M" if number >= 10_000_000 else f"{number:,}"
 
 
-def _percent(rate: float) -> str:
-    return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
-
-
-def _figure(key: str, value: float | None) -> str:
-    """A value of ``metrics.json`` as its column in METRICS says."""
-    if value is None:
-        return MISSING
-    return _percent(value) if key.startswith("eer") else f"{value:.4f}"
-
-
 def _range(low: float, high: float) -> str:
-    return MISSING if np.isnan(low) else f"{_percent(low)}-{_percent(high)}"
-
-
-def _text(value: Any) -> str:
-    return MISSING if value is None else str(value)
+    return MISSING if np.isnan(low) else f"{percent(low)}-{percent(high)}"
 
 
 def _duration(seconds: float | None) -> str:

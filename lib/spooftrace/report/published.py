@@ -4,8 +4,10 @@ A line of the file is one figure, in columns separated by tabs and named in the 
 
 - ``system``: its name in ``conf/systems``, or another one where the recipe has no such system;
 - ``setting``: what sets the result apart from others of the system; ``-``: nothing;
-- ``set``, ``metric``: the data directory and the name in ``metrics.json``; ``eer_without_a14`` is no metric of ours;
-- ``value``: as printed in the source, so EERs in per cent;
+- ``set``, ``metric``: the data directory and the name in ``metrics.json``; ``eer_without_a14`` is no metric of ours.
+  Attribution: with the label table, ``utt2vq.macro_f1``, and ``utt2vq.f1`` where the source does not say which F1.
+  Parsing: ``rmse_khz``, ``mae_kbps``, ``rmse_quantizers`` and so on, of one set of codecs ``closed_set.rmse_khz``;
+- ``value``: as printed in the source, so EERs and F1 in per cent;
 - ``runs``: ``single``, ``best`` or ``mean`` of several runs, ``best of 3`` where their number is known;
 - ``by``: ``authors`` of the system or ``others``, whose figure the authors have not confirmed;
 - ``source``: where it is printed.
@@ -16,16 +18,23 @@ Lines that are empty or begin with ``#`` are skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from spooftrace.errors import InputError
-from spooftrace.report.markdown import METRICS, table
+from spooftrace.report.markdown import table
+from spooftrace.report.names import ATTRIBUTION, DETECTION_QUOTED, PARSING
 
-QUOTED = METRICS | {"eer_without_a14": "EER % without A14"}
+QUOTED = DETECTION_QUOTED | ATTRIBUTION | PARSING
 RUNS = re.compile(r"(single|(best|mean)( of [1-9][0-9]*)?)")
 BY = ("authors", "others")
+CLAIM = (
+    "**Published, not ours.** Nothing here was measured by this recipe. Runs: a single training, or the best or the "
+    "mean of several. By others: by people who are not the system's authors."
+)
+IMPOSSIBLE = " (!)"
+IMPOSSIBLE_NOTE = "(!) Cannot be: no RMSE is below the MAE of the same errors, so one of the two is misprinted."
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,7 @@ def read_published(path: Path) -> list[Result]:
 def published_table(results: Sequence[Result]) -> str:
     """The figures as a Markdown table with numbered sources below it; "" where there are none.
 
-    Each metric is a column, which also names its set if there are several.
+    Each metric is a column, which also names its set if there are several. An RMSE below its MAE is marked.
     """
     if not results:
         return ""
@@ -89,10 +98,33 @@ def published_table(results: Sequence[Result]) -> str:
     for result in results:
         key = (result.system, result.setting, result.runs, result.by, f"[{sources.index(result.source) + 1}]")
         rows.setdefault(key, {})[result.set, result.metric] = result.value
+    marked = sum(_mark_impossible(cells) for cells in rows.values())
     body = [[*key, *(cells.get(column, "") for column in columns)] for key, cells in rows.items()]
     text = table(["System", "Setting", "Runs", "By", "Source", *header], body, left=5)
     notes = [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    notes += [IMPOSSIBLE_NOTE] if marked else []
     return text + "\n\n" + "\\\n".join(notes)
+
+
+def quoted(results: Sequence[Result], systems: Collection[str], sets: Collection[str], metrics: Collection[str]) -> str:
+    """The figures of these systems, sets and metrics, under a line that says whose they are; "" without any."""
+    wanted = [
+        result for result in results if result.system in systems and result.set in sets and result.metric in metrics
+    ]
+    return f"{CLAIM}\n\n{published_table(wanted)}" if wanted else ""
+
+
+def _mark_impossible(cells: dict[tuple[str, str], str]) -> int:
+    """Mark each RMSE below the MAE in the cells of one row, by (set, metric), and that MAE; returns how many."""
+    pairs = [
+        ((test_set, metric), (test_set, metric.replace("rmse_", "mae_")))
+        for test_set, metric in cells
+        if "rmse_" in metric
+    ]
+    found = [pair for pair in pairs if pair[1] in cells and float(cells[pair[0]]) < float(cells[pair[1]])]
+    for cell in (cell for pair in found for cell in pair):
+        cells[cell] += IMPOSSIBLE
+    return len(found)
 
 
 def _problem(cells: tuple[str, ...]) -> str:
@@ -105,7 +137,7 @@ def _problem(cells: tuple[str, ...]) -> str:
     if metric not in QUOTED:
         return f"unknown metric '{metric}'; known are {', '.join(QUOTED)}"
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
-        return f"value '{value}' is no number; EERs are in per cent, without the sign"
+        return f"value '{value}' is no number; EERs and F1 are in per cent, without the sign"
     if not RUNS.fullmatch(runs):
         return f"runs '{runs}' must be single, best or mean, the latter two perhaps 'of N'"
     if by not in BY:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import numpy as np
 import yaml
 
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
-from spooftrace.report.markdown import table
+from spooftrace.report.markdown import image, table
 
 BACKEND = "spooftrace.backends.QAFStatic"
 KEY = "backend.weights"  # (Q, D), what the softmax over the quantizers is taken of
@@ -47,12 +45,11 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
     count = len(weights)
     header = ["Quantizer", *(str(q + 1) for q in range(count))]
     rows = [["Mean weight", *(f"{mean:.4f}" for mean in means)]]
-    link = Path(os.path.relpath(figure, figures.parent if page is None else page)).as_posix()
     return [
         f"Quantizer weights of {exp.name}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them are "
         f"in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
         table(header, rows),
-        f"![Quantizer weights of {exp.name}]({quote(link)})",
+        image(f"Quantizer weights of {exp.name}", figure, figures.parent if page is None else page),
     ]
 
 
@@ -61,17 +58,14 @@ def draw_quantizers(weights: np.ndarray, title: str, path: Path) -> None:
 
     White is 1 / Q, where training starts; the bytes depend on nothing but the arguments.
     """
-    import matplotlib.style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import CenteredNorm
-    from matplotlib.figure import Figure
+
+    from spooftrace.report.canvas import png
 
     count, dims = weights.shape
     numbers = np.arange(1, count + 1)
     norm = CenteredNorm(vcenter=1 / count, halfrange=max(float(np.abs(weights - 1 / count).max()), 1e-6))
-    with matplotlib.style.context("default"):  # whatever the user's matplotlibrc says
-        figure = Figure(figsize=(9.0, 1.6 + 0.3 * count), dpi=150, layout="constrained")
-        FigureCanvasAgg(figure)
+    with png(path, 9.0, 1.6 + 0.3 * count) as figure:
         heat, bars = figure.subplots(1, 2, sharey=True, width_ratios=(4, 1))
         extent = (-0.5, dims - 0.5, count + 0.5, 0.5)  # the first quantizer on top
         image = heat.imshow(weights, cmap="RdBu_r", norm=norm, aspect="auto", interpolation="nearest", extent=extent)
@@ -83,8 +77,6 @@ def draw_quantizers(weights: np.ndarray, title: str, path: Path) -> None:
         bars.axvline(1 / count, color="black", linewidth=1, linestyle="--")
         bars.set_xlabel("Mean weight")
         figure.colorbar(image, ax=bars, label="Weight")
-        with atomic_write(path, "wb") as file:
-            figure.savefig(file, format="png", metadata={"Software": None})
 
 
 def _backend(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Find what the earlier stages left in an experiment folder.
 
 ``exp/<system>_<tag>/`` holds ``run.json`` and ``config.yaml`` (training), ``exp/<system>_<tag>/<set>/`` holds
-``scores.txt`` (scoring) and ``metrics.json`` (evaluation).
+``scores.txt`` (scoring) and ``metrics.json`` (evaluation). A system with several heads has an output file for each,
+such as ``scores_vq.txt``, and so has ``metrics_vq.json``.
 """
 
 from __future__ import annotations
@@ -15,14 +16,23 @@ from typing import Any
 
 from spooftrace.errors import InputError
 
-METRICS_KEYS = (
-    "bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "primary", "spoof", "trials",
-)  # fmt: skip
+Kind = tuple[str, str]  # the task, and the label table if it is attribution
+
+METRICS_KEYS = {
+    "detection": (
+        "bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "primary", "spoof", "trials",
+    ),
+    "attribution": (
+        "accuracy", "by_class", "chance", "confusion", "label_table", "macro_f1", "model_classes", "trials",
+        "weighted_f1",
+    ),
+    "parsing": ("by_codec", "nearest_codec", "nearest_codec_accuracy", "targets", "trials"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Run:
-    """One trained system: its folder, what ``run.json`` says ({} without one), its ``metrics.json`` by test set."""
+    """One trained system: its folder, what ``run.json`` says ({} without one), its metrics of one kind by test set."""
 
     folder: Path
     info: Mapping[str, Any]
@@ -62,32 +72,44 @@ class Group:
         return [run for run in self.runs if test_set in run.metrics]
 
 
-def find_runs(exp: Path) -> tuple[list[Run], list[Path]]:
-    """All runs under ``exp`` with at least one ``metrics.json`` of detection, sorted by folder name.
+def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
+    """All runs under ``exp`` with metrics, by the kind of these: detection first, runs sorted by folder name.
 
     Second come the files ``metrics.json`` of other tasks, which are left out.
 
-    Raises InputError when there are no runs, for an unreadable JSON file, and when the runs of one test set were
-    evaluated on different trials.
+    Raises InputError when there are no runs, for an unreadable JSON file or one that lacks figures, when the runs of
+    one test set were evaluated on different trials, and for outputs that were evaluated twice.
     """
-    metrics: dict[Path, dict[str, Any]] = {}
+    found: dict[Kind, dict[Path, dict[str, dict[str, Any]]]] = {}
     others = []
-    for path in sorted(exp.glob("*/*/metrics.json")):
-        if _read_json(path).get("task") == "detection":
-            metrics.setdefault(path.parent.parent, {})[path.parent.name] = read_metrics(path)
-        else:
+    heads = [path for path in exp.glob("*/*/metrics_*.json") if _read_json(path).get("task") == "attribution"]
+    for path in sorted([*exp.glob("*/*/metrics.json"), *heads]):
+        if _read_json(path).get("task") not in METRICS_KEYS:
             others.append(path)
-    if others and not metrics:
-        read_metrics(others[0])  # says that it cannot be reported
-    if not metrics:
+            continue
+        metrics = read_metrics(path, tuple(METRICS_KEYS))
+        sets = found.setdefault((metrics["task"], metrics.get("label_table", "")), {}).setdefault(path.parents[1], {})
+        if path.parent.name in sets:
+            raise InputError(f"{path}: a second evaluation of the same outputs; remove one of the two files")
+        sets[path.parent.name] = metrics
+    if others and not found:
+        read_metrics(others[0], tuple(METRICS_KEYS))  # says that it cannot be reported
+    if not found:
         raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
-    runs = [
-        Run(folder, _read_json(folder / "run.json") if (folder / "run.json").exists() else {}, sets)
-        for folder, sets in metrics.items()
-    ]
-    for test_set in test_sets(runs):
-        _check_same_trials(test_set, [run for run in runs if test_set in run.metrics])
-    return runs, others
+    info = {folder: _run_info(folder) for runs in found.values() for folder in runs}
+    order = list(METRICS_KEYS)
+    kinds = {
+        kind: [Run(folder, info[folder], sets) for folder, sets in sorted(found[kind].items())]
+        for kind in sorted(found, key=lambda kind: (order.index(kind[0]), kind[1]))
+    }
+    for (task, _), runs in kinds.items():
+        for test_set in test_sets(runs):
+            _check_same_trials(task, test_set, [run for run in runs if test_set in run.metrics])
+    return kinds, others
+
+
+def _run_info(folder: Path) -> dict[str, Any]:
+    return _read_json(folder / "run.json") if (folder / "run.json").exists() else {}
 
 
 def test_sets(runs: Sequence[Run]) -> list[str]:
@@ -142,30 +164,40 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def read_metrics(path: Path) -> dict[str, Any]:
-    """One ``metrics.json``; raises InputError where it cannot be reported."""
+def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str, Any]:
+    """One ``metrics.json``; raises InputError where it is of none of these tasks or lacks what a table shows."""
     content = _read_json(path)
-    if content.get("task") != "detection":
-        raise InputError(f"{path}: task {content.get('task')!r} cannot be reported; only detection can")
-    lacking = [key for key in METRICS_KEYS if key not in content]
+    task = content.get("task")
+    if task not in tasks:
+        raise InputError(f"{path}: task {task!r} cannot be reported; only {', '.join(tasks)} can")
+    lacking = [key for key in METRICS_KEYS[task] if key not in content]
     if lacking:
         raise InputError(f"{path}: lacks {', '.join(lacking)}; evaluate this set again")
     return content
 
 
-def _check_same_trials(test_set: str, runs: Sequence[Run]) -> None:
-    def counts(run: Run) -> tuple[Any, ...]:
-        metrics = run.metrics[test_set]
-        cells = tuple((name, cell["spoof"]) for name, cell in sorted(metrics["by_system"].items()))
-        return metrics["bonafide"], metrics["spoof"], cells
+def _counts(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """How many trials of each kind were judged."""
+    if metrics["task"] == "detection":
+        cells = {f"system {name}": cell["spoof"] for name, cell in metrics["by_system"].items()}
+        return {"bona fide": metrics["bonafide"], "spoof": metrics["spoof"], **cells}
+    if metrics["task"] == "attribution":
+        known = {name: cell["utterances"] for name, cell in metrics["by_class"].items()}
+        return known | metrics.get("unknown_classes", {})
+    return {name: cell["utterances"] for name, cell in metrics["by_codec"].items()}
 
+
+WHAT = {"detection": "attack systems", "attribution": "classes", "parsing": "codecs"}
+
+
+def _check_same_trials(task: str, test_set: str, runs: Sequence[Run]) -> None:
     first = runs[0]
     for run in runs[1:]:
-        if counts(run) != counts(first):
+        if _counts(run.metrics[test_set]) != _counts(first.metrics[test_set]):
             raise InputError(
                 f"{run.folder / test_set / 'metrics.json'}: made on other trials than "
                 f"{first.folder / test_set / 'metrics.json'} ({_total(run, test_set)} and {_total(first, test_set)} "
-                "trials, or other attack systems); score and evaluate both again"
+                f"trials, or other {WHAT[task]}); score and evaluate both again"
             )
 
 

@@ -1,0 +1,152 @@
+"""Codec parsing in RESULTS.md: RMSE and MAE of the three targets, by set of codecs and by codec, and nearest codecs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from spooftrace.metrics.regression import TARGETS
+from spooftrace.report.markdown import MAX_COLUMNS, Section, bullets, image, percent, scoring_notes, spread, table
+from spooftrace.report.names import MEASURES, PARSING, PARTS, UNITS
+from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
+from spooftrace.report.published import Result, quoted
+from spooftrace.report.runs import Group, Run, group_by_seed
+
+FLOOR = "mean of the training set"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _error(target: str, measure: str, cell: Cell) -> float | None:
+    return cell["targets"][target][measure]
+
+
+FIGURES = [
+    *(
+        Figure(f"{unit} {name}", lambda cell, at=(target, measure): _error(*at, cell), _number)
+        for target, unit in zip(TARGETS, UNITS.values(), strict=True)
+        for measure, name in MEASURES.items()
+    ),
+    Figure("Nearest codec right %", lambda cell: cell["nearest_codec_accuracy"], percent),
+]
+
+
+def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
+    """A section for each test set, those of trimmed copies apart; figures of each system go to ``figures``."""
+    groups = group_by_seed(runs)
+    layout = Layout(FIGURES, _cells_of, _floors_of)
+    for test_set in main_sets(runs):
+        there = evaluated_on(groups, test_set)
+        claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], PARSING)
+        parts = [set_table(groups, test_set, part) for part in ("", *PARTS)]
+        parts += [parts_table(groups, test_set, layout), codec_table(groups, test_set)]
+        parts += [bullets(trial_notes(there, test_set)), claims]
+        drawn = _figures(groups, test_set, figures, page_folder)
+        yield Section(f"{test_set}: parsing", "\n\n".join(filter(None, parts)), drawn)
+
+
+def conventions(runs: Sequence[Run]) -> list[str]:
+    """How the numbers were computed, one sentence group an item."""
+    every = [metrics for run in runs for metrics in run.metrics.values()]
+    named = ("training_mean_convention", "part_convention")
+    rules = {metrics["nearest_codec"]["convention"] for metrics in every}
+    rules |= {metrics[key] for metrics in every for key in named if key in metrics}
+    return [
+        "Errors are in kHz, kbit/s and numbers of quantizers. Closed set: codecs that the model was trained on, "
+        "in whatever setting; open set: the others.",
+        *sorted(rules),
+        "x ± y: mean and SD (the squares divided by the number of seeds minus one) over the seeds.",
+        "Figures of predictions: the median and the range from 5 to 95 % of the utterances of each codec, each seed by "
+        "itself; on the grey line predictions are right.",
+        *([TRIM_CONVENTION] if any(name.endswith(TRIM) for run in runs for name in run.metrics) else []),
+    ]
+
+
+def set_table(groups: Sequence[Group], test_set: str, part: str) -> str:
+    """Errors on all codecs, or on those of ``closed_set`` or ``open_set``; "" where there are none."""
+    rows, floors = [], {}
+    for group in groups:
+        cells = [cell for run in group.on(test_set) if (cell := _part(run.metrics[test_set], part))]
+        if cells:
+            figures = [spread((figure.of(cell) for cell in cells), figure.show) for figure in FIGURES]
+            rows.append([group.name, str(len(cells)), *figures])
+            floors |= {name: floor for cell in cells for name, floor in _floors_of(cell).items()}
+    rows += [
+        [name, "", *(spread([figure.of(cell)], figure.show) for figure in FIGURES)] for name, cell in floors.items()
+    ]
+    title = f"System, {PARTS[part]}" if part else "System, all codecs"
+    return table([title, "Runs", *(figure.name for figure in FIGURES)], rows, left=2) if rows else ""
+
+
+def codec_table(groups: Sequence[Group], test_set: str) -> str:
+    """Errors on each codec, a row for each codec and system; "" with too many codecs."""
+    rows, part_of = [], _codecs(groups, test_set)
+    for name, part in part_of.items() if len(part_of) <= MAX_COLUMNS else ():
+        for group in groups:
+            cells = [cell for run in group.on(test_set) if (cell := run.metrics[test_set]["by_codec"].get(name))]
+            if cells:
+                figures = [spread((figure.of(cell) for cell in cells), figure.show) for figure in FIGURES]
+                rows.append([name, part, group.name, f"{cells[0]['utterances']:,}", *figures])
+    header = ["Codec", "Set", "System", "Utterances", *(figure.name for figure in FIGURES)]
+    return table(header, rows, left=3) if rows else ""
+
+
+def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
+    """What a reader must know before comparing numbers: the codecs, and which of them nothing can tell apart."""
+    own = [run for run in runs if test_set in run.metrics]
+    first = own[0].metrics[test_set]
+    notes = [f"{first['trials']:,} utterances of {len(first['by_codec'])} codecs or settings of codecs."]
+    notes += [
+        f"{name[0].upper()}{name[1:]}, {cell['trials']:,} utterances: {', '.join(cell['codecs'])}."
+        for part, name in PARTS.items()
+        if (cell := first.get(part))
+    ]
+    if len(first["by_codec"]) > MAX_COLUMNS:
+        notes.append("The figures of single codecs are in the tables of each run.")
+    nearest = first["nearest_codec"]
+    notes.append(f"The nearest codec is one of {len(nearest['candidates'])}.")
+    notes += [f"Not to be told apart by these values: {', '.join(names)}." for names in nearest["same_values"]]
+    return notes + scoring_notes(own, test_set)
+
+
+def _codecs(groups: Sequence[Group], test_set: str) -> dict[str, str]:
+    """Name -> the set it is in ("" if that is not known), closed set first."""
+    every = [run.metrics[test_set] for group in groups for run in group.on(test_set)]
+    part_of = {
+        codec: name
+        for metrics in reversed(every)
+        for part, name in PARTS.items()
+        for codec in (metrics.get(part) or {}).get("codecs", ())
+    }
+    names = {name for metrics in every for name in metrics["by_codec"]}
+    return {name: part_of.get(name, "") for name in sorted(names, key=lambda name: (part_of.get(name, ""), name))}
+
+
+def _part(metrics: Cell, part: str) -> Cell | None:
+    return metrics.get(part) if part else metrics
+
+
+def _cells_of(metrics: Cell) -> Mapping[str, Cell | None]:
+    return {"all": metrics, **metrics.get("by_subset", {})}
+
+
+def _floors_of(cell: Cell) -> dict[str, Cell]:
+    return {FLOOR: cell["training_mean"]} if "training_mean" in cell else {}
+
+
+def _figures(groups: Sequence[Group], test_set: str, figures: Path, page_folder: Path) -> list[str]:
+    """Draw the predictions of each system; returns the Markdown that shows them."""
+    from spooftrace.report.predictions import draw_predictions
+
+    shown = []
+    part_of = _codecs(groups, test_set)
+    for group in groups:
+        if runs := group.on(test_set):
+            path = figures / f"parsing_{test_set}_{runs[0].name}.png"
+            cells = [run.metrics[test_set]["by_codec"] for run in runs]
+            opened = [name for name, part in part_of.items() if part == PARTS["open_set"]]
+            draw_predictions(cells, opened, f"{group.name} on {test_set}", path)
+            shown.append(image(f"Predictions of {group.name} on {test_set}", path, page_folder))
+    return shown
