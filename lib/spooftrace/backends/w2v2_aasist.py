@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -14,30 +15,35 @@ from spooftrace.backends.inputs import to_frames
 
 
 class W2V2AASIST(SpectroTemporalGraph):
-    """W2V2-AASIST: frames (B, T, input_dim) -> logits (B, num_outputs), class 1 = bona fide.
+    """W2V2-AASIST: frames (B, T, input_dim) -> logits (B, num_outputs).
 
     The frames are projected to `reduced_dim`, and the result is treated as a spectrogram with that many bins. Where
     AASIST keeps the maximum over time and over frequency, this model takes sums weighted by attention. 447,242
     parameters with the defaults, which are the published ones; 512 of them in the `bn1` of blocks 2 to 6, which no
     output depends on (see `ResidualBlock`).
 
+    With several tasks, each has a graph of its own over the nodes that all share, and their outputs are side by side
+    in the order of `num_outputs`: CodecFake+'s D_* and M* systems. `num_outputs` is then the sum of them.
+
     Streams: `frames`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 3 on.
 
     Args:
         input_dim: width of the frames.
-        num_outputs: number of outputs.
+        num_outputs: number of outputs, or that of each task, e.g. [2, 4].
         reduced_dim: width after the projection; a third of it is the number of spectral nodes.
         channels: output channels of the residual blocks.
         gat_dims, pool_ratios, temperatures: see `SpectroTemporalGraph`.
         aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
 
     Raises:
-        ValueError: argument lists of a wrong length, an unknown `aggregation`, an input of another shape or shorter
-            than 3 frames.
+        ValueError: argument lists of a wrong length, no task, an unknown `aggregation`, an input of another shape or
+            shorter than 3 frames.
 
     Source: Tak et al., "Automatic speaker verification spoofing and deepfake detection using wav2vec 2.0 and data
     augmentation", Odyssey 2022; TakHemlata/SSL_Anti-spoofing, whose keys these are. The class `W2VAASIST` of
-    xieyuankun/Codecfake is the same network with the classes the other way round (index 0 is bona fide).
+    xieyuankun/Codecfake is the same network with the classes the other way round (index 0 is bona fide). Several tasks:
+    Chen et al., "Codec-Based Deepfake Source Tracing via Neural Audio Codec Taxonomy", arXiv 2505.12994;
+    ResponsibleGenAI/CodecFake-Source-Tracing, whose branches are our own graph and then `more_graphs`.
     """
 
     min_frames = 3
@@ -45,7 +51,7 @@ class W2V2AASIST(SpectroTemporalGraph):
     def __init__(
         self,
         input_dim: int = 1024,
-        num_outputs: int = 2,
+        num_outputs: int | Sequence[int] = 2,
         reduced_dim: int = 128,
         channels: Sequence[int] = (32, 32, 64, 64, 64, 64),
         gat_dims: Sequence[int] = (64, 32),
@@ -54,8 +60,14 @@ class W2V2AASIST(SpectroTemporalGraph):
         aggregation: Aggregation | None = None,
         num_layers: int = 24,
     ):
+        sizes = [num_outputs] if isinstance(num_outputs, int) else list(num_outputs)
+        if not sizes:
+            raise ValueError("num_outputs must have a number for each task; got none")
         dim = channels[-1]
-        super().__init__(dim, reduced_dim // 3, gat_dims, pool_ratios, temperatures, num_outputs)
+        graph = (dim, reduced_dim // 3, gat_dims, pool_ratios, temperatures)
+        super().__init__(*graph, sizes[0])
+        self.more_graphs = nn.ModuleList(SpectroTemporalGraph(*graph, size) for size in sizes[1:])
+        self.num_outputs = sum(sizes)
         self.layouts = (("frames" if aggregation is None else "layers",),)
         self.input_dim = input_dim
         self.aggregation = make_aggregation(aggregation, num_layers, input_dim)
@@ -74,7 +86,9 @@ class W2V2AASIST(SpectroTemporalGraph):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(*self.nodes(to_frames(self, x)))
+        nodes = self.nodes(to_frames(self, x))
+        outputs = [self.classify(*nodes), *(graph(*nodes) for graph in self.more_graphs)]
+        return torch.cat(outputs, dim=1)  # one (B, outputs) a task -> (B, num_outputs)
 
     def nodes(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Frames (B, T, input_dim) -> spectral nodes (B, reduced_dim // 3, C) and temporal nodes (B, T // 3, C)."""

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace import-checkpoint``."""
     parser.add_argument(
         "system", nargs="?", metavar="SYSTEM",
-        help=f"a released detection system, to become an experiment that scores at once: {', '.join(SYSTEMS)}",
+        help=f"a released system, to become an experiment that scores at once: {', '.join(SYSTEMS)}",
     )  # fmt: skip
     parser.add_argument(
         "file", type=Path, metavar="FILE", help="checkpoint of wav2vec 2.0, XLS-R, HuBERT or WavLM, or of SYSTEM"
@@ -77,7 +77,8 @@ def _import_system(system: str, file: Path, out: Path) -> None:
     for line in made.assumed:
         print(f"not in the file, assumed: {line}")
     print(f"trained on: {made.release.trained_on}")
-    print(f"score: {made.release.score}; higher is more bona fide")
+    print(f"score: {made.release.score}")
     if made.needs is not None:
         print(f"needs: {made.needs}, which the file does not hold")
-    print(f"{out}: ready; spooftrace detect --exp {out} FILE, or spooftrace score --exp {out} --data DIR")
+    command = "detect" if made.release.detects else "trace"
+    print(f"{out}: ready; spooftrace {command} --exp {out} FILE, or spooftrace score --exp {out} --data DIR")

@@ -77,7 +77,7 @@ class ImportedSystem:
     Attributes:
         mapped: number of tensors that were taken over.
         dropped: name of each tensor that was not, and why.
-        needs: the pretrained model that the system needs and the checkpoint does not hold, if there is one.
+        needs: the pretrained models that the system needs and the checkpoint does not hold, if there are any.
         assumed, sha256, parameters: as in ``spooftrace.checkpoints.selfsupervised.Imported``.
     """
 
@@ -109,9 +109,10 @@ def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSys
         raise InputError(f"no system '{system}' to import; there are {', '.join(SYSTEMS)}")
     with new_folder(out) as work:
         content = read_checkpoint(file)
-        check_finite(tensors_of(content), file)
         parts = take_apart(content, file)
         release = choose(system, parts, file)
+        used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(release.left_out, name)}
+        check_finite({**parts.ssl, **used}, file)
         config = write_config(release, parts, work)
         model, needs = skeleton(config, work)
         state, dropped = fill(model.own_state(), release, parts, file)
@@ -121,7 +122,7 @@ def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSys
             release,
             file_sha256(file),
             parameters["total"],
-            len(state),
+            len(state) - len(release.training_only),
             dropped,
             [*release.assumed, *parts.assumed],
             needs,
@@ -183,11 +184,18 @@ def misfits(release: Release, parts: Parts) -> list[str]:
     return wrong + unknown + [name for name in ours if name not in expected]
 
 
+def why_dropped(rules: Sequence[tuple[str, str]], name: str) -> str | None:
+    """Why a tensor of this name is dropped, None where no rule says so."""
+    return next((why for pattern, why in rules if re.fullmatch(pattern, name)), None)
+
+
 def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """A back-end's tensors under our names, and the official names that the release does not have."""
-    ours: dict[str, Tensor] = {}
+    """A back-end's tensors under our names, and the official names that the release does not know."""
+    ours = {name: torch.tensor(values) for name, values in release.training_only}
     unknown = []
     for official, tensor in backend.items():
+        if why_dropped(release.left_out, official):
+            continue
         found = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
         name = re.sub(*found, official) if found else None
         if name is None or name in ours:
@@ -223,10 +231,10 @@ def looks_like(
     """
     likeness: dict[tuple[float, float], list[str]] = {}
     for release in RELEASES:
-        ours, _ = renamed(release, backend) if official else (backend, [])
+        ours, unknown = renamed(release, backend) if official else (backend, [])
         expected = backend_shapes(release, *(sizes if all(sizes) else RELEASED_SIZES))
         common = expected.keys() & ours.keys()
-        share = len(common) / max(1, len(expected) + len(backend) - len(common))
+        share = len(common) / max(1, len(expected) + len(ours) + len(unknown) - len(common))
         equal = sum(ours[name].shape == expected[name] for name in common)
         if share >= ALIKE:
             likeness.setdefault((share, equal), []).append(release.system)
@@ -237,7 +245,7 @@ def write_config(release: Release, parts: Parts, work: Path) -> dict[str, Any]:
     """Writes and returns the resolved configuration; keeps that of the self-supervised model beside it."""
     file = work / "config.yaml"
     content = release.config(*parts.sizes)
-    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # Heads have an order.
     config = load_config([file])
     save_config(config, file)
     if parts.network is not None:
@@ -246,13 +254,12 @@ def write_config(release: Release, parts: Parts, work: Path) -> dict[str, Any]:
 
 
 def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
-    """The system without memory for its weights, and the frozen pretrained model that it needs, which is left out."""
-    (name, stream), *_ = config["streams"].items()
-    arguments = stream.get("init_args", {})
-    needs = arguments["model"] if not arguments.get("finetune", True) else None
-    cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"])} if needs else {}
+    """The system without memory for its weights, and the frozen pretrained models that it needs, which are left out."""
+    arguments = {name: stream.get("init_args", {}) for name, stream in config["streams"].items()}
+    frozen = {name: told["model"] for name, told in arguments.items() if not told.get("finetune", True)}
+    cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"]) for name in frozen}
     with torch.device("meta"), weights_in(exp):
-        return System(config, cached), needs
+        return System(config, cached), " and ".join(frozen.values()) or None
 
 
 def fill(
@@ -261,9 +268,10 @@ def fill(
     """The tensors of a system from those of a checkpoint that is of ``release``, and what is dropped and why."""
     backend, _ = renamed(release, parts.backend)
     state = {f"backend.{name}": tensor for name, tensor in backend.items()}
-    dropped = dict(parts.dropped)
+    left_out = {name: why for name in parts.backend if (why := why_dropped(release.left_out, name))}
+    dropped = {**parts.dropped, **left_out}
     for name, tensor in parts.ssl.items():
-        why = next((reason for pattern, reason in DROPPED if re.fullmatch(pattern, name)), None)
+        why = why_dropped(DROPPED, name)
         if f"frontends.ssl.{name}" in expected or why is None:
             state[f"frontends.ssl.{name}"] = tensor
         else:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.datadir import DataDir
@@ -66,7 +67,7 @@ class MultiAttribution(Task):
             score = binary[:, 0] - binary[:, 1]  # (B,)
         else:
             # In logarithms: probabilities near 1 would be ties.
-            unreal = [part[:, 1:].logsumexp(1) - part.logsumexp(1) for part in parts]  # K times (B,)
+            unreal = [F.logsigmoid(part[:, 1:].logsumexp(1) - part[:, 0]) for part in parts]  # K times (B,)
             mean = torch.stack(unreal).mean(0)  # log g
             score = torch.log(-torch.expm1(mean).clamp(max=-1e-30)) - mean
         return torch.cat([score[:, None], outputs], 1)

@@ -1,8 +1,8 @@
-"""Released checkpoints of detection systems, one module a family: their names, and what their tensors do not tell."""
+"""Released checkpoints of systems, one module a family: their names, and what their tensors do not tell."""
 
 from __future__ import annotations
 
-from spooftrace.checkpoints.releases import aasist, attm, codecfake, nes2net, sls, w2v2_aasist
+from spooftrace.checkpoints.releases import aasist, attm, codecfake, codecfake_plus, nes2net, sastnet, sls, w2v2_aasist
 from spooftrace.checkpoints.releases.base import Release
 
 RELEASES: tuple[Release, ...] = (
@@ -12,5 +12,7 @@ RELEASES: tuple[Release, ...] = (
     *nes2net.RELEASES,
     *attm.RELEASES,
     *codecfake.RELEASES,
+    *codecfake_plus.RELEASES,
+    *sastnet.RELEASES,
 )
 SYSTEMS = tuple(dict.fromkeys(release.system for release in RELEASES))

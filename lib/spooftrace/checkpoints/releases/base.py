@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 XLS_R, WAVLM = "facebook/wav2vec2-xls-r-300m", "microsoft/wavlm-large"
-LOGIT = "the bona fide logit, which is what the official code writes"
-LOG_ODDS = "the log-odds of bona fide; the official code writes their probability, 1 / (1 + exp(-score))"
+BONAFIDE = "higher is more bona fide"
+LOGIT = f"the bona fide logit, which is what the official code writes; {BONAFIDE}"
+LOG_ODDS = f"the log-odds of bona fide; the official code writes their probability, 1 / (1 + exp(-score)); {BONAFIDE}"
 Config = dict[str, Any]
 
 
@@ -21,13 +22,15 @@ class Release:
         title: the checkpoints, in words.
         repository: of the official code, on GitHub.
         trained_on: of the released weights; scores of other audio say less.
-        score: what the system's score is, beside what the official code writes.
+        score: what the system's score is, which way it points, and what the official code writes.
         config: width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
             what ``spooftrace.config`` needs to build the system. Nothing of it is told by the tensors.
         names: official name of each tensor of the back-end as a regular expression, and ours; the first that fits
             counts, and a tensor that none fits is unknown.
+        left_out: official name of each tensor that the system does without, as a regular expression, and why.
+        training_only: our name of each tensor that only training uses and no file holds, and what it starts from.
         ssl: family of the self-supervised model in the file, None where there is none.
-        swapped: our last layer, where the official outputs have bona fide first.
+        swapped: our last layer, where the official code has bona fide and spoof the other way round.
         assumed: what the tensors leave open and the official recipe tells.
     """
 
@@ -38,9 +41,17 @@ class Release:
     score: str
     config: Callable[[int, int], Config]
     names: Sequence[tuple[str, str]] = ((r"(.+)", r"\1"),)
+    left_out: Sequence[tuple[str, str]] = ()
+    training_only: Sequence[tuple[str, Sequence[float]]] = ()
     ssl: Literal["fairseq", "unilm"] | None = None
     swapped: str | None = None
     assumed: Sequence[str] = ()
+
+    @property
+    def detects(self) -> bool:
+        """Whether the system gives an utterance one score, that of bona fide speech, and nothing else."""
+        task = self.config(0, 0)["task"]
+        return task["class_path"] == "Detection" or task["init_args"].get("table") == "utt2label"
 
 
 def config(
@@ -50,13 +61,14 @@ def config(
     task: Mapping[str, Any] | None = None,
     crop: int = 64600,
     eval_crop: Literal["first", "full"] = "first",
+    others: Mapping[str, Any] | None = None,
 ) -> Config:
-    """A configuration with one stream; ``backend``, ``optimizer`` and ``task`` are nodes.
+    """A configuration; ``stream``, ``backend``, ``optimizer`` and ``task`` are nodes, ``others`` further streams.
 
     Training is over, but a configuration names its optimizer: it is the official one, a start for fine-tuning.
     """
     return {
-        "streams": {"wave" if stream["class_path"] == "Waveform" else "ssl": dict(stream)},
+        "streams": {"wave" if stream["class_path"] == "Waveform" else "ssl": dict(stream), **(others or {})},
         "backend": dict(backend),
         "task": dict(task or detection("logit")),
         "data": {"crop": crop, "pad": "repeat", "eval_crop": eval_crop},
