@@ -20,6 +20,7 @@ setup(
     package_dir={"": "lib"},
     packages=find_packages("lib"),
     install_requires=[
+        "geoopt>=0.5.1",  # the Poincaré ball
         "jsonargparse>=4.49",
         "kaldiio>=2.18",
         "lightning>=2.5",
