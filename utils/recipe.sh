@@ -25,7 +25,8 @@
 # A finished stage runs again in seconds. Where jobs run is set in cmd.sh, where the corpora lie in db.sh.
 
 # What the run.sh of a recipe shares with all others. Sourced in the recipe's folder, after the variables that the recipe
-# sets otherwise; reads the options, sets the paths, and defines the steps that stages are made of.
+# sets otherwise; reads the options, sets the paths, and defines the steps that stages are made of. Options that only one
+# recipe has are checked by its function own_options, which is called before anything is installed.
 
 case " $* " in *" --help "* | *" -h "*) # before anything is installed
   for _file in run.sh ../../utils/recipe.sh; do # the comment at the top of each
@@ -49,6 +50,7 @@ allow_partial=false
 on_bad_audio=fail
 
 . ../../utils/parse_options.sh
+task=${task:-} # of a recipe that has several: bin, vq, aux, dec, codec or parse; none is detection
 _refuse() { echo "run.sh: $1 (try --help)" >&2; exit 1; }
 [ $# -eq 0 ] || _refuse "unexpected argument '$1'"
 [ "$seed" = default ] || [ "$seeds" = default ] || _refuse "give --seed or --seeds, not both"
@@ -76,11 +78,20 @@ if [ "$seeds" != default ]; then
 fi
 IFS=, read -ra systems <<<"$system"
 [ ${#systems[@]} -gt 0 ] || _refuse "option --system names no system"
+system_files() { # system_files NAME: its configuration as published, as the recipe differs from that, or the recipe's own
+  local folder file
+  for folder in ../../conf/systems conf; do # NAME_TASK before NAME, where a recipe has tasks
+    for file in "$folder/$1${task:+_$task}.yaml" "$folder/$1.yaml"; do
+      if [ -f "$file" ]; then echo "$file"; break; fi
+    done
+  done
+}
 for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
-  [ -f "../../conf/systems/$_name.yaml" ] || [ -f "conf/$_name.yaml" ] && continue
+  [ -z "$(system_files "$_name")" ] || continue
   _refuse "no system '$_name' in conf/systems or the recipe's conf: $(
-    find ../../conf/systems conf -name '*.yaml' 2>/dev/null | sed 's|.*/||; s|\.yaml$||' | sort -u | paste -sd ' ')"
+    find ../../conf/systems conf -maxdepth 1 -name '*.yaml' 2>/dev/null | sed 's|.*/||; s|\.yaml$||' | sort -u | paste -sd ' ')"
 done
+if declare -F own_options >/dev/null; then own_options; fi
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
@@ -92,7 +103,7 @@ data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 pretrained_models() { # those that the systems need and that can be had without a model hub
   local name
   for name in "${systems[@]}"; do
-    grep -qs "openai/whisper-base" "../../conf/systems/$name.yaml" "conf/$name.yaml" || continue
+    system_files "$name" | tr '\n' '\0' | xargs -0 cat | grep -q "openai/whisper-base" || continue
     ../../tools/get_model.sh whisper-base || {
       echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
   done
@@ -145,13 +156,20 @@ trim_sets() { # trim_sets SET ...: data/SET_trim, copies without silence
 }
 
 variant= # set by a recipe whose option makes other data of the corpus, for the names of the experiments
+dump=dump # where stage 3 stores streams
 
-use_system() { # use_system NAME: its configuration, as published, then as the recipe differs; or the recipe's own
-  local file own
-  name=$1 config=()
+use_system() { # use_system NAME: its configuration, the task last where the system serves several
+  local file own files tasks=()
+  readarray -t files < <(system_files "$1")
+  for file in {../..,.}/conf/tasks/"$task.yaml"; do [ ! -f "$file" ] || tasks+=("$file"); done
+  name=$1 config=() tuned_by=
+  if [ -n "$task" ]; then # the same system for another task is another experiment
+    if [ "${#tasks[@]}" -gt 0 ] || [[ ${files[*]} == *"_$task.yaml"* ]]; then name+=_$task; fi
+    # Some systems are for one task alone, or for several at once.
+    if [[ ${files[*]} == *"_$task.yaml"* ]] || grep -q MultiAttribution "${files[@]}"; then tasks=(); fi
+  fi
   [ "$seed_given" = true ] || seed_list=("$seed")
-  for file in "../../conf/systems/$name.yaml" "conf/$name.yaml"; do
-    [ -f "$file" ] || continue
+  for file in "${files[@]}" "${tasks[@]}"; do
     config+=(--config "$file")
     own=$(sed -n 's/^seed_everything: *\([0-9]*\).*/\1/p' "$file")
     [ "$seed_given" = true ] || [ -z "$own" ] || seed_list=("$own") # published figures belong to a seed
@@ -205,32 +223,45 @@ extract_streams() { # extract_streams SET ...
   local dirs=()
   data_dirs "$@"
   log "stage 3: extract cached streams of $name"
-  $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "dump/log/$name.JOB.log" \
-    spooftrace extract "${config[@]}" --data "${dirs[@]}" --precision "$precision" \
+  $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
+    spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --precision "$precision" \
     --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
-  spooftrace extract "${config[@]}" --data "${dirs[@]}" --num-jobs "$nj" --collect
+  spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
 }
 
 train_system() { # train_system TRAIN DEV
-  local seed exp
-  for seed in "${seed_list[@]}"; do
-    exp=$(exp_of "$seed")
-    log "stage 4: train $name in $exp"
-    # shellcheck disable=SC2086  # train_args holds several words
-    add_job "$exp/train.log" spooftrace train "${config[@]}" --train "data/$1" --dev "data/$2" --exp "$exp" \
-      --ngpu "$ngpu" --seed_everything "$seed" $train_args
-  done
+  add_training "$@"
   run_jobs train --gpu "$ngpu"
 }
 
+add_training() { # add_training TRAIN DEV: from the streams of $tuned_by, another system of the same seed, if it is set
+  local seed exp from
+  for seed in "${seed_list[@]}"; do
+    exp=$(exp_of "$seed")
+    log "stage 4: train $name in $exp"
+    from=()
+    [ -z "$tuned_by" ] || from=(--trainer.start_from "$(name=$tuned_by exp_of "$seed")")
+    # shellcheck disable=SC2086  # train_args holds several words
+    add_job "$exp/train.log" spooftrace train "${config[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
+      --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${from[@]}" $train_args
+  done
+}
+
 score_sets() { # score_sets SET ...: with several GPUs, as many jobs for each experiment
-  local dirs=() jobs=$((ngpu > 1 ? ngpu : 1)) seed exp job collect=()
+  add_scoring "$@"
+  run_scoring
+}
+
+collect=() # what joins the parts of the scoring jobs added
+
+add_scoring() { # add_scoring SET ...
+  local dirs=() jobs=$((ngpu > 1 ? ngpu : 1)) seed exp job
   data_dirs "$@"
   for seed in "${seed_list[@]}"; do
     exp=$(exp_of "$seed")
     log "stage 5: score with $exp"
     # shellcheck disable=SC2206  # score_args holds several words
-    local command=(spooftrace score --exp "$exp" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
+    local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
     if [ "$jobs" -eq 1 ]; then
       add_job "$exp/score.log" "${command[@]}"
       continue
@@ -240,18 +271,34 @@ score_sets() { # score_sets SET ...: with several GPUs, as many jobs for each ex
     done
     collect+=("$(printf '%q ' "${command[@]}" --num-jobs "$jobs" --collect)")
   done
-  run_jobs score --gpu "$((ngpu > 0))"
-  for job in "${collect[@]}"; do eval "$job"; done
 }
 
-evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the corpus of the set is evaluated
-  local set seed exp
+run_scoring() {
+  local command
+  run_jobs score --gpu "$((ngpu > 0))"
+  for command in "${collect[@]}"; do eval "$command"; done
+  collect=()
+}
+
+evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the task and the corpus of the set ask for
+  local set seed exp folder options=()
+  case $task in
+    vq | aux | dec | codec) options=(--task attribution --labels "utt2$task") ;;
+    parse) options=(--task parsing --train-data "data/$train") ;;
+  esac
   for seed in "${seed_list[@]}"; do
     exp=$(exp_of "$seed")
     log "stage 6: evaluate $exp"
     for set; do # scores are kept by the last part of the name
-      spooftrace evaluate --data "data/$set" --scores "$exp/${set##*/}/scores.txt" \
-        --out "$exp/${set##*/}/metrics.json" --tables "$exp/${set##*/}"
+      folder=$exp/${set##*/}
+      if [ -f "$folder/scores_$task.txt" ]; then # of a system with several heads; its scores.txt is detection's
+        spooftrace evaluate --data "data/$set" --scores "$folder/scores_$task.txt" "${options[@]}" \
+          --out "$folder/metrics_$task.json" --tables "$folder"
+        spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" --out "$folder/metrics.json"
+      else
+        spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" "${options[@]}" \
+          --out "$folder/metrics.json" --tables "$folder"
+      fi
     done
   done
 }

@@ -1,11 +1,28 @@
 #!/usr/bin/env bash
 # CodecFake (Wu et al.), fifteen neural codecs of VCTK speech; and Codecfake (Xie et al.) as a second test where it is there.
 #
-# Usage: ./run.sh [options]      default system: aasist
+# Usage: ./run.sh [options]
+#   --task TASK           detect (default): bona fide or spoof; default system aasist
+#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems nacsp_cnn,
+#                         nacsp_hyperbolic, hydra, mio and aasist_parsing
+#   --ptm NAMES           with parse: pretrained models of conf/vectors, separated by commas (default: all eight)
 #
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
+task=detect
+ptm=all
+for _word; do # the default systems depend on the task
+  [ "${_last:-}/$_word" != --task/parse ] || system=${system:-nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing}
+  _last=$_word
+done
+own_options() {
+  case $task in
+    detect) task= ;;
+    parse) . ../../utils/parsing_grid.sh ;;
+    *) _refuse "option --task needs detect or parse, found '$task'" ;;
+  esac
+}
 . ../../utils/recipe.sh
 
 tests="eval $(echo xie/C{1..7} xie/A{1..3})"
@@ -25,6 +42,14 @@ if runs 1; then
 fi
 
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
+if [ "$task" = parse ]; then
+  if runs 2; then
+    log "stage 2: codec speech alone"
+    for set in train dev eval; do subset_data_dir.sh --where utt2label=spoof "data/$set" "data/${set}_parse"; done
+  fi
+  parse_codecs train_parse dev_parse eval_parse
+  systems=()
+fi
 for name in "${systems[@]}"; do
   use_system "$name"
   if runs 3; then extract_streams train dev $tests; fi

@@ -3,12 +3,23 @@
 # It shows that everything works; its figures say nothing about published benchmarks.
 #
 # Usage: ./run.sh [options]      default systems: lfcc_linear,whisper_linear
+#   --task TASK           detect (default); vq, aux, dec or codec: which kind of codec, or which one; parse: kHz, kbit/s, Q
 #
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 system=lfcc_linear,whisper_linear
+task=detect
 sets="train dev eval train_8khz dev_8khz eval_8khz"
+train=train dev=dev tests="dev eval"
+own_options() {
+  case $task in
+    detect) task= ;;
+    vq | aux | dec | codec) train=train_codecs dev=dev_codecs tests="dev_codecs eval_codecs eval_codecs_trim" ;;
+    parse) train=train_parse dev=dev_parse tests="dev_parse eval_parse" ;;
+    *) _refuse "option --task needs detect, vq, aux, dec, codec or parse, found '$task'" ;;
+  esac
+}
 . ../../utils/recipe.sh
 
 if runs 0; then
@@ -30,13 +41,25 @@ fi
 if runs 2; then
   log "stage 2: does anything trivial tell copies from bona fide speech? The answer is data/audit/audit.png"
   spooftrace audit data/train data/dev data/eval --label utt2label --out data/audit
+  case $task in
+    vq | aux | dec | codec)
+      log "stage 2: codec copies and bona fide speech, without the vocoders' copies; the test set also without silence"
+      for set in train dev eval; do subset_data_dir.sh --where utt2subset!=vocoder "data/$set" "data/${set}_codecs"; done
+      trim_sets eval_codecs ;;
+    parse)
+      log "stage 2: codec copies alone, those at 8 kHz among them"
+      for set in train dev eval; do
+        subset_data_dir.sh --where utt2codec!=-,real "data/$set" "data/${set}_copies"
+        combine_data.sh "data/${set}_parse" "data/${set}_copies" "data/${set}_8khz"
+      done ;;
+  esac
 fi
 
-[ "$stop_stage" -lt 2 ] || tests="dev eval $(prepared eval_tts)"
+[ -n "$task" ] || [ "$stop_stage" -lt 2 ] || tests="dev eval $(prepared eval_tts)"
 for name in "${systems[@]}"; do
   use_system "$name"
-  if runs 3; then extract_streams train $tests; fi
-  if runs 4; then train_system train dev; fi
+  if runs 3; then extract_streams $train $tests; fi
+  if runs 4; then train_system $train $dev; fi
   if runs 5; then score_sets $tests; fi
   if runs 6; then evaluate_sets $tests; fi
 done

@@ -1,14 +1,38 @@
 #!/usr/bin/env bash
 # ST-Codecfake: trained on six neural codecs, evaluated on them, on five unseen ones, and on audio language models.
 #
-# Usage: ./run.sh [options]      default system: aasist
+# Usage: ./run.sh [options]
+#   --task TASK           detect (default): bona fide or spoof; default system aasist
+#                         codec: which of the six codecs, or none of them; default system xls_r_linear
+#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems nacsp_cnn,
+#                         nacsp_hyperbolic, hydra, mio and aasist_parsing
+#   --ptm NAMES           with parse: pretrained models of conf/vectors, separated by commas (default: all eight)
 #
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
+task=detect
+ptm=all
+for _word; do # the default system depends on the task
+  case ${_last:-}/$_word in
+    --task/codec) system=${system:-xls_r_linear} ;;
+    --task/parse) system=${system:-nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing} ;;
+  esac
+  _last=$_word
+done
+train=train dev=dev tests="eval_id eval_unseen eval_alm"
+own_options() {
+  case $task in
+    detect) task= ;;
+    codec) tests="eval_id eval_open" ;; # known classes, bona fide speech among them; the same and unseen codecs
+    parse)
+      train=train_parse dev=dev_parse tests="eval_parse"
+      . ../../utils/parsing_grid.sh ;;
+    *) _refuse "option --task needs detect, codec or parse, found '$task'" ;;
+  esac
+}
 . ../../utils/recipe.sh
 
-tests="eval_id eval_unseen eval_alm"
 alm="alm_moshi alm_mini-omni alm_speechgpt-gen alm_valle"
 
 if runs 0; then
@@ -24,20 +48,34 @@ if runs 1; then
 fi
 
 if runs 2; then
-  log "stage 2: unseen codecs and language models, each beside the real speech of eval_id"
-  subset_data_dir.sh --where utt2label=bonafide data/eval_id data/real
-  for unseen in $(prepared eval_ood); do combine_data.sh data/eval_unseen data/real "data/$unseen"; done
-  alm=$(prepared $alm)
-  [ -z "$alm" ] || combine_data.sh data/eval_alm data/real $(printf 'data/%s ' $alm)
+  case $task in
+    "")
+      log "stage 2: unseen codecs and language models, each beside the real speech of eval_id"
+      subset_data_dir.sh --where utt2label=bonafide data/eval_id data/real
+      for unseen in $(prepared eval_ood); do combine_data.sh data/eval_unseen data/real "data/$unseen"; done
+      alm=$(prepared $alm)
+      [ -z "$alm" ] || combine_data.sh data/eval_alm data/real $(printf 'data/%s ' $alm) ;;
+    codec)
+      log "stage 2: known and unseen codecs together"
+      combine_data.sh data/eval_open data/eval_id $(printf 'data/%s ' $(prepared eval_ood)) ;;
+    parse)
+      log "stage 2: codec speech alone, in the test set known and unseen codecs"
+      for set in train dev eval_id; do subset_data_dir.sh --where utt2label=spoof "data/$set" "data/${set}_parse"; done
+      combine_data.sh data/eval_parse data/eval_id_parse $(printf 'data/%s ' $(prepared eval_ood)) ;;
+  esac
 fi
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 
-for name in "${systems[@]}"; do
-  use_system "$name"
-  if runs 3; then extract_streams train dev $tests; fi
-  if runs 4; then train_system train dev; fi
-  if runs 5; then score_sets $tests; fi
-  if runs 6; then evaluate_sets $tests; fi
-done
+if [ "$task" = parse ]; then
+  parse_codecs $train $dev $tests
+else
+  for name in "${systems[@]}"; do
+    use_system "$name"
+    if runs 3; then extract_streams $train $dev $tests; fi
+    if runs 4; then train_system $train $dev; fi
+    if runs 5; then score_sets $tests; fi
+    if runs 6; then evaluate_sets $tests; fi
+  done
+fi
 
 if runs 7; then report "ST-Codecfake"; fi

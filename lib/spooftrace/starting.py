@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from spooftrace.config import load_config
+from spooftrace.config import build, load_config
 from spooftrace.errors import InputError
 from spooftrace.system import System, load_weights
 
@@ -20,6 +20,11 @@ def start_from_others(system: System, config: Mapping[str, Any]) -> None:
         InputError: They are not to be had, or do not fit.
     """
     _start_from_codebooks(system, config)
+    if hasattr(system.backend, "initialise"):
+        try:
+            print(system.backend.initialise())
+        except ValueError as error:
+            raise InputError(f"{type(system.backend).__name__}: {error}") from None
     if config["trainer"]["start_from"] is not None:
         _start_from_experiment(system, config, Path(config["trainer"]["start_from"]))
 
@@ -73,8 +78,9 @@ def _start_from_experiment(system: System, config: Mapping[str, Any], exp: Path)
 
 
 def _task_of(config: Mapping[str, Any]) -> str:
-    node = config["task"]
-    return " ".join(filter(None, [node["class_path"].rpartition(".")[2], node["init_args"].get("table")]))
+    """What a system predicts, by the tables of labels that it learns from."""
+    task = build(config["task"])
+    return ", ".join(getattr(task, "tables", [task.label_file]))
 
 
 def _model_of(config: Mapping[str, Any], stream: str) -> str:

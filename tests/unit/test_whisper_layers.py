@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import WhisperConfig, WhisperModel
 
-from spooftrace.frontends import Whisper, WhisperLayers
+from spooftrace.frontends import Whisper, WhisperLayers, WhisperPooled
 from spooftrace.inference import pack
 
 LENGTHS = [16000, 15999, 1, 7040]
@@ -39,6 +39,16 @@ def test_equals_the_single_layers(folder, batch, padding):
     for place, number in enumerate([2, 1]):
         expected, expected_len = Whisper(folder, number, padding)(*batch)
         assert torch.equal(layers[:, place], expected) and torch.equal(lengths, expected_len)
+
+
+@pytest.mark.parametrize("padding", ["none", "30s"])
+def test_pooled_is_the_mean_of_the_utterances_own_frames(folder, batch, padding):
+    front_end = WhisperPooled(folder, padding=padding)
+    vectors, lengths = front_end(*batch)
+    assert (front_end.layout, vectors.shape, lengths.tolist()) == ("vector", (4, 32), [1, 1, 1, 1])
+    frames, frame_lengths = Whisper(folder, padding=padding)(*batch)
+    for vector, own, length in zip(vectors, frames, frame_lengths, strict=True):
+        torch.testing.assert_close(vector, own[:length].mean(0))
 
 
 def test_more_than_30_seconds(folder):

@@ -19,25 +19,35 @@ index 1 bona fide.
 
 from spooftrace.backends.aasist import AASIST
 from spooftrace.backends.attm import AttMLSTM
+from spooftrace.backends.hydra import HYDRA
+from spooftrace.backends.hyperbolic import HyperbolicCNN
 from spooftrace.backends.lcnn import LCNN
 from spooftrace.backends.linear import LinearProbe
 from spooftrace.backends.lstm import LSTMProbe
+from spooftrace.backends.mio import MiO
 from spooftrace.backends.nes2net import Nes2Net, Nes2NetX
+from spooftrace.backends.parsing_cnn import ParsingCNN
 from spooftrace.backends.qaf import QAFStatic
 from spooftrace.backends.reduced import ReducedRes2Net
+from spooftrace.backends.sastnet import SASTNet
 from spooftrace.backends.sls import SLS
 from spooftrace.backends.w2v2_aasist import W2V2AASIST
 
 __all__ = [
     "AASIST",
+    "HYDRA",
     "LCNN",
     "SLS",
     "W2V2AASIST",
     "AttMLSTM",
+    "HyperbolicCNN",
     "LSTMProbe",
     "LinearProbe",
+    "MiO",
     "Nes2Net",
     "Nes2NetX",
+    "ParsingCNN",
     "QAFStatic",
     "ReducedRes2Net",
+    "SASTNet",
 ]

@@ -10,6 +10,7 @@ from spooftrace.frontends.spectral import LFCC, LogMel
 from spooftrace.frontends.waveform import Waveform
 from spooftrace.frontends.whisper import Whisper
 from spooftrace.frontends.whisper_layers import WhisperLayers
+from spooftrace.frontends.whisper_pooled import WhisperPooled
 
 __all__ = [
     "ECAPA",
@@ -26,5 +27,6 @@ __all__ = [
     "Waveform",
     "Whisper",
     "WhisperLayers",
+    "WhisperPooled",
     "XVector",
 ]

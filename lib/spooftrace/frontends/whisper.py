@@ -65,7 +65,7 @@ class Whisper(FrontEnd):
         self.freeze_unless_finetuned()
 
     def num_frames(self, num_samples: Length) -> Length:
-        return (num_samples + FRAME - 1) // FRAME
+        return encoder_frames(num_samples)
 
     def arguments(self) -> dict[str, str | int | float | bool]:
         return {"layer": self.layer, "padding": self.padding}
@@ -73,7 +73,7 @@ class Whisper(FrontEnd):
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         batch, num_samples = wave.shape
         count = -(-num_samples // WINDOW)
-        size = WINDOW if self.padding == "30s" or count > 1 else self.num_frames(num_samples) * FRAME
+        size = WINDOW if self.padding == "30s" or count > 1 else encoder_frames(num_samples) * FRAME
         windows = F.pad(wave, (0, count * size - num_samples)).reshape(batch * count, size)  # (B, N) -> (B*W, S)
         starts = torch.arange(count, device=wave.device) * size
         window_len = (wave_len.unsqueeze(1) - starts).clamp(0, size).flatten()  # (B, W) -> (B*W,)
@@ -83,13 +83,13 @@ class Whisper(FrontEnd):
         output = features.new_zeros(batch * count, *features.shape[1:])  # (B*W, S/320, D)
         output[speech] = features
         output = output.unflatten(0, (batch, count)).flatten(1, 2)  # (B*W, S/320, D) -> (B, W*S/320, D)
-        output = output[:, : self.num_frames(num_samples)]
-        return output * length_mask(self.num_frames(wave_len), output.shape[1]).unsqueeze(2)
+        output = output[:, : encoder_frames(num_samples)]
+        return output * length_mask(encoder_frames(wave_len), output.shape[1]).unsqueeze(2)
 
     def _encode(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         """wave (B, S) of up to 30 s -> (B, S / 320, D)."""
         frames = wave.shape[1] // FRAME
-        frames_len = None if self.padding == "30s" else self.num_frames(wave_len)
+        frames_len = None if self.padding == "30s" else encoder_frames(wave_len)
         valid = mask = None
         if frames_len is not None:
             valid = length_mask(2 * frames_len, 2 * frames).unsqueeze(1)  # (B, 1, 2 T), of log-mel frames
@@ -106,6 +106,11 @@ class Whisper(FrontEnd):
         for layer in self.encoder.layers:
             x = layer(x, mask)
         return self.encoder.layer_norm(x)
+
+
+def encoder_frames(num_samples: Length) -> Length:
+    """Encoder frames of an utterance, the last one perhaps begun only."""
+    return (num_samples + FRAME - 1) // FRAME
 
 
 def mel_filters(num_mels: int) -> Tensor:

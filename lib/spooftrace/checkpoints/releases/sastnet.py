@@ -52,7 +52,7 @@ def _release(task: str) -> Release:
         title=f"SASTNet ({task}) of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
         trained_on="CodecFake+ (CoRS)",
-        score=f"{logits}; the official code writes that of tokens shuffled at random, another one in every run",
+        score=f"{logits}; the official code shuffles tokens first, so that its seed and batches change what it writes",
         config=partial(_config, task=task),
         names=NAMES,
         left_out=LEFT_OUT,

@@ -1,0 +1,178 @@
+"""HYDRA: codec parameters by attention over hyperbolic subspaces."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from spooftrace.backends.parsing_cnn import TARGETS, TargetHeads, VectorEncoder, check_vector
+from spooftrace.backends.poincare import disc_view, make_balls, printed_weighted_sum, to_balls, weighted_sum
+
+
+class HYDRA(nn.Module):
+    """HYDRA: vector (B, input_dim) -> (B, num_outputs), each target from its own mixture of K hyperbolic subspaces.
+
+    Convolutions over the vector; K = num_outputs linear maps, each followed by exp_0 into a Poincaré ball with a
+    learned curvature; for each target an attention over the K points, which are multiplied by their weights and added
+    by Möbius operations; log_0; a network with two hidden layers. In training, a total correlation loss keeps the
+    subspaces apart (`total_loss`). Parameters by the width of the vector: 8,463,183 for 192 (ECAPA), 9,446,223 for 512
+    (x-vector, Whisper-base), 10,232,655 for 768 (the base models), 11,805,519 for 1280 (MMS-1B, XLS-R-1B), where the
+    paper has 8 to 12 million.
+
+    Streams: `vector`, as for `ParsingCNN`.
+
+    There is no official code, and the paper is inconsistent in places. Read here as follows; `formulas="printed"`
+    computes what is printed instead, for the first two.
+
+    * Its log_0 has a factor of 2 / sqrt(c), with which log_0(exp_0(v)) = 2 v. Here 1 / sqrt(c), so that it is v.
+    * It adds points of balls of different curvature, which Möbius addition is not defined for, and does not say with
+      which c. As it maps the sum h_t back with c_t, the sum is taken in the ball of target t; the points of the other
+      balls come to it as `spooftrace.backends.poincare.weighted_sum` says. So c_t tells how far target t departs from a
+      plain weighted mean, which is what is left of the sum as c_t goes to 0.
+    * The total correlation loss is a divergence between densities that the paper does not name, and has no weight.
+      Mutual information does not change under invertible maps such as log_0, so it is estimated between the tangent
+      vectors, with normal densities, see `total_correlation`. Both (i, j) and (j, i) are in the sum, as printed. Its
+      weight is 0.01, which lowers it several times over in training and leaves the errors of the targets in charge.
+    * The attention is only said to be a softmax over the subspaces. Here the score of subspace k for target t is the
+      product of its tangent vector with a learned query of (t, k), plus a bias, over sqrt(d). Queries and biases start
+      at 0, so that training starts from equal weights.
+    * Subspaces of 32 dimensions and hidden layers of 1600 are chosen so that the numbers of parameters come out as
+      published for every width; 120 and 30 as in `ParsingCNN` would give 0.7 to 4 million.
+    * The curvatures start at 1. Convolutions and dropout are those of `ParsingCNN`.
+
+    Args:
+        input_dim: width of the vector, at least 4.
+        num_outputs: number of targets, and of subspaces.
+        ball_dim: dimension of a subspace.
+        hidden_dim: width of both hidden layers of a target.
+        attention: "task", learned, or "uniform", equal weights (an ablation).
+        shared_ball: all subspaces and targets have one curvature, that is one ball (an ablation).
+        htc_weight: weight of the total correlation loss; 0 leaves it out (an ablation).
+        formulas: "consistent" or "printed", see above.
+        dropout: share of activations set to zero in training, see `ParsingCNN`.
+
+    Raises:
+        ValueError: an unknown `attention` or `formulas`, a negative `htc_weight`, `input_dim` is too small, an input of
+            another shape.
+
+    Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, section "HYDRA".
+    """
+
+    layouts = (("vector",),)
+
+    def __init__(
+        self,
+        input_dim: int = 512,
+        num_outputs: int = 3,
+        ball_dim: int = 32,
+        hidden_dim: int = 1600,
+        attention: Literal["task", "uniform"] = "task",
+        shared_ball: bool = False,
+        htc_weight: float = 0.01,
+        formulas: Literal["consistent", "printed"] = "consistent",
+        dropout: float = 0.3,
+    ):
+        super().__init__()
+        if attention not in ("task", "uniform"):
+            raise ValueError(f"attention must be task or uniform, not {attention}")
+        if formulas not in ("consistent", "printed"):
+            raise ValueError(f"formulas must be consistent or printed, not {formulas}")
+        if htc_weight < 0:
+            raise ValueError(f"htc_weight must not be negative, but is {htc_weight}")
+        self.input_dim = input_dim
+        self.num_outputs = num_outputs
+        self.ball_dim = ball_dim
+        self.htc_weight = htc_weight
+        self.sum_of_points = weighted_sum if formulas == "consistent" else printed_weighted_sum
+        self.encoder = VectorEncoder(input_dim, dropout)
+        self.project = nn.Linear(self.encoder.output_dim, num_outputs * ball_dim)
+        self.balls = make_balls(1 if shared_ball else num_outputs)
+        self.query = self.bias = None
+        if attention == "task":
+            self.query = nn.Parameter(torch.zeros(num_outputs, num_outputs, ball_dim))  # (T, K, d)
+            self.bias = nn.Parameter(torch.zeros(num_outputs, num_outputs))  # (T, K)
+        self.heads = TargetHeads(ball_dim, (hidden_dim, hidden_dim), num_outputs, dropout)
+        self._tangents: Tensor | None = None  # of the training batch, for total_loss
+
+    def forward(self, x: Tensor) -> Tensor:
+        _, tangents = self.embed(x)  # (B, D) -> (B, K, d)
+        self._tangents = tangents if self.training and self.htc_weight else None
+        mixed = self.sum_of_points(self.balls, tangents, self._weights(tangents))  # -> (B, T, d)
+        return self.heads(mixed.to(self.project.weight.dtype).unbind(dim=1))  # -> (B, num_outputs)
+
+    def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (B, input_dim) -> points of the K balls, and these as tangent vectors at the origin: (B, K, d)."""
+        check_vector(self, x, self.input_dim)
+        vectors = self.project(self.encoder(x))  # (B, D) -> (B, F) -> (B, K * d)
+        return to_balls(self.balls, vectors.unflatten(1, (self.num_outputs, self.ball_dim)))
+
+    def _weights(self, tangents: Tensor) -> Tensor:
+        """Tangent vectors (B, K, d) -> attention (B, T, K), whose rows add up to 1."""
+        if self.query is None:
+            count = self.num_outputs
+            return tangents.new_full((tangents.size(0), count, count), 1 / count)
+        scores = torch.einsum("bkd,tkd->btk", tangents, self.query.double()) + self.bias  # -> (B, T, K)
+        return (scores / self.ball_dim**0.5).softmax(dim=-1)
+
+    def total_loss(self, loss: Tensor, targets: Tensor) -> Tensor:
+        """The loss of the targets plus the weighted total correlation of the batch that `forward` has just seen."""
+        if self.htc_weight == 0:
+            return loss
+        tangents, self._tangents = self._tangents, None  # which would hold the graph of the whole batch
+        return loss + self.htc_weight * total_correlation(tangents).to(loss.dtype)
+
+    def figures(self) -> dict[str, float]:
+        """The learned c of each ball, by the target it belongs to; the curvature of the ball is -c."""
+        values = self.balls.c.flatten().tolist()
+        if len(values) == 1:
+            return {"curvature": values[0]}
+        names = TARGETS if len(values) == len(TARGETS) else range(1, len(values) + 1)
+        return {f"curvature_{name}": value for name, value in zip(names, values, strict=True)}
+
+    @torch.no_grad()
+    def attention(self, x: Tensor) -> Tensor:
+        """Vectors (B, input_dim) -> weight of each subspace for each target, (B, T, K)."""
+        return self._weights(self.embed(x)[1])
+
+    @torch.no_grad()
+    def disc_points(self, x: Tensor) -> Tensor:
+        """Vectors (B, input_dim) -> points of the K balls in the unit disc (B, K, 2), see `poincare.disc_view`.
+
+        The directions of the view depend on all of them, so they are to be drawn in one batch.
+        """
+        return disc_view(self.embed(x)[1])
+
+
+def total_correlation(vectors: Tensor) -> Tensor:
+    """Sum over i != j of the mutual information between vectors i and j, in nats, as if they were normal.
+
+    It is (log det R_i + log det R_j - log det R_ij) / 2, with R the correlation matrices of vector i, of vector j and
+    of both. A batch is too small for them (the information of 2 d numbers from fewer utterances than that is infinite),
+    so R is shrunk towards the identity, by 2 d / (2 d + B): the estimate is too low for small batches and right for
+    large ones.
+
+    Args:
+        vectors: (B, K, d). Numbers that are the same for all have no information.
+
+    Returns:
+        A scalar, 0 or more; 0 for a batch of one.
+    """
+    batch, count, dim = vectors.shape
+    if batch < 2:
+        return vectors.sum() * 0.0
+    x = vectors.double().flatten(1)  # (B, K, d) -> (B, K * d)
+    x = x - x.mean(dim=0)
+    x = x * (x.square().sum(dim=0) + 1e-12).rsqrt()
+    shrinkage = 2 * dim / (2 * dim + batch)
+    identity = torch.eye(count * dim, dtype=x.dtype, device=x.device)
+    correlation = (1 - shrinkage) * (x.T @ x) + shrinkage * identity  # (K * d, K * d)
+    blocks = correlation.unflatten(1, (count, dim)).unflatten(0, (count, dim)).transpose(1, 2)  # (K, K, d, d)
+    alone = [torch.logdet(blocks[i, i]) for i in range(count)]
+    total = vectors.new_zeros((), dtype=torch.float64)
+    for i, j in combinations(range(count), 2):
+        both = torch.cat([torch.cat([blocks[i, i], blocks[i, j]], 1), torch.cat([blocks[j, i], blocks[j, j]], 1)])
+        total = total + alone[i] + alone[j] - torch.logdet(both)  # twice the half, for (i, j) and (j, i)
+    return total

@@ -1,0 +1,76 @@
+"""The single-ball baseline of codec parsing: HYDRA without what makes it HYDRA."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from spooftrace.backends.parsing_cnn import TargetHeads, VectorEncoder, check_vector
+from spooftrace.backends.poincare import make_balls, to_balls
+
+
+class HyperbolicCNN(nn.Module):
+    """Vector (B, input_dim) -> (B, num_outputs): convolutions, one Poincaré ball, a network for each target.
+
+    The "Baseline (Hyperbolic)" of codec source parsing, an ablation of HYDRA: one ball instead of one a target, no
+    attention, no total correlation loss, everything else as in `HYDRA`. Parameters by the width of the vector:
+    8,069,604 for 192, 8,397,284 for 512, 8,659,428 for 768, 9,183,716 for 1280.
+
+    Streams: `vector`, as for `ParsingCNN`.
+
+    The paper keeps HYDRA's logarithmic map in front of the networks of the targets. With a single ball that leaves
+    nothing hyperbolic: log_0 undoes exp_0, the curvature has no effect on any output and no gradient, and the model is
+    a Euclidean network with a narrow layer. So the networks read the coordinates in the ball (`readout="ball"`), on
+    which its curvature does bear; `readout="tangent"` is what the paper's text says.
+
+    Args:
+        input_dim: width of the vector, at least 4.
+        num_outputs: number of targets.
+        ball_dim: dimension of the ball.
+        hidden_dim: width of both hidden layers of a target.
+        readout: what the networks of the targets get.
+        dropout: share of activations set to zero in training, see `ParsingCNN`.
+
+    Raises:
+        ValueError: an unknown `readout`, `input_dim` is too small, an input of another shape.
+
+    Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, figure 3.
+    """
+
+    layouts = (("vector",),)
+
+    def __init__(
+        self,
+        input_dim: int = 512,
+        num_outputs: int = 3,
+        ball_dim: int = 32,
+        hidden_dim: int = 1600,
+        readout: Literal["ball", "tangent"] = "ball",
+        dropout: float = 0.3,
+    ):
+        super().__init__()
+        if readout not in ("ball", "tangent"):
+            raise ValueError(f"readout must be ball or tangent, not {readout}")
+        self.input_dim = input_dim
+        self.num_outputs = num_outputs
+        self.readout = readout
+        self.encoder = VectorEncoder(input_dim, dropout)
+        self.project = nn.Linear(self.encoder.output_dim, ball_dim)
+        self.balls = make_balls(1)
+        self.heads = TargetHeads(ball_dim, (hidden_dim, hidden_dim), num_outputs, dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        points, tangents = self.embed(x)
+        shared = (points if self.readout == "ball" else tangents).squeeze(1).to(self.project.weight.dtype)  # (B, d)
+        return self.heads([shared] * self.num_outputs)  # -> (B, num_outputs)
+
+    def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (B, input_dim) -> points of the ball and their tangent vectors at the origin, (B, 1, d) float64."""
+        check_vector(self, x, self.input_dim)
+        vectors = self.project(self.encoder(x))  # (B, D) -> (B, F) -> (B, d)
+        return to_balls(self.balls, vectors.unsqueeze(1))
+
+    def figures(self) -> dict[str, float]:
+        """The learned c; the curvature of the ball is -c."""
+        return {"curvature": self.balls.c.item()}
