@@ -62,7 +62,7 @@ def test_lines_of_the_release_with_a_blank_at_their_end(tmp_path):
     lines = "SSB13650058.wav real 0\nF01_SSB13650058.wav fake 1 \nF02_SSB13650058.wav fake 2 \n"
     tables = corpus.read_protocol(write(tmp_path / "train.txt", lines)).tables
     assert tables["utt2system"] == {"SSB13650058": "-", "F01_SSB13650058": "F01", "F02_SSB13650058": "F02"}
-    assert tables["utt2codec"] == {"SSB13650058": "-", "F01_SSB13650058": "soundstream"} | {
+    assert tables["utt2codec"] == {"SSB13650058": "real", "F01_SSB13650058": "soundstream"} | {
         "F02_SSB13650058": "speechtokenizer"
     }
     assert set(tables["utt2spk"].values()) == {"SSB1365"}

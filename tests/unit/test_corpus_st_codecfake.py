@@ -70,7 +70,7 @@ def test_both_label_files_of_the_unseen_codecs_are_one_set(prepared):
 def test_parameters(prepared):
     train = prepared["train"]
     of_codec = {train.table("utt2codec")[utt]: train.table("utt2nac")[utt] for utt in train.utts}
-    assert of_codec["-"] == "- - -"
+    assert of_codec["real"] == "- - -"
     assert of_codec["mimi"] == "24 1.1 8"
     assert len(of_codec) == 7
     unseen = prepared["eval_ood"]
@@ -129,7 +129,7 @@ def test_file_names_of_the_authors_results(tmp_path):
     lines = [f"{file} {'real' if kind == '0' else 'fake'} {kind}\n" for file, kind, _ in rows]
     tables = corpus.read_protocol(write(tmp_path / "eval_id.txt", "".join(lines))).tables
     assert "-" not in tables["utt2spk"].values() and set(tables["utt2source"].values()) == {"aishell3", "vctk"}
-    agree = [utt.split("_")[0] == codec for utt, codec in tables["utt2codec"].items() if codec != "-"]
+    agree = [utt.split("_")[0] == codec for utt, codec in tables["utt2codec"].items() if codec != "real"]
     assert sum(agree) > 0.98 * len(agree)
 
 

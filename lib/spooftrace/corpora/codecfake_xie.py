@@ -91,7 +91,8 @@ def read_protocol(path: str | Path, systems: Collection[str] | None = None) -> T
 
 
 def add_file(trials: Trials, at: tuple[str | Path, int], file: str, label: str, kind: str, **columns: str) -> None:
-    """Add a line ``FILE real|fake CLASS`` of this corpus or of ST-Codecfake; real speech gets ``-`` in all ``columns``.
+    """Add a line ``FILE real|fake CLASS`` of this corpus or of ST-Codecfake; real speech has the codec
+    ``real`` and ``-`` in all other ``columns``.
 
     Raises:
         InputError: the file is no ``.wav``, or label and class contradict each other; and as ``Trials.add``.
@@ -103,7 +104,7 @@ def add_file(trials: Trials, at: tuple[str | Path, int], file: str, label: str, 
     utt = file.removesuffix(".wav")
     speaker, source = original(utt)
     if label == "real":
-        columns = dict.fromkeys(columns, "-")
+        columns = {name: "real" if name == "codec" else "-" for name in columns}
     trials.add(at, utt, speaker=speaker, label=label, source=source, **columns)
 
 

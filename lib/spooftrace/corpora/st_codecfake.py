@@ -143,8 +143,6 @@ def add_utterance(
     """Add one file; ``nac`` are its codec parameters where they are not those of the usual checkpoint."""
     named = file.split("_")[0].lower()
     codec = CODECS.get(kind) or (named if named in UNORDERED else "-")
-    if label == "real":
-        codec = "real"
     add_file(trials, at, file, label, kind, system=kind, codec=codec)
     parameters = UNKNOWN if label == "real" else nac or PARAMETERS.get(codec, UNKNOWN)
     trials.tables.setdefault("utt2nac", {})[file.removesuffix(".wav")] = parameters
