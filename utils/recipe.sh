@@ -164,7 +164,9 @@ use_system() { # use_system NAME: its configuration, the task last where the sys
   for file in {../..,.}/conf/tasks/"$task.yaml"; do [ ! -f "$file" ] || tasks+=("$file"); done
   name=$1 config=() tuned_by=
   if [ -n "$task" ]; then # the same system for another task is another experiment
-    if [ "${#tasks[@]}" -gt 0 ] || [[ ${files[*]} == *"_$task.yaml"* ]]; then name+=_$task; fi
+    if [[ $1 != *"_$task" ]] && { [ "${#tasks[@]}" -gt 0 ] || [[ ${files[*]} == *"_$task.yaml"* ]]; }; then
+      name+=_$task
+    fi
     # Some systems are for one task alone, or for several at once.
     if [[ ${files[*]} == *"_$task.yaml"* ]] || grep -q MultiAttribution "${files[@]}"; then tasks=(); fi
   fi

@@ -3,8 +3,8 @@
 #
 # Usage: ./run.sh [options]
 #   --task TASK           detect (default): bona fide or spoof; default system aasist
-#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems nacsp_cnn,
-#                         nacsp_hyperbolic, hydra, mio and aasist_parsing
+#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems parse_linear,
+#                         nacsp_cnn, nacsp_hyperbolic, hydra, mio and aasist_parsing
 #   --ptm NAMES           with parse: pretrained models of conf/vectors, separated by commas (default: all eight)
 #
 set -euo pipefail
@@ -13,13 +13,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 task=detect
 ptm=all
 for _word; do # the default systems depend on the task
-  [ "${_last:-}/$_word" != --task/parse ] || system=${system:-nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing}
+  [ "${_last:-}/$_word" != --task/parse ] || system=${system:-parse_linear,nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing}
   _last=$_word
 done
 own_options() {
   case $task in
     detect) task= ;;
-    parse) . ../../utils/parsing_grid.sh ;;
+    parse) . ../../utils/vector_grid.sh ;;
     *) _refuse "option --task needs detect or parse, found '$task'" ;;
   esac
 }
@@ -47,7 +47,7 @@ if [ "$task" = parse ]; then
     log "stage 2: codec speech alone"
     for set in train dev eval; do subset_data_dir.sh --where utt2label=spoof "data/$set" "data/${set}_parse"; done
   fi
-  parse_codecs train_parse dev_parse eval_parse
+  run_grid train_parse dev_parse eval_parse
   systems=()
 fi
 for name in "${systems[@]}"; do

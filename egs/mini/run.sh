@@ -64,4 +64,10 @@ for name in "${systems[@]}"; do
   if runs 6; then evaluate_sets $tests; fi
 done
 
-if runs 7; then report "Mini corpus"; fi
+if runs 7; then
+  report "Mini corpus"
+  for name in "${systems[@]}"; do
+    [ "$task" = parse ] && [[ $name == hydra* ]] || continue
+    for one in "${seed_list[@]}"; do draw_balls.py "$(exp_of "$one")" data/eval_parse figures; done
+  done
+fi

@@ -3,10 +3,10 @@
 #
 # Usage: ./run.sh [options]
 #   --task TASK           detect (default): bona fide or spoof; default system aasist
-#                         codec: which of the six codecs, or none of them; default system xls_r_linear
-#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems nacsp_cnn,
-#                         nacsp_hyperbolic, hydra, mio and aasist_parsing
-#   --ptm NAMES           with parse: pretrained models of conf/vectors, separated by commas (default: all eight)
+#                         codec: which of the six codecs, or none of them; default system parse_linear, on the streams of
+#                         parse: sampling rate, bitrate and number of quantizers of the codec; default systems parse_linear,
+#                         nacsp_cnn, nacsp_hyperbolic, hydra, mio and aasist_parsing
+#   --ptm NAMES           for these two: pretrained models of conf/vectors, separated by commas (default: all eight)
 #
 set -euo pipefail
 
@@ -15,8 +15,8 @@ task=detect
 ptm=all
 for _word; do # the default system depends on the task
   case ${_last:-}/$_word in
-    --task/codec) system=${system:-xls_r_linear} ;;
-    --task/parse) system=${system:-nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing} ;;
+    --task/codec) system=${system:-parse_linear} ;;
+    --task/parse) system=${system:-parse_linear,nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing} ;;
   esac
   _last=$_word
 done
@@ -25,11 +25,10 @@ own_options() {
   case $task in
     detect) task= ;;
     codec) tests="eval_id eval_open" ;; # known classes, bona fide speech among them; the same and unseen codecs
-    parse)
-      train=train_parse dev=dev_parse tests="eval_parse"
-      . ../../utils/parsing_grid.sh ;;
+    parse) train=train_parse dev=dev_parse tests="eval_parse" ;;
     *) _refuse "option --task needs detect, codec or parse, found '$task'" ;;
   esac
+  [ -z "$task" ] || . ../../utils/vector_grid.sh
 }
 . ../../utils/recipe.sh
 
@@ -66,8 +65,8 @@ if runs 2; then
 fi
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 
-if [ "$task" = parse ]; then
-  parse_codecs $train $dev $tests
+if [ -n "$task" ]; then
+  run_grid $train $dev $tests
 else
   for name in "${systems[@]}"; do
     use_system "$name"

@@ -250,7 +250,7 @@ def _cosg_columns(
     columns = {**BONAFIDE, "model": model}
     if LABELS.get(label.lower()) == "spoof":
         known = MODELS[model]
-        columns |= {"system": model, "vq": known.vq, "aux": known.aux, "dec": known.dec}
+        columns |= {"system": model, "codec": "-", "vq": known.vq, "aux": known.aux, "dec": known.dec}
     if label.lower() in LABELS:  # another one is reported by whoever adds the trial
         _check_classes(at, f"{model}/{clip}", classes, columns)
     return {"speaker": "-", "label": label, **columns}

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Codec parsing with every pretrained model and every system, for the recipes that have --task parse. Sourced by their
-# run.sh after recipe.sh, with the variable `ptm` set before: models of conf/vectors, separated by commas, or all.
+# Every system on the pooled vector of every pretrained model, for the recipes with codec parsing. Sourced by their run.sh
+# with the variable `ptm` set before: models of conf/vectors, separated by commas, or all.
 
 grid=() # SYSTEM or SYSTEM/MODEL
 readarray -t _models < <(find ../../conf/vectors -name '*.yaml' | sed 's|.*/||; s|\.yaml$||' | sort)
@@ -27,8 +27,8 @@ use_cell() { # use_cell SYSTEM[/MODEL]
   fi
 }
 
-parse_codecs() { # parse_codecs TRAIN DEV TEST ...: stages 3 to 6, trainings and scorings as one array job each
-  local cell
+run_grid() { # run_grid TRAIN DEV TEST ...: stages 3 to 6 and figures, trainings and scorings as one array job each
+  local cell seed
   train=$1 # what evaluate_sets takes for the closed set
   for cell in "${grid[@]}"; do
     use_cell "$cell"
@@ -45,6 +45,13 @@ parse_codecs() { # parse_codecs TRAIN DEV TEST ...: stages 3 to 6, trainings and
   fi
   if runs 6; then
     for cell in "${grid[@]}"; do use_cell "$cell"; evaluate_sets "${@:3}"; done
+  fi
+  if runs 7; then
+    for cell in "${grid[@]}"; do
+      use_cell "$cell"
+      [[ $name == hydra* ]] || continue
+      for seed in "${seed_list[@]}"; do draw_balls.py "$(exp_of "$seed")" "data/$3" figures --dump "$dump"; done
+    done
   fi
 }
 _done=

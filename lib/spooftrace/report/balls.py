@@ -1,0 +1,100 @@
+"""What a HYDRA has learned: how each target weighs the subspaces, and where codecs lie in the balls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.datadir import DataDir
+from spooftrace.errors import InputError
+from spooftrace.report.canvas import COLOURS, png
+
+TARGETS = ("kHz", "kbit/s", "Q")
+MARKERS = "o^sDvPX*"
+
+
+def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")) -> list[str]:
+    """Draw ``<exp>_attention.png`` and ``<exp>_balls.png`` of a trained HYDRA.
+
+    Args:
+        exp: the trained system; of others it is only said that they have no such thing.
+        data: data directory with ``utt2codec``, whose vectors are in ``dump``.
+        figures: folder for the two files.
+        dump: where stage 3 stored the vectors.
+
+    Returns:
+        Lines to print.
+
+    Raises:
+        InputError: no trained system in ``exp``, or no vectors of these utterances.
+    """
+    from spooftrace.config import load_config
+
+    if not (exp / "config.yaml").exists():
+        raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
+    config = load_config([exp / "config.yaml"])
+    if not config["backend"]["class_path"].endswith(".HYDRA"):
+        return [f"{exp}: not a HYDRA, so there are no balls to draw"]
+    directory = DataDir.read(data)
+    weights, points = _look(exp, config, directory, dump)  # (T, K), (N, K, 2)
+    codecs = directory.table("utt2codec")
+    paths = [figures / f"{exp.name}_{what}.png" for what in ("attention", "balls")]
+    draw_attention(weights, exp.name, paths[0])
+    draw_balls(points, [codecs[utt] for utt in directory.utts], exp.name, paths[1])
+    shares = (f"{name} {' '.join(f'{share:.2f}' for share in row)}" for name, row in zip(TARGETS, weights, strict=True))
+    return [f"{exp}: weights of the subspaces: {', '.join(shares)}; see {paths[0]} and {paths[1]}"]
+
+
+def _look(exp: Path, config: dict, directory: DataDir, dump: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean weight of each subspace for each target (T, K), and all points of the balls in the unit disc (N, K, 2)."""
+    import torch
+
+    from spooftrace.system import System, load_weights
+    from spooftrace.training import open_streams
+
+    cached = open_streams(config, dump, directory.path)
+    if len(cached) != 1:
+        raise InputError(f"{exp}: its vectors were not stored; figures are drawn for systems with data.cached")
+    ((name, stream),) = cached.items()
+    system = System(config, {name: stream.shape})
+    system.load_own_state(load_weights(exp / "model.safetensors"), str(exp / "model.safetensors"))
+    missing = [utt for utt in directory.utts if utt not in stream.reader]
+    if missing:
+        raise InputError(f"{directory.path}: no '{name}' of {missing[0]}; run stage 3 again")
+    vectors = torch.from_numpy(np.stack([stream.reader[utt] for utt in directory.utts]).astype(np.float32))  # (N, D)
+    backend = system.eval().backend
+    return backend.attention(vectors).mean(0).numpy(), backend.disc_points(vectors).numpy()
+
+
+def draw_attention(weights: np.ndarray, title: str, path: Path) -> None:
+    """Weights (T, K) as cells with their numbers."""
+    with png(path, 4.0, 3.0) as figure:
+        axes = figure.add_subplot()
+        axes.imshow(weights, vmin=0, vmax=1, cmap="Blues")
+        for (row, column), value in np.ndenumerate(weights):
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color="w" if value > 0.6 else "k")
+        axes.set_xticks(range(weights.shape[1]), [f"subspace {number + 1}" for number in range(weights.shape[1])])
+        axes.set_yticks(range(len(weights)), TARGETS[: len(weights)])
+        axes.set_title(f"{title}: weight of each subspace", fontsize=9)
+
+
+def draw_balls(points: np.ndarray, codecs: list[str], title: str, path: Path) -> None:
+    """Points (N, K, 2) of K balls, coloured by codec."""
+    names, count = sorted(set(codecs)), points.shape[1]
+    of_codec = np.array(codecs)
+    with png(path, 3.2 * count + 1.8, 3.5) as figure:
+        for number in range(count):
+            axes = figure.add_subplot(1, count, number + 1, aspect="equal")
+            angle = np.linspace(0, 2 * np.pi, 200)
+            axes.plot(np.cos(angle), np.sin(angle), color="0.6", linewidth=0.8)
+            for place, name in enumerate(names):
+                x, y = points[of_codec == name, number].T
+                turn, colour = divmod(place, len(COLOURS))
+                style = {"marker": MARKERS[turn % len(MARKERS)], "color": COLOURS[colour]}
+                axes.scatter(x, y, s=6, alpha=0.6, linewidths=0, label=name, **style)
+            axes.set_title(f"subspace {number + 1}", fontsize=9)
+            axes.set_axis_off()
+        figure.suptitle(f"{title}: the balls, in the plane in which the points vary most", fontsize=9)
+        handles, labels = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside right upper", fontsize=6, markerscale=2)
