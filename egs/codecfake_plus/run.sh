@@ -34,7 +34,7 @@ analyses() { [[ ,$analysis, == *,$1,* ]]; }
 # The authors' balanced lists where db.sh has them; otherwise lists of the same shape, drawn anew.
 if [ -n "$CODECFAKE_PLUS_LISTS" ]; then lists=(--lists "$CODECFAKE_PLUS_LISTS"); else lists=(--draw "$seed"); fi
 balance=${task/bin/vq} # any of the lists has as much bona fide speech as spoofs
-train=train_$balance dev=dev_$balance tests="test_$balance cors_test cosg_all cosg_known"
+train=train_$balance dev=dev_$balance tests="test_$balance cors_test cors_all cosg_all cosg_known"
 if analyses content; then
   train=${train}_le250 dev=${dev}_le250 tests="test_${balance}_le250 test_${balance}_gt250"
   variant=le250

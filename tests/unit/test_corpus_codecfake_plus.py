@@ -99,6 +99,7 @@ def test_cosg_of_hugging_face(root, tmp_path):
     clips = made["cosg_all"]
     assert clips.table("wav.scp")["CLAMTTS/CLAMTTS_1"] == f"{root}/CoSG/CLAMTTS_1.wav"
     assert clips.table("utt2system")["CLAMTTS/CLAMTTS_1"] == "CLAMTTS"
+    assert clips.table("utt2codec")["CLAMTTS/CLAMTTS_1"] == "-"
     assert clips.table("utt2system")["CLAMTTS/CLAMTTS_2"] == "-"
     assert clips.table("utt2model")["CLAMTTS/CLAMTTS_2"] == "CLAMTTS"
     assert clips.table("utt2vq")["SIMPLESPEECH1/SIMPLESPEECH1_1"] == "sq"

@@ -24,8 +24,8 @@ class Parsing(Task):
     Outputs (B, 3) are in standard deviations of each target from its mean over the training set, so that no unit
     outweighs the others; scores are in natural units. A value that nobody knows (``-`` in ``utt2nac``) takes no part.
 
-    Source: "NACSP" (seed paper of HYDRA), section 3, which does not say how targets are scaled; its errors are in
-    natural units, as ours are.
+    Source: Chetia Phukan et al., arXiv 2506.12627 (NACSP, HYDRA), which does not say how targets are scaled; its errors
+    are in natural units, as ours are.
 
     >>> task = Parsing()
     >>> task.fit([(16.0, 2.0, 4.0), (24.0, 6.0, 8.0)])
