@@ -15,5 +15,6 @@ ruff check .
 ruff format --check .
 # Tests on real Whisper weights skip, and say so, where the weights cannot be had.
 tools/get_model.sh whisper-base || echo "tests/run.sh: no Whisper weights; the tests that need them will be skipped" >&2
+tools/slurm_lab.sh install || echo "tests/run.sh: no SLURM; the tests that need it will be skipped" >&2
 python -m pytest -m "not slow" --doctest-modules lib tests
 python -m pytest -m slow tests

@@ -18,7 +18,7 @@ and empty words are safe. Two kinds of word keep their meaning for the shell, on
 For more shell than that, use ``bash -c '...'``, which is also how to pass a bare ``|`` or ``>`` as data.
 
 **Exit status.** 0: all tasks succeeded. 1: some failed (the others ran all the same), or an array would write to one
-log. 2: a signal stopped the launcher. 255: the command line is wrong.
+log. 2: a signal stopped the launcher. 255: the command line or the configuration is wrong, or the queue took no job.
 
 What a task leaves on disk, its log and its record, is in `records`.
 
@@ -31,7 +31,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 USAGE = """\
@@ -52,13 +52,19 @@ options:
   --num-threads N          CPU threads of each task (OMP_NUM_THREADS)
   --pick WHICH             all (default), failed: tasks that have not succeeded yet,
                            incomplete: tasks that never ended
+  --retry N                run a task that failed again, up to N times; its last log is kept as LOGFILE.bak
   --pipefail true|false    count a failure anywhere in a pipe (default: true)
-  --mem, --time, --config  memory, time limit and configuration file for a cluster's queue; not used by run.py
+
+for a cluster's queue, not used by run.py:
+  --mem SIZE, --time LIMIT what each task needs, e.g. 4G and 1:30:00
+  --config FILE            how options become those of sbatch or qsub (default: conf/cluster/*.conf)
+  --NAME VALUE             any other option that FILE describes; run.py knows none
 """
 
 OPERATORS = frozenset(["|", "||", "&&", ";", "<", ">", ">>", "2>", "2>>", "2>&1"])
 
 SUCCESS, SOME_FAILED, STOPPED, WRONG_USAGE = 0, 1, 2, 255
+CANNOT_RUN = 126  # the shell's code for a command that exists but could not be run; stands for a task without a code
 
 
 class LauncherExit(Exception):
@@ -71,7 +77,10 @@ class LauncherExit(Exception):
 
 @dataclass(frozen=True)
 class Job:
-    """A parsed command line. An option that was not given is None; ``name`` is None without ``JOB=``."""
+    """A parsed command line. An option that was not given is None; ``name`` is None without ``JOB=``.
+
+    ``more`` holds the options that only a queue's configuration file can explain, as name -> value.
+    """
 
     log: str
     words: tuple[str, ...]
@@ -86,6 +95,8 @@ class Job:
     config: str | None = None
     pick: str = "all"
     pipefail: bool = True
+    retry: int = 0
+    more: dict[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> range:
@@ -141,16 +152,18 @@ OPTIONS: dict[str, Callable[[str], int | str]] = {
     "--config": str,
     "--pick": _one_of("all", "failed", "incomplete"),
     "--pipefail": _true_or_false,
+    "--retry": _at_least(0),
 }
 
 
-def parse(arguments: Sequence[str], launcher: str) -> Job:
-    """Read a launcher's command line.
+def parse(arguments: Sequence[str], launcher: str, configurable: bool = False) -> Job:
+    """Read a launcher's command line; with ``configurable``, options of any name are collected in ``Job.more``.
 
     Raises `LauncherExit`: with the usage and status 0 for ``--help``, with one line that says what is wrong otherwise.
     """
     words = list(arguments)
     fields: dict[str, int | str] = {}
+    more: dict[str, str] = {}
     while words and (words[0].startswith("-") or _is_array(words[0])):
         word = words.pop(0)
         if word in ("-h", "--help"):
@@ -160,18 +173,26 @@ def parse(arguments: Sequence[str], launcher: str) -> Job:
                 raise LauncherExit(f"{word}: the range of tasks is given twice")
             fields.update(_parse_array(word))
         else:
-            option = _known_option(word)
+            option = _option_name(word, configurable)
             value = _option_value(option, words)
+            if option not in OPTIONS:
+                more[field_name(option)] = value
+                continue
             if option == "--max-jobs-run":
                 value = min(value, fields.get("max_jobs_run", value))  # as in Kaldi, the tightest limit holds
-            fields[option[2:].replace("-", "_")] = value
+            fields[field_name(option)] = value
     if len(words) < 2:
         missing = "COMMAND" if words else "LOGFILE and COMMAND"
         raise LauncherExit(f"{missing} missing; usage: {launcher} [options] [JOB=1:N] LOGFILE COMMAND [ARGUMENT ...]")
-    job = Job(log=words[0], words=tuple(words[1:]), **fields)
+    job = Job(log=words[0], words=tuple(words[1:]), more=more, **fields)
     if len(job.tasks) > 1 and job.name not in job.log:
         raise LauncherExit(f"{len(job.tasks)} tasks cannot share one log: put {job.name} into {job.log}", SOME_FAILED)
     return job
+
+
+def field_name(option: str) -> str:
+    """``--num-threads`` -> ``num_threads``, as in `Job` and in configuration files."""
+    return option.removeprefix("--").replace("-", "_")
 
 
 def _is_array(word: str) -> bool:
@@ -188,13 +209,13 @@ def _parse_array(word: str) -> dict[str, int | str]:
     raise LauncherExit(f"{word}: a range of tasks is NAME=FIRST:LAST, with 1 <= FIRST <= LAST, as in JOB=1:8")
 
 
-def _known_option(word: str) -> str:
+def _option_name(word: str, configurable: bool) -> str:
     if word == "-tc":  # Grid Engine's name for it, which Kaldi accepts too
         return "--max-jobs-run"
     if word.startswith("--") and "=" in word:
         raise LauncherExit(f"write {word.replace('=', ' ', 1)}, not {word}")
     option = word.replace("_", "-")
-    if option not in OPTIONS:
+    if option not in OPTIONS and not (configurable and re.fullmatch(r"--[A-Za-z][\w-]*", option, re.ASCII)):
         raise LauncherExit(f"unknown option {word}; the options are {' '.join(OPTIONS)} -tc")
     return option
 
@@ -206,7 +227,7 @@ def _option_value(option: str, words: list[str]) -> int | str:
         raise LauncherExit(f"option {option} needs a value{found}")
     value = words.pop(0)
     try:
-        return OPTIONS[option](value)
+        return OPTIONS.get(option, str)(value)
     except ValueError as error:
         raise LauncherExit(f"option {option} needs {error}; found {value}") from None
 

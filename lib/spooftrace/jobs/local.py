@@ -10,111 +10,106 @@ import ctypes
 import math
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
-from . import contract, records
-from .contract import Job, LauncherExit
+from . import contract, launch, records
+from .contract import CANNOT_RUN, Job, LauncherExit
+from .guardian import Guardian
+from .progress import Progress
 
 POLL_SECONDS = 0.02
-PROGRESS_SECONDS = 15.0  # between progress lines in a log
-TERMINAL_SECONDS = 0.5  # between updates of the progress line on a terminal
 STOP_SECONDS = 30.0  # from a forwarded signal to SIGKILL: time to save a checkpoint; SLURM's default too
 LEFTOVER_SECONDS = 2.0  # for background processes to end when their task's command has ended
-CANNOT_RUN = 126  # the shell's code for a command that exists but could not be run
 
 
 def main(arguments: Sequence[str], launcher: str = "run.py") -> int:
     """Run a launcher's command line and return its exit status."""
-    try:
-        job = contract.parse(arguments, launcher)
-        to_run, codes = records.pick_tasks(job)
-        pool = Pool(job, launcher)
-        codes.update(pool.run(to_run))
-    except LauncherExit as error:
-        if error.status == contract.SUCCESS:
-            print(error, end="")
-        else:
-            print(f"{launcher}: {error}", file=sys.stderr)
-        return error.status
-
-    if len(codes) < len(job.tasks):
-        by = signal.Signals(pool.stopped_by).name
-        print(
-            f"{launcher}: stopped by {by}, {len(codes)} / {len(job.tasks)} done, log is in {job.logs}; "
-            "run the rest with --pick failed",
-            file=sys.stderr,
-        )
-        return contract.STOPPED
-    if any(codes.values()):
-        print(records.failure_report(job, codes, launcher), file=sys.stderr)
-        return contract.SOME_FAILED
-    return contract.SUCCESS
+    return launch.main(lambda: contract.parse(arguments, launcher), Pool, launcher)
 
 
 class Pool:
-    """Runs tasks, as many at a time as there are slots. A slot is what its task finds added to the environment."""
+    """Runs tasks, as many at a time as there are slots. A slot is what its task finds added to the environment.
 
-    def __init__(self, job: Job, launcher: str) -> None:
+    SIGINT, SIGTERM and SIGHUP end the tasks, with ``stop_seconds`` to save their work; SIGUSR1 and SIGUSR2, with which
+    queues announce the end of a job, are passed on. Without ``progress`` nothing is shown.
+    """
+
+    causes: Mapping[int, str] = {}  # the exit codes say it all
+    final: Collection[int] = ()
+
+    def __init__(
+        self,
+        job: Job,
+        launcher: str,
+        slots: list[dict[str, str]] | None = None,
+        stop_seconds: float | None = None,
+        progress: bool = True,
+        place: str = "",
+        keep_log: bool = False,
+    ) -> None:
         self.job = job
         self.launcher = launcher
-        self.slots = make_slots(job)
+        self.slots = make_slots(job) if slots is None else slots
         self.running: list[Task] = []
         self.codes: dict[int, int] = {}
-        self.stopped_by: int | None = None
-        self.kill_now = False
-        self._shown_before = False
-        self._show_at = time.monotonic() + TERMINAL_SECONDS
-        if not sys.stderr.isatty():
-            self._show_at += PROGRESS_SECONDS
+        self.signals = launch.Signals(signal.SIGUSR1, signal.SIGUSR2)
+        self._stop_seconds = STOP_SECONDS if stop_seconds is None else stop_seconds
+        self._progress = Progress(launcher) if progress else None
+        self._log = {"place": place, "keep_log": keep_log}
 
     def run(self, tasks: Sequence[int]) -> dict[int, int]:
         """Run tasks and return the exit code of each; a task that a signal to the launcher cut short has none."""
-        # SIGINT is taken even where it is ignored, as for `run.py ... &` in a script: Ctrl-C must reach the tasks.
-        # An ignored SIGHUP is respected: it means nohup.
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
-                signal.signal(signum, self._on_signal)
         adopt_orphans()
         waiting = list(tasks)
-        try:
-            while self.running or (waiting and self.stopped_by is None):
-                while waiting and self.slots and self.stopped_by is None:
-                    self._start(waiting.pop(0))
-                if self.stopped_by is not None:
-                    for task in self.running:
-                        task.stop(self.stopped_by, 0 if self.kill_now else STOP_SECONDS)
-                for task in [task for task in self.running if task.has_ended()]:
-                    self._finish(task)
-                self._show_progress(len(tasks))
-                time.sleep(POLL_SECONDS)
-        finally:
-            for task in self.running:  # only after an error in the launcher itself
-                task.send(signal.SIGKILL)
+        self.codes = {}
+        with Guardian(kill_groups) as self._guardian:
+            try:
+                while self.running or (waiting and self.signals.stop is None):
+                    while waiting and self.slots and self.signals.stop is None:
+                        self._start(waiting.pop(0))
+                    self._pass_signals_on()
+                    for task in [task for task in self.running if task.has_ended()]:
+                        self._finish(task)
+                    if self._progress:
+                        self._progress.show(len(self.codes), len(tasks), self._last_words)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                for task in self.running:  # only after an error in the launcher itself
+                    task.send(signal.SIGKILL)
         return self.codes
 
-    def _on_signal(self, signum: int, _frame: object) -> None:
-        # Only a note for the loop: nothing can be half started or half finished when the loop reads it.
-        # A further Ctrl-C means "now"; a further SIGHUP or SIGTERM means nothing, closing sessions often send several.
-        self.kill_now = self.kill_now or (self.stopped_by is not None and signum == signal.SIGINT)
-        self.stopped_by = self.stopped_by or signum
+    def _pass_signals_on(self) -> None:
+        for signum in self.signals.notices():
+            for task in self.running:
+                task.send(signum)
+        if self.signals.stop is not None:
+            for task in self.running:
+                task.stop(self.signals.stop, 0 if self.signals.at_once else self._stop_seconds)
+
+    def _last_words(self) -> str:
+        """What the oldest running task said last."""
+        return f"{self.running[0].log}: {records.last_line(self.running[0].log)}" if self.running else ""
 
     def _start(self, number: int) -> None:
         try:
-            self.running.append(Task(self.job, number, self.slots[0]))
-            del self.slots[0]
+            task = Task(self.job, number, self.slots[0], **self._log)
         except OSError as error:  # its log cannot be written, say; the other tasks go on
             print(f"{self.launcher}: cannot start task {number}: {error}", file=sys.stderr)
             self.codes[number] = CANNOT_RUN
+        else:
+            self.running.append(task)
+            self._guardian.add(str(task.group))
+            del self.slots[0]
 
     def _finish(self, task: Task) -> None:
         self.running.remove(task)
+        self._guardian.remove(str(task.group))
         self.slots.append(task.slot)
         try:
             code = task.finish()
@@ -124,31 +119,14 @@ class Pool:
         if code is not None:
             self.codes[task.number] = code
 
-    def _show_progress(self, total: int) -> None:
-        """How many tasks are done and what the oldest running one said last: a line that is rewritten on a terminal,
-        a new line now and then elsewhere. Short jobs stay quiet."""
-        terminal = sys.stderr.isatty()
-        done = len(self.codes)
-        now = time.monotonic()
-        finished = done == total and self._shown_before
-        if now < self._show_at and not (terminal and finished):
-            return
-        self._show_at = now + (TERMINAL_SECONDS if terminal else PROGRESS_SECONDS)
-        self._shown_before = True
-        text = f"{self.launcher}: {done}/{total} done"
-        if self.running:
-            text += f"; {self.running[0].log}: {records.last_line(self.running[0].log)}"
-        if terminal:
-            columns = shutil.get_terminal_size().columns - 1
-            print("\r" + text[:columns].ljust(columns), end="\n" if finished else "", file=sys.stderr, flush=True)
-        else:
-            print(text, file=sys.stderr, flush=True)
-
 
 class Task:
-    """One task, running from construction on. ``slot`` is added to its environment."""
+    """One task, running from construction on. ``slot`` is added to its environment.
 
-    def __init__(self, job: Job, number: int, slot: dict[str, str]) -> None:
+    The log begins with the command and ``place``; with ``keep_log`` it goes on after what an earlier attempt wrote.
+    """
+
+    def __init__(self, job: Job, number: int, slot: dict[str, str], place: str = "", keep_log: bool = False) -> None:
         self.number = number
         self.slot = slot
         self.log = job.log_of(number)
@@ -160,11 +138,13 @@ class Task:
         command = job.command_of(number)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         records.remove_record(self.log)
-        self.log.write_bytes(os.fsencode(records.log_header(command)))
+        with open(self.log, "ab" if keep_log else "wb") as output:
+            output.write(os.fsencode(records.log_header(command, place)))
         pipefail = "-o" if job.pipefail else "+o"
         # bash reads the command from a file because the kernel allows one argument 128 KiB at most.
         with tempfile.TemporaryFile() as script, open(self.log, "ab") as output:
-            script.write(os.fsencode(f"{{\n{command}\n}} </dev/null\n"))
+            # The trap keeps bash waiting for the command when a signal that the command may handle reaches both.
+            script.write(os.fsencode(f"trap : USR1 USR2\n{{\n{command}\n}} </dev/null\n"))
             script.seek(0)
             self._process = subprocess.Popen(
                 ["bash", pipefail, "pipefail"],
@@ -174,11 +154,12 @@ class Task:
                 env={**os.environ, **slot},
                 start_new_session=True,
             )
+        self.group = self._process.pid
 
     def send(self, signum: int) -> bool:
         """Signal all of the task's processes; False if none is left. Signal 0 only asks."""
         with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signum)
+            os.killpg(self.group, signum)
             return True
         return False
 
@@ -203,7 +184,7 @@ class Task:
 
     def _anything_left(self) -> bool:
         with suppress(ChildProcessError):
-            while os.waitpid(-self._process.pid, os.WNOHANG) != (0, 0):
+            while os.waitpid(-self.group, os.WNOHANG) != (0, 0):
                 pass  # an orphan that has ended
         return self.send(0)
 
@@ -224,6 +205,12 @@ class Task:
             return None
         records.write_record(self.log, code)
         return code
+
+
+def kill_groups(groups: list[str]) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(int(group), signal.SIGKILL)
 
 
 def adopt_orphans() -> None:

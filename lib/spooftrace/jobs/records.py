@@ -8,7 +8,9 @@ one never ended. Nothing is ever concluded from the text of a log.
 from __future__ import annotations
 
 import os
+import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .contract import Job
@@ -19,8 +21,10 @@ MOST_NUMBERS_SHOWN = 20
 # ---- logs: the format of run.pl ----
 
 
-def log_header(command: str) -> str:
-    return "# " + command.replace("\n", "\n# ") + f"\n# Started at {_date()}\n#\n"
+def log_header(command: str, place: str = "") -> str:
+    """``place`` says where a queue put the task; the line is Kaldi's queue.pl's."""
+    where = f"# Running on {place}\n" if place else ""
+    return "# " + command.replace("\n", "\n# ") + f"\n{where}# Started at {_date()}\n#\n"
 
 
 def log_footer(code: int, seconds: float, threads: int | None) -> str:
@@ -66,6 +70,12 @@ def remove_record(log: Path) -> None:
     record_path(log).unlink(missing_ok=True)
 
 
+def set_aside(log: Path) -> None:
+    """Keep the log of an attempt that failed as ``LOGFILE.bak``, as Kaldi's retry.pl does."""
+    if log.exists():
+        shutil.copyfile(log, log.with_name(log.name + ".bak"))  # not moved: it may be a link
+
+
 def pick_tasks(job: Job) -> tuple[list[int], dict[int, int]]:
     """Split the tasks into those to run now and the exit codes of those that ``--pick`` leaves as they are.
 
@@ -86,29 +96,43 @@ def pick_tasks(job: Job) -> tuple[list[int], dict[int, int]]:
 # ---- what failed ----
 
 
-def failure_report(job: Job, codes: dict[int, int], launcher: str) -> str:
-    """How many of ``codes`` (task -> exit code) are not 0, which, and what the first of them printed last."""
+def failure_report(job: Job, codes: Mapping[int, int], causes: Mapping[int, str], launcher: str) -> str:
+    """How many of ``codes`` (task -> exit code) are not 0, which, why, and what the first of them printed last.
+
+    ``causes`` says what is known beside the exit code: what the queue did to a task, say.
+    """
     failed = sorted(task for task, code in codes.items() if code != 0)
     log = job.log_of(failed[0])
     if len(job.tasks) == 1:
         lines = [f"{launcher}: job failed, log is in {log}"]
     else:
-        numbers = " ".join(map(str, failed[:MOST_NUMBERS_SHOWN])) + (" ..." if failed[MOST_NUMBERS_SHOWN:] else "")
         lines = [
             f"{launcher}: {len(failed)} / {len(job.tasks)} failed, log is in {job.logs}",
-            f"{launcher}: failed tasks: {numbers}",
+            f"{launcher}: failed tasks: {numbers(failed)}",
         ]
-    lines.append(f"{launcher}: end of {log}:")
-    return "\n".join([*lines, *("  " + line for line in _last_lines(log))])
+    for cause in sorted({causes[task] for task in failed if task in causes}):
+        tasks = [task for task in failed if causes.get(task) == cause]
+        which = f"task{'s' if len(tasks) > 1 else ''} {numbers(tasks)}: " if len(job.tasks) > 1 else ""
+        lines.append(f"{launcher}: {which}{cause}")
+    end = last_lines(log) if log.exists() or failed[0] not in causes else []
+    if end:
+        lines += [f"{launcher}: end of {log}:", *("  " + line for line in end)]
+    return "\n".join(lines)
+
+
+def numbers(tasks: Sequence[int]) -> str:
+    """Task numbers for messages; only the first ones where there are many."""
+    return " ".join(map(str, tasks[:MOST_NUMBERS_SHOWN])) + (" ..." if tasks[MOST_NUMBERS_SHOWN:] else "")
 
 
 def last_line(log: Path) -> str:
     """What a running task said last, empty if nothing yet."""
-    lines = [line for line in _last_lines(log) if not line.startswith("#")]
+    lines = [line for line in last_lines(log) if not line.startswith("#")]
     return lines[-1] if lines else ""
 
 
-def _last_lines(path: Path) -> list[str]:
+def last_lines(path: Path) -> list[str]:
+    """The end of a text file as its reader would see it, or why there is none."""
     try:
         with open(path, "rb") as file:
             file.seek(max(0, path.stat().st_size - 65536))

@@ -1,0 +1,90 @@
+"""What a cluster's queue runs on a node: a script that finds its way there, and one task with its log and record.
+
+The task is run by `local`, so logs, records, quoting and signals are those of run.py. What differs: a queue decides
+which GPUs a task has and when it is killed, and may start it a second time.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import contract, local
+from .contract import Job
+
+START = (
+    "import sys; sys.path.insert(0, sys.argv[1]); from jobs import node; sys.exit(node.main(sys.argv[3:], sys.argv[2]))"
+)
+
+
+def script(job: Job, launcher: str, tasks: Sequence[int], index: str, values: Mapping[str, str]) -> str:
+    """Bash text for a queue. ``index`` is bash arithmetic for the place in ``tasks`` of the one to run, from 0.
+
+    ``values`` are the options for the queue that hold for the job.
+    """
+    options = [f"--{name.replace('_', '-')} {values[name]}" for name in ("num_threads", "gpu") if name in values]
+    if not job.pipefail:
+        options.append("--pipefail false")
+    folder, python, library = (shlex.quote(path) for path in (_folder(), sys.executable, str(_library())))
+    array = f'{job.name}="${{tasks[{index}]}}" ' if job.name else ""
+    words = " ".join(shlex.quote(word) for word in (job.log, *job.words))
+    return f"""\
+#!/usr/bin/env bash
+# Written by {launcher}; the queue runs it on a node, once for each task.
+tasks=({" ".join(map(str, tasks))})
+folder={folder}
+python={python}
+fail() {{ echo "{launcher}: node $(hostname) $1" >&2; exit 1; }}
+cd "$folder" 2>/dev/null || fail "has no folder $folder: jobs need a file system that all nodes share"
+[ -x "$python" ] || fail "has no $python: install the environment where all nodes see it"
+exec "$python" -I -S -c {shlex.quote(START)} \\
+  {library} {launcher} {" ".join(options)} {array}{words}
+"""
+
+
+def _library() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+def _folder() -> str:
+    """The current folder by the name that the user knows: an automounter's real names differ from node to node."""
+    known = Path(os.environ.get("PWD", ""))
+    return str(known if known.is_absolute() and known.exists() and known.samefile(".") else Path.cwd())
+
+
+def main(arguments: Sequence[str], launcher: str) -> int:
+    """Run one task; returns 0 or 1, as other statuses mean something to queues (99 and 100 to Grid Engine)."""
+    job = contract.parse(arguments, launcher)
+    pool = local.Pool(
+        job,
+        launcher,
+        slots=[_environment(job)],
+        stop_seconds=math.inf,  # the queue knows how long it waits
+        progress=False,
+        place=_place(),
+        keep_log=os.environ.get("SLURM_RESTART_COUNT", "0") != "0" or os.environ.get("RESTARTED", "0") != "0",
+    )
+    codes = pool.run(job.tasks)
+    if not codes:
+        name = signal.Signals(pool.signals.stop).name
+        print(f"{launcher}: stopped by {name} on node {socket.gethostname()}", file=sys.stderr)
+    return 0 if list(codes.values()) == [0] else 1
+
+
+def _environment(job: Job) -> dict[str, str]:
+    slot = {} if job.num_threads is None else {"OMP_NUM_THREADS": str(job.num_threads)}
+    if job.gpu == 0:
+        slot["CUDA_VISIBLE_DEVICES"] = ""  # without cgroups a job sees the GPUs of others
+    return slot
+
+
+def _place() -> str:
+    number = os.environ.get("SLURM_ARRAY_JOB_ID") or os.environ.get("JOB_ID", "?")
+    task = os.environ.get("SLURM_ARRAY_TASK_ID") or os.environ.get("SGE_TASK_ID", "?")
+    return f"{socket.gethostname()}, job {number}_{task}"

@@ -1,0 +1,1 @@
+"""Launchers on clusters: the contract of all of them, SLURM, and Grid Engine."""

@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Run a command, or many numbered tasks, on a SLURM cluster: utils/slurm.py --help, conf/cluster/slurm.conf."""
+
+import sys
+from pathlib import Path
+
+# Imported straight from the source tree: this script must work before anything is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib" / "spooftrace"))
+from jobs import cluster, slurm
+
+if __name__ == "__main__":
+    sys.exit(cluster.main(sys.argv[1:], slurm.Slurm()))
