@@ -103,7 +103,7 @@ data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 pretrained_models() { # those that the systems need and that can be had without a model hub
   local name
   for name in "${systems[@]}"; do
-    system_files "$name" | tr '\n' '\0' | xargs -0 cat | grep -q "openai/whisper-base" || continue
+    system_files "$name" | tr '\n' '\0' | xargs -0 grep -q "openai/whisper-base" || continue
     ../../tools/get_model.sh whisper-base || {
       echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
   done

@@ -28,7 +28,7 @@ use_cell() { # use_cell SYSTEM[/MODEL]
 }
 
 run_grid() { # run_grid TRAIN DEV TEST ...: stages 3 to 6 and figures, trainings and scorings as one array job each
-  local cell seed
+  local cell one
   train=$1 # what evaluate_sets takes for the closed set
   for cell in "${grid[@]}"; do
     use_cell "$cell"
@@ -50,7 +50,7 @@ run_grid() { # run_grid TRAIN DEV TEST ...: stages 3 to 6 and figures, trainings
     for cell in "${grid[@]}"; do
       use_cell "$cell"
       [[ $name == hydra* ]] || continue
-      for seed in "${seed_list[@]}"; do draw_balls.py "$(exp_of "$seed")" "data/$3" figures --dump "$dump"; done
+      for one in "${seed_list[@]}"; do draw_balls.py "$(exp_of "$one")" "data/$3" figures --dump "$dump"; done
     done
   fi
 }

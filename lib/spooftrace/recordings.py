@@ -30,8 +30,8 @@ def read_task(exp: Path) -> Any:
     """
     from spooftrace.config import build, load_config
 
-    if not (exp / "config.yaml").exists():
-        raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
+    if not (exp / "model.safetensors").exists():
+        raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
     return build(load_config([exp / "config.yaml"])["task"])
 
 

@@ -17,6 +17,7 @@ SSL = {
     "conv_dim": [8] * 7, "num_conv_pos_embeddings": 16, "num_conv_pos_embedding_groups": 4,
     "feat_extract_norm": "layer", "do_stable_layer_norm": True,
 }  # fmt: skip
+SSL_BASE = SSL | {"num_hidden_layers": 12, "feat_extract_norm": "group", "do_stable_layer_norm": False}
 WHISPER = {
     "d_model": WIDTH, "encoder_layers": 6, "encoder_attention_heads": 4, "encoder_ffn_dim": 32, "decoder_layers": 1,
     "decoder_attention_heads": 4, "decoder_ffn_dim": 32, "vocab_size": 8, "pad_token_id": 0, "bos_token_id": 1,
@@ -26,14 +27,16 @@ ENCODEC = {"num_filters": 2, "hidden_size": CODEC_WIDTH, "codebook_dim": CODEC_W
 # name -> transformers' class, its configuration
 MODELS = {
     "wav2vec2-xls-r-300m": ("Wav2Vec2", SSL | {"conv_bias": True}),
+    "wav2vec2-base": ("Wav2Vec2", SSL_BASE),
     "wavlm-large": ("WavLM", SSL),
     "whisper-base": ("Whisper", WHISPER),
+    "whisper-small": ("Whisper", WHISPER | {"encoder_layers": 2}),  # of 12: it is given 30 s of each utterance
     "encodec_24khz": ("Encodec", ENCODEC),
 }
 
 
 def save_models(folder: Path) -> None:
-    """Write every model to ``folder/<name>`` as the hub has it: ``config.json`` and ``model.safetensors``."""
+    """Write every model to ``folder/<name>`` as the hub has it: weights, their configuration, that of the input."""
     import transformers
 
     for name, (kind, settings) in MODELS.items():
@@ -44,3 +47,5 @@ def save_models(folder: Path) -> None:
             for layer in model.quantizer.layers:
                 torch.nn.init.normal_(layer.codebook.embed)  # zeros in a new model: every code would be the first
         model.save_pretrained(folder / name)
+        if kind in ("Wav2Vec2", "WavLM"):
+            (folder / name / "preprocessor_config.json").write_text('{"do_normalize": true}')

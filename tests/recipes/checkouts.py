@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spooftrace.config import merge
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,3 +37,13 @@ def run(recipe: Path, *options: str, cwd: Path | None = None, **variables: str) 
         text=True,
         stdin=subprocess.DEVNULL,
     )
+
+
+def override(recipe: Path, name: str, *changes: Mapping[str, Any]) -> None:
+    """Lay changes over the recipe's own overrides of a system, ``conf/<name>.yaml``; later ones win."""
+    path = recipe / f"conf/{name}.yaml"
+    config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
+    for change in changes:
+        config = merge(config, change)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")

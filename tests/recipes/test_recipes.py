@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from checkouts import checkout, run
@@ -32,6 +33,10 @@ class Case:
     tests: list[str]
     derived: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)  # of a task that tells more than bona fide from spoof
+
+    def __str__(self) -> str:
+        return " ".join([self.recipe, *self.options])
 
 
 CASES = [
@@ -55,7 +60,21 @@ CASES = [
     ),
     Case("ctrsvdd", {"CTRSVDD": "ctrsvdd"}, ["dev", "eval"], ["eval_ranked"]),
     Case("partialspoof", {"PARTIALSPOOF": "partialspoof"}, ["dev", "eval"]),
+    Case(
+        "codecfake_plus",
+        {"CODECFAKE_PLUS": "codecfake_plus"},
+        ["test_vq", "cors_test", "cosg_all", "cosg_known"],
+        options=["--task", "vq"],
+        classes=["real", "mvq", "svq", "sq"],
+    ),
     Case("st_codecfake", {"ST_CODECFAKE": "st_codecfake"}, ["eval_id", "eval_unseen", "eval_alm"], ["real"]),
+    Case(
+        "st_codecfake",
+        {"ST_CODECFAKE": "st_codecfake"},
+        ["eval_id", "eval_open"],
+        options=["--task", "codec"],
+        classes=["real", "mimi", "speechtokenizer", "funcodec", "encodec", "facodec", "snac"],
+    ),
 ]
 
 
@@ -64,11 +83,11 @@ def durations() -> Iterator[dict[str, float]]:
     """Seconds of each recipe, printed as a table in the end."""
     seconds: dict[str, float] = {}
     yield seconds
-    lines = [f"  {name:16s} 0 to 7  {value:5.0f} s" for name, value in seconds.items()]
+    lines = [f"  {name:25s} 0 to 7  {value:5.0f} s" for name, value in seconds.items()]
     print("\n".join(["", "recipes on miniatures: stages, time", *lines]))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.recipe)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_all_stages(case, speech, durations, tmp_path, capsys):
     recipe = checkout(tmp_path / "a checkout", case.recipe)
     roots = {}
@@ -80,24 +99,34 @@ def test_all_stages(case, speech, durations, tmp_path, capsys):
 
     started = time.monotonic()
     result = run(recipe, *QUICK, *case.options, cwd=Path("/"), **roots)
-    durations[case.recipe] = time.monotonic() - started
+    durations[str(case)] = time.monotonic() - started
     with capsys.disabled():
-        print(f"\n{case.recipe}: stages 0 to 7 in {durations[case.recipe]:.0f} s", end=" ")
+        print(f"\n{case}: stages 0 to 7 in {durations[str(case)]:.0f} s", end=" ")
 
     assert result.returncode == 0, result.stderr[-3000:]
     (exp,) = (recipe / "exp").iterdir()
     for name in case.tests:
-        metrics = json.loads((exp / name / "metrics.json").read_text(encoding="utf-8"))
-        assert metrics["bonafide"] > 0
-        assert metrics["spoof"] > 0
-        assert 0 <= metrics["eer"] <= 1
+        check(json.loads((exp / name / "metrics.json").read_text(encoding="utf-8")), case)
     assert "lfcc_linear" in (recipe / "RESULTS.md").read_text(encoding="utf-8")
     for name in case.derived:
         assert (recipe / "data" / name / "utt2spk").is_file()
     assert listing(tmp_path / "the corpora") == before, "a corpus is only read"
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.recipe)
+def check(metrics: dict[str, Any], case: Case) -> None:
+    """The figures that the task of this case asks for, over all that the set has."""
+    if case.classes:
+        assert (metrics["task"], metrics["label_table"]) == ("attribution", f"utt2{case.options[-1]}")
+        assert metrics["model_classes"] == case.classes
+        assert metrics["known_trials"] > 0 and metrics["not_judged"] == 0
+        assert 0 <= metrics["macro_f1"] <= 1
+    else:
+        assert metrics["bonafide"] > 0
+        assert metrics["spoof"] > 0
+        assert 0 <= metrics["eer"] <= 1
+
+
+@pytest.mark.parametrize("case", {case.recipe: case for case in CASES}.values(), ids=lambda case: case.recipe)
 def test_without_a_corpus_stage_0_says_what_to_get(case, tmp_path):
     recipe = checkout(tmp_path / "a checkout", case.recipe)
     result = run(recipe, "--system", "lfcc_linear")
@@ -160,6 +189,29 @@ def test_options_that_make_no_sense_stop_at_once(tmp_path, options, message):
     assert result.returncode == 1
     assert f"run.sh: {message}" in result.stderr
     assert not (recipe / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("codecfake_plus", ["--task", "foo"], "option --task needs bin, vq, aux or dec, found 'foo'"),
+        ("codecfake_plus", ["--analysis", "foo"], "option --analysis needs silence, content or attention, found 'foo'"),
+        ("codecfake_plus", ["--tuned", "no"], "option --tuned needs true or false, found 'no'"),
+        ("st_codecfake", ["--task", "foo"], "option --task needs detect, codec or parse, found 'foo'"),
+        ("st_codecfake", ["--task", "parse", "--ptm", "foo"], "no model 'foo' in conf/vectors: ecapa mms_1b"),
+        ("st_codecfake", ["--task", "parse", "--ptm", ""], "option --ptm names no model"),
+        ("codecfake", ["--task", "vq"], "option --task needs detect or parse, found 'vq'"),
+        ("codecfake", ["--task", "parse", "--ptm", "xvector,foo"], "no model 'foo' in conf/vectors: ecapa mms_1b"),
+        ("mini", ["--task", "foo"], "option --task needs detect, vq, aux, dec, codec or parse, found 'foo'"),
+    ],
+)
+def test_tasks_that_make_no_sense_are_refused_before_anything_is_installed(tmp_path, name, options, message):
+    recipe = checkout(tmp_path / "a checkout", name)
+    (recipe / "path.sh").write_text("echo installing >&2\n")
+    result = run(recipe, *options)
+    assert result.returncode == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"run.sh: {message}")
 
 
 def test_one_table_across_corpora(speech, tmp_path):

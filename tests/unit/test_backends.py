@@ -8,6 +8,7 @@ import spooftrace.backends
 from spooftrace.backends.aggregation import make_aggregation
 from spooftrace.backends.batchnorm import PreciseBatchNorm2d
 
+SMALL_SASTNET = {"image": [96, 64], "encoder": [16, 1, 4], "decoder": [16, 1, 4], "fusion": [1, 4], "reduced_dim": 24}
 # class, arguments, shapes of its streams, fewest frames (or samples)
 BACKENDS = {
     "AASIST": (
@@ -17,6 +18,13 @@ BACKENDS = {
         43,
     ),
     "AttMLSTM": ("AttMLSTM", {"input_dim": 8, "num_layers": 4, "hidden_dim": 5}, [("B", 4, "T", 8)], 1),
+    "HYDRA": ("HYDRA", {"input_dim": 12, "num_outputs": 2, "ball_dim": 4, "hidden_dim": 6}, [("B", 12)], 1),
+    "HyperbolicCNN": (
+        "HyperbolicCNN",
+        {"input_dim": 12, "num_outputs": 2, "ball_dim": 4, "hidden_dim": 6},
+        [("B", 12)],
+        1,
+    ),
     "LCNN": ("LCNN", {"input_dim": 16, "num_frames": 20}, [("B", "T", 16)], 1),
     "LSTMProbe": ("LSTMProbe", {"input_dim": 8, "hidden_dim": 5}, [("B", "T", 8)], 1),
     "LinearProbe": ("LinearProbe", {"input_dim": 8}, [("B", "T", 8)], 1),
@@ -26,6 +34,7 @@ BACKENDS = {
         [("B", 4, "T", 8)],
         1,
     ),
+    "MiO": ("MiO", {"input_dim": 12, "other_dim": 9, "num_outputs": 2, "merged_dim": 5}, [("B", 12), ("B", 9)], 1),
     "Nes2Net": ("Nes2Net", {"input_dim": 16, "nes_ratio": [4, 2]}, [("B", "T", 16)], 1),
     "Nes2NetX": ("Nes2NetX", {"input_dim": 16, "nes_ratio": [4, 2], "pool": "astp"}, [("B", "T", 16)], 1),
     "Nes2NetX, SEA": (
@@ -34,6 +43,7 @@ BACKENDS = {
         [("B", 6, "T", 16)],
         1,
     ),
+    "ParsingCNN": ("ParsingCNN", {"input_dim": 12, "num_outputs": 2}, [("B", 12)], 1),
     "QAFStatic": (
         "QAFStatic",
         {"input_dim": 8, "num_layers": 4, "num_quantizers": 3, "codebook_size": 7, "codec_dim": 5, "fused_dim": 6},
@@ -46,6 +56,25 @@ BACKENDS = {
         [("B", 3, "T", 16)],
         1,
     ),
+    "SASTNet": (
+        "SASTNet",
+        {"input_dim": 8, "num_outputs": 2, "semantic_dim": 6, "semantic_frames": 32, **SMALL_SASTNET},
+        [("B", "T", 8), ("B", "T", 6)],
+        1,
+    ),
+    "SASTNet, a spectrum": (
+        "SASTNet",
+        {
+            "input_dim": 64,
+            "num_outputs": 2,
+            "semantic_dim": None,
+            "spectrum": [-7.0, 5.0],
+            "num_decoders": 1,
+            **SMALL_SASTNET,
+        },
+        [("B", "T", 64)],
+        1,
+    ),
     "SLS": ("SLS", {"input_dim": 12, "num_frames": 9}, [("B", 3, "T", 12)], 1),
     "W2V2AASIST": (
         "W2V2AASIST",
@@ -53,9 +82,16 @@ BACKENDS = {
         [("B", "T", 8)],
         3,
     ),
+    "W2V2AASIST of two tasks": (
+        "W2V2AASIST",
+        {"input_dim": 8, "num_outputs": [1, 1], "reduced_dim": 12, "channels": [4, 6], "gat_dims": [8, 6]},
+        [("B", "T", 8)],
+        3,
+    ),
 }
 EVERY = pytest.mark.parametrize("name", BACKENDS)
 FEWEST = {"AASIST": 2315, "W2V2AASIST": 3}  # frames or samples, at the published sizes; all others take one
+SEMANTIC_DIM = 768  # of SASTNet's second stream there
 LAYOUT_NDIM = {"wave": 2, "vector": 2, "frames": 3, "codes": 3, "layers": 4}
 
 
@@ -78,7 +114,15 @@ def make_inputs(name: str, batch: int, frames: int) -> list[Tensor]:
     sizes = [[{"B": batch, "T": frames}.get(size, size) for size in shape] for shape in BACKENDS[name][2]]
     torch.manual_seed(1)
     inputs = [torch.randn(size) for size in sizes]
-    return inputs if len(inputs) == 1 else [inputs[0], torch.randint(7, sizes[1])]
+    if name == "QAFStatic":
+        inputs[1] = torch.randint(7, sizes[1])
+    return inputs
+
+
+def loss_of(model: torch.nn.Module, outputs: Tensor) -> Tensor:
+    """What training minimises for some task, with what the back-end adds of its own."""
+    loss = outputs.square().sum()
+    return model.total_loss(loss, torch.zeros(len(outputs), dtype=torch.long)) if hasattr(model, "total_loss") else loss
 
 
 def test_every_back_end_is_here():
@@ -87,7 +131,7 @@ def test_every_back_end_is_here():
 
 @EVERY
 def test_attributes(name):
-    model = make(name, num_outputs=3)
+    model = make(name, num_outputs=[1, 2] if name.endswith("two tasks") else 3)
     shapes = BACKENDS[name][2]
     assert model.num_outputs == 3
     assert len(model.layouts) == len(shapes)
@@ -113,8 +157,10 @@ def test_fewer_frames_or_another_shape_is_one_clear_line(name):
     model = make(name).eval()
     shape = BACKENDS[name][2][0]
     good, *others = make_inputs(name, 2, 50)
-    bad = [make_inputs(name, 2, BACKENDS[name][3] - 1)[0], good[0] if name != "LinearProbe" else good[0, 0], good[None]]
-    if len(shape) > 2:
+    bad = [good[0] if name != "LinearProbe" else good[0, 0], good[None]]
+    if "T" in shape:
+        bad.append(make_inputs(name, 2, BACKENDS[name][3] - 1)[0])
+    if shape[-1] != "T":
         bad.append(good[..., :-1])
     if len(shape) > 3 and name != "SLS":  # which takes any number of layers
         bad.append(good[:, :-1])
@@ -123,7 +169,7 @@ def test_fewer_frames_or_another_shape_is_one_clear_line(name):
             model(x, *others)
 
 
-@EVERY
+@pytest.mark.parametrize("name", [name for name, case in BACKENDS.items() if "T" in case[2][0]])
 @pytest.mark.parametrize("frames", [1, 10])
 def test_short_inputs_at_the_published_sizes(name, frames):
     """In training and in use: an output, or one line that says how long an input must be. Shapes only, on meta."""
@@ -131,23 +177,29 @@ def test_short_inputs_at_the_published_sizes(name, frames):
     sizes = {key: value for key, value in init_args.items() if key in ("aggregation", "activation", "pool")}
     if name.startswith("LinearProbe"):
         sizes["input_dim"] = 1024
+    if class_path == "SASTNet":  # all blocks of a transformer are alike
+        sizes |= {"encoder": [768, 1, 12], "decoder": [512, 1, 16]}
+    if name == "SASTNet, a spectrum":
+        sizes |= {"input_dim": 128, "image": [512, 128], "spectrum": [-7.0, 5.0], "semantic_dim": None}
     with torch.device("meta"):
         model = getattr(spooftrace.backends, class_path)(**sizes)
         layers = getattr(getattr(model, "aggregation", model), "num_layers", 24)
-        shapes = {
-            "wave": (2, frames),
-            "frames": (2, frames, 1024),
-            "layers": (2, layers, frames, 1024),
-            "codes": (2, 8, frames),
-        }
-        inputs = [torch.zeros(shapes[layouts[0]]) for layouts in model.layouts]
-        for mode in (True, False):
-            model.train(mode)
-            if frames >= FEWEST.get(class_path, 1):
-                assert model(*inputs).shape == (2, 2)
-            else:
-                with pytest.raises(ValueError, match=rf"T of at least {FEWEST[class_path]}|at least 2315 samples"):
-                    model(*inputs)
+        inputs = []
+        for layouts, width in zip(model.layouts, [getattr(model, "input_dim", None), SEMANTIC_DIM], strict=False):
+            shapes = {
+                "wave": (2, frames),
+                "frames": (2, frames, width),
+                "layers": (2, layers, frames, width),
+                "codes": (2, 8, frames),
+            }
+            inputs.append(torch.zeros(shapes[layouts[0]]))
+    for mode in (True, False):
+        model.train(mode)
+        if frames >= FEWEST.get(class_path, 1):
+            assert model(*inputs).shape == (2, model.num_outputs)
+        else:
+            with pytest.raises(ValueError, match=rf"T of at least {FEWEST[class_path]}|at least 2315 samples"):
+                model(*inputs)
 
 
 @EVERY
@@ -163,7 +215,7 @@ def test_items_of_a_batch_do_not_meet_in_eval(name):
 @EVERY
 def test_gradients_reach_everything_that_is_trained(name):
     model = make(name)
-    model(*make_inputs(name, 4, 500 if name == "AASIST" else 50)).square().sum().backward()
+    loss_of(model, model(*make_inputs(name, 4, 500 if name == "AASIST" else 50))).backward()
     for key, p in model.named_parameters():
         if p.requires_grad:
             assert p.grad is not None and p.grad.isfinite().all(), key

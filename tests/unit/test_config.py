@@ -73,7 +73,7 @@ MISTAKES = [  # what is written -> key, what is wrong with it
     ({"backend": {"init_args": {"input_dim": "x"}}}, "backend.init_args.input_dim: must be a whole number, not x"),
     ({"backend": {"class_path": "AASSIST"}}, "backend.class_path: no class 'AASSIST'; there are AASIST,"),
     ({"backend": {"class_path": "nowhere.AASIST"}}, "backend.class_path: No module named 'nowhere'"),
-    ({"task": {"class_path": "Detektion"}}, "task.class_path: no class 'Detektion'; there are Detection"),
+    ({"task": {"class_path": "Detektion"}}, "task.class_path: no class 'Detektion'; there are Attribution"),
     ({"task": {"init_args": {"loss": {"class_path": "OCSoftmax"}}}}, "task.init_args.loss.init_args.dim: is missing"),
     ({"streams": {"lfcc": {"class_path": "LFC"}}}, "streams.lfcc.class_path: no class 'LFC'"),
     ({"streams": {"lfcc": {"init_args": {"bands": 3}}}}, "streams.lfcc.init_args.bands: no such key; there are cmn"),

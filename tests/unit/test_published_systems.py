@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from spooftrace.config import build, load_config
 from spooftrace.frontends.layered import LAYOUTS
@@ -15,7 +16,10 @@ from spooftrace.system import StreamShape, System, count_parameters
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = sorted([*ROOT.glob("conf/systems/*.yaml"), *ROOT.glob("egs/*/conf/*.yaml")])
-SSL_WIDTH, SSL_LAYERS = 1024, 24  # XLS-R 300M and WavLM Large
+SSL_LAYERS = 24  # of XLS-R 300M and WavLM Large
+SSL_WIDTHS = {"base": 768, "large": 1024, "300m": 1024, "1b": 1280}  # by a part of the name
+WHISPER_WIDTHS = {"openai/whisper-base": 512, "openai/whisper-small": 768}
+SPEAKER_WIDTHS = {"XVector": 512, "ECAPA": 192}
 
 # Of each published setting, and of those that stand beside them in a paper's table: parameters of the back-end
 # (aggregation of layers included), class of the optimizer, learning rate, weight decay, batch, crop and which part of a
@@ -40,9 +44,29 @@ PUBLISHED = {
     "conf/systems/qaf_static": (14_029_970, "Adam", 1e-4, 1e-4, 64, 64600, "random", 0, 30, "dev_eer"),
     "conf/systems/qaf_static_frozen": (14_029_970, "Adam", 1e-4, 1e-4, 64, 64600, "random", 0, 30, "dev_eer"),
     "conf/systems/qaf_mean": (14_028_946, "Adam", 1e-4, 1e-4, 64, 64600, "random", 0, 30, "dev_eer"),
-}
+    # The last two numbers of SASTNet are the weights of its losses.
+    "conf/systems/sastnet_vq": (234_894_412 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/sastnet_aux": (234_894_412 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/sastnet_dec": (209_082_539 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/sastnet_bin": (183_270_666 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/smae_aux": (114_837_196 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/mmae_aux": (192_321_484 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/w2v2_mmae_aux": (192_362_572 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/whisper_mmae_aux": (234_853_324 + 2, "AdamW", 5e-6, 1e-4, 12, 82200, "first", 5, 40, "dev_loss"),
+    "conf/systems/nacsp_cnn": (5_934_543, "Adam", 1e-3, 0.0, 32, 64600, "random", 0, 50, "dev_rmse"),
+    "conf/systems/nacsp_hyperbolic": (8_397_284, "Adam", 1e-3, 0.0, 32, 64600, "random", 0, 50, "dev_rmse"),
+    "conf/systems/hydra": (9_446_223, "Adam", 1e-3, 0.0, 32, 64600, "random", 0, 50, "dev_rmse"),
+    "conf/systems/mio": (5_318_463, "Adam", 1e-3, 0.0, 32, 64600, "random", 0, 50, "dev_rmse"),
+    "conf/systems/aasist_parsing": (414_635, "Adam", 1e-3, 0.0, 32, 64600, "random", 0, 50, "dev_rmse"),
+} | {
+    f"conf/systems/{name}": (size, "Adam", 1e-6, 1e-4, 8, 64600, "first", 5, 20, "dev_loss")
+    for name, size in {
+        "s_bin": 447_242, "s_vq": 447_564, "s_aux": 447_564, "s_dec": 447_403,
+        "d_vq": 535_572, "d_aux": 535_572, "d_dec": 535_411, "m1": 712_071, "m2": 624_063,
+    }.items()
+}  # fmt: skip
 # Of our own making: baselines, probes, and what a recipe adds to a published system for its own data.
-OURS = {"lfcc_linear", "whisper_linear", "whisper_nes2net_x", "xls_r_linear", "xls_r_lstm"}
+OURS = {"lfcc_linear", "parse_linear", "whisper_linear", "whisper_nes2net_x", "xls_r_linear", "xls_r_lstm"}
 RECIPES_OF_OUR_OWN = {"mini", "codecfake_plus"}
 
 SCHEDULES = {  # kind, epochs, factor, final_lr
@@ -54,6 +78,8 @@ SCHEDULES = {  # kind, epochs, factor, final_lr
     "conf/systems/lcnn": ("staircase", 2, 0.5, 0.0),
     "egs/codecfake/conf/w2v2_aasist": ("staircase", 2, 0.5, 0.0),
     "conf/systems/sls": ("constant", None, None, 0.0),
+    "conf/systems/s_vq": ("constant", None, None, 0.0),
+    "conf/systems/sastnet_vq": ("cosine_waves", 40, None, 0.0),  # one half of a wave, for there are 40 epochs
     "conf/systems/nes2net_x": ("constant", None, None, 0.0),
     "egs/asvspoof2019/conf/nes2net": ("constant", None, None, 0.0),
 }
@@ -75,12 +101,16 @@ def shape_of(node: dict) -> StreamShape:
     """What the stream of this configuration gives, without its weights."""
     arguments, kind = node.get("init_args", {}), node["class_path"].rpartition(".")[2]
     if kind == "HuggingFace":
-        return StreamShape(LAYOUTS[arguments["output"]], SSL_WIDTH)
+        width = next(width for part, width in SSL_WIDTHS.items() if part in arguments["model"].split("-"))
+        return StreamShape(LAYOUTS[arguments["output"]], width)
     if kind == "EnCodec":
         assert arguments["output"] == "codes"
         return StreamShape("codes", 8)  # 6 kbit/s
-    if kind in ("Whisper", "WhisperLayers"):
-        return StreamShape("frames" if kind == "Whisper" else "layers", 512)  # Whisper-base
+    if kind.startswith("Whisper"):
+        layout = {"Whisper": "frames", "WhisperLayers": "layers", "WhisperPooled": "vector"}[kind]
+        return StreamShape(layout, WHISPER_WIDTHS[arguments["model"]])
+    if kind in SPEAKER_WIDTHS:
+        return StreamShape("vector", SPEAKER_WIDTHS[kind])
     if kind == "SmallCodec":
         return StreamShape("codes", 8)
     frontend = build(node)
@@ -165,6 +195,10 @@ def test_rules_that_only_one_system_has():
         ("conf/systems/qaf_static", "microsoft/wavlm-large", False, False, [*range(1, 13)]),
         ("conf/systems/lcnn", "facebook/wav2vec2-xls-r-300m", True, False, [5]),
         ("egs/codecfake/conf/w2v2_aasist", "facebook/wav2vec2-xls-r-300m", True, False, [5]),
+        ("conf/systems/s_vq", "facebook/wav2vec2-xls-r-300m", False, True, None),
+        ("conf/systems/m1", "facebook/wav2vec2-xls-r-300m", False, True, None),
+        ("conf/systems/sastnet_vq", "facebook/wav2vec2-xls-r-300m", False, True, None),
+        ("conf/systems/aasist_parsing", "facebook/wav2vec2-base", None, False, None),
     ],
 )
 def test_published_front_ends(name, model, normalize, finetune, layers):
@@ -177,8 +211,75 @@ def test_published_front_ends(name, model, normalize, finetune, layers):
     )
 
 
+@pytest.mark.parametrize(
+    ("names", "weights"),
+    [
+        ("s_bin", [0.1, 0.9]),  # spoof first, as in all detection
+        ("s_vq s_aux sastnet_vq sastnet_aux smae_aux mmae_aux whisper_mmae_aux w2v2_mmae_aux", [0.1, 0.3, 0.3, 0.3]),
+        ("s_dec", [0.1, 0.45, 0.45]),
+        ("sastnet_dec", [0.2, 0.4, 0.4]),
+        ("sastnet_bin", [0.5, 0.5]),
+    ],
+)
+def test_published_class_weights(names, weights):
+    for name in names.split():
+        assert load(f"conf/systems/{name}")["task"]["init_args"]["class_weight"] == weights
+
+
+@pytest.mark.parametrize(
+    ("name", "tables"), [("d_vq", "vq"), ("d_aux", "aux"), ("d_dec", "dec"), ("m1", "aux dec vq"), ("m2", "aux dec vq")]
+)
+def test_published_heads(name, tables):
+    weights = {"aux": [0.1, 0.3, 0.3, 0.3], "dec": [0.1, 0.45, 0.45], "vq": [0.1, 0.3, 0.3, 0.3]}
+    heads = {"utt2label": [0.9, 0.1]} if name != "m2" else {}  # M2 is the one without detection
+    heads |= {f"utt2{table}": weights[table] for table in tables.split()}
+    found = load(f"conf/systems/{name}")["task"]["init_args"]["heads"]
+    assert found == heads
+    assert list(found) == list(heads)
+
+
 def test_share_of_parameters_that_qaf_static_trains():
     """4.4 % of WavLM Large in the paper."""
     with torch.device("meta"):
         trained = count_parameters(build(load("conf/systems/qaf_static")["backend"]), trainable=True)
     assert round(100 * trained / 315_453_120, 1) == 4.4
+
+
+@pytest.mark.parametrize("vector", sorted(path.stem for path in ROOT.glob("conf/vectors/*.yaml")))
+def test_every_model_of_codec_parsing_fits_every_back_end_for_vectors(vector):
+    over = ROOT / f"conf/vectors/{vector}.yaml"
+    for name in ("parse_linear", "nacsp_cnn", "nacsp_hyperbolic", "hydra"):
+        config = load_config([ROOT / f"conf/systems/{name}.yaml", over])
+        with torch.device("meta"):
+            backend = build(config["backend"])
+        assert StreamShape("vector", backend.input_dim) == shape_of(config["streams"]["vector"])
+    alone = yaml.safe_load((ROOT / f"conf/frontends/{vector}.yaml").read_text(encoding="utf-8"))
+    ours, theirs = config["streams"]["vector"], next(iter(alone["streams"].values()))
+    assert ours["init_args"]["model"] == theirs["init_args"]["model"], "one model under one name"
+
+
+@pytest.mark.parametrize(
+    ("files", "classes"),
+    [
+        (["conf/tasks/vq"], "real mvq svq sq"),
+        (["conf/tasks/aux"], "real none sem disent"),
+        (["conf/tasks/dec"], "real time freq"),
+        (["conf/tasks/vq", "egs/mini/conf/tasks/vq"], "real mvq svq sq"),
+        (["conf/tasks/aux", "egs/mini/conf/tasks/aux"], "real none sem disent"),
+        (["conf/tasks/dec", "egs/mini/conf/tasks/dec"], "real time freq"),
+        (["egs/st_codecfake/conf/tasks/codec"], "real mimi speechtokenizer funcodec encodec facodec snac"),
+        (
+            ["egs/mini/conf/tasks/codec"],
+            "real rvq8_freq rvq_time fsq_freq svq_time rvq_freq_sem rvq_freq_dis rvq_freq_24k",
+        ),
+    ],
+)
+@pytest.mark.parametrize("system", ["lfcc_linear", "xls_r_linear", "aasist", "parse_linear"])
+def test_a_task_makes_a_tracer_of_another_system(files, classes, system):
+    config = load_config([ROOT / f"conf/systems/{system}.yaml", *(ROOT / f"{file}.yaml" for file in files)])
+    with torch.device("meta"):
+        backend, task = build(config["backend"]), build(config["task"])
+    assert list(task.classes) == classes.split()
+    assert backend.num_outputs == task.num_outputs == len(task.weight)
+    assert task.label_file == f"utt2{Path(files[-1]).name}"
+    assert config["trainer"]["monitor"] == "dev_error"

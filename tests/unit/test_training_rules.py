@@ -11,8 +11,8 @@ from spooftrace.backends import QAFStatic
 from spooftrace.cli import main
 from spooftrace.errors import InputError
 from spooftrace.learner import Learner
-from spooftrace.system import load_weights
 from spooftrace.starting import start_from_others
+from spooftrace.system import load_weights
 
 
 @pytest.fixture

@@ -105,6 +105,7 @@ class Scorer:
                 if self.precision != "fp32":
                     system.frontends[name] = InPrecision(frontend, self.precision, self.device)
             if self.embeddings:
+                _check_last_layer(system.backend)
                 self._last_linear = LastLinear(system.backend)
             self._system, self._shapes = system, shapes
         return self._system
@@ -127,6 +128,14 @@ class Scorer:
         if isinstance(getattr(self._system.task, "criterion", None), MarginLoss):
             return outputs
         return self._last_linear.input(len(outputs))
+
+
+def _check_last_layer(backend: nn.Module) -> None:
+    linear = [module for module in backend.modules() if isinstance(module, nn.Linear)]
+    if all(module.out_features != backend.num_outputs for module in linear):
+        raise InputError(
+            f"--embeddings: {type(backend).__name__} has a last layer for each of its outputs, and no single embedding"
+        )
 
 
 class LastLinear:
