@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": ("spooftrace.evaluation", "stage 6: scores and labels -> metrics"),
     "calibrate": ("spooftrace.calibrate", "calibrate and fuse score files, trained on a development set"),
     "report": ("spooftrace.report", "stage 7: metrics -> RESULTS.md and figures"),
+    "status": ("spooftrace.status", "how far experiments are: epochs, best figures, time left, what failed"),
     "matrix": ("spooftrace.report.matrix", "one table of systems x test sets of several corpora"),
     "import-checkpoint": (
         "spooftrace.checkpoints.commands",

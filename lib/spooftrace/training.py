@@ -1,8 +1,8 @@
 """Stage 4: train a system with Lightning, resumable at any moment.
 
 ``exp/<name>/`` gets ``config.yaml`` (resolved), ``checkpoints/`` (``last.ckpt`` to resume from, the best epochs),
-``tensorboard/``, and at the end ``model.safetensors``, ``epochs.tsv`` (the figures of every epoch) and ``run.json``,
-which marks a finished training.
+``tensorboard/``, ``epochs.tsv`` (the figures of every epoch so far), and at the end ``model.safetensors`` and
+``run.json``, which marks a finished training. Its ``.lock`` keeps a second training out while one goes on.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.errors import InputError
+from spooftrace.lock import hold
+
+LOCK = ".lock"  # in the folder of an experiment
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +48,14 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
     """Train one system; does nothing when ``exp`` holds a finished training of the same configuration.
 
     Raises:
-        InputError: Bad data or configuration, or ``exp`` holds a training of another configuration.
+        InputError: Bad data or configuration, ``exp`` holds a training of another configuration, or another process
+            is training there.
     """
+    with hold(exp / LOCK, "training"):
+        _train(config, train_dir, dev_dir, dump, exp, num_gpus)
+
+
+def _train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
     from spooftrace.config import load_config
 
     saved, run = exp / "config.yaml", exp / "run.json"
@@ -71,7 +80,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     for message in harmless:
         warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning
-    from lightning.pytorch.callbacks import ModelCheckpoint
+    from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.plugins.environments import LightningEnvironment
 
@@ -79,6 +88,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     from spooftrace.config import save_config
     from spooftrace.frontends.weights import keep_configuration
     from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
+    from spooftrace.saving import WholeCheckpoints
     from spooftrace.starting import start_from_others
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
@@ -115,6 +125,8 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     if last.path.exists() and not zipfile.is_zipfile(last.path):
         raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
     stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
+    table = LambdaCallback(on_train_epoch_end=lambda trainer, _: _write_epochs(trainer, learner, exp / "epochs.tsv"))
+    place = LambdaCallback(on_load_checkpoint=lambda _, learner, state: _to_next_epoch(learner.train_batches, state))
     # A front-end that joins in later has no gradients before, which DDP has to expect.
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
@@ -122,12 +134,12 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         devices=max(1, num_gpus),
         strategy=ddp if num_gpus > 1 else "auto",
         # A job of a cluster is one task that starts the others; Lightning would take Slurm's variables for all of them.
-        plugins=[LightningEnvironment()],
+        plugins=[LightningEnvironment(), WholeCheckpoints()],
         precision=options["precision"],
         max_epochs=options["max_epochs"],
         min_epochs=options["min_epochs"],
         gradient_clip_val=options["gradient_clip_val"],
-        callbacks=[*stop, Progress(), best, last],
+        callbacks=[*stop, Progress(), table, place, best, last],
         logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
         use_distributed_sampler=False,
         enable_progress_bar=False,
@@ -153,7 +165,6 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     for node in config["streams"].values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
-    _write_epochs(learner.epochs, exp / "epochs.tsv")
     backend = count_parameters(system.backend)
     facts = {
         "parameters": {
@@ -241,6 +252,13 @@ def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
     )
 
 
+def _to_next_epoch(batches: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Lightning restores the place inside an epoch, but after a whole one would begin with the batches of the first."""
+    (place,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+    if place["done"] == len(batches):
+        batches.set_position(place["epoch"] + 1)
+
+
 def _average(learner: Any, best: Any) -> dict[str, Any]:
     """Mean of the best epochs' weights; counters, which have no mean, come from the very best epoch."""
     import torch
@@ -266,13 +284,15 @@ def _device_name(num_gpus: int) -> str:
     return f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else f"CPU, {torch.get_num_threads()} threads"
 
 
-def _write_epochs(epochs: list[dict[str, float]], path: Path) -> None:
+def _write_epochs(trainer: Any, learner: Any, path: Path) -> None:
     """A table with a line an epoch."""
     from spooftrace.atomic import atomic_write
+    from spooftrace.saving import naming
 
-    with atomic_write(path) as file:
-        file.write("\t".join(epochs[0]) + "\n")
-        file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in epochs)
+    if trainer.is_global_zero:
+        with naming(path), atomic_write(path) as file:
+            file.write("\t".join(learner.epochs[0]) + "\n")
+            file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in learner.epochs)
 
 
 def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:
