@@ -8,10 +8,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cluster.launchers import REPOSITORY, Launcher, python_script
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cluster.launchers import REPOSITORY, Launcher, python_script
 from spooftrace.jobs import contract, node
 from spooftrace.jobs.config import read_config
 
