@@ -25,7 +25,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 
     ``mode`` is ``"w"`` (UTF-8 text, newline ``\\n``) or ``"wb"``. After an error, or when the process is killed inside
     the block, ``path`` is what it was before. A link stays one, and what it leads to is written. A device or pipe
-    cannot be replaced: it is written to at once.
+    cannot be replaced: it is written to at once. Errors of writing, such as a full disk, name ``path``.
 
     >>> import pathlib, tempfile
     >>> target = pathlib.Path(tempfile.mkdtemp()) / "scores.txt"
@@ -34,7 +34,7 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     >>> target.read_text()
     'utt1 0.5\\n'
     """
-    path = Path(path).resolve()
+    given, path = path, Path(path).resolve()
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     if path.exists() and not (path.is_file() or path.is_dir()):
         with open(path, mode, **text) as file:
@@ -50,9 +50,11 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
         Path(temporary).chmod(0o666 & ~_umask())
         os.replace(temporary, path)
         fsync_folder(path.parent)
-    except BaseException:
+    except BaseException as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(given)
         raise
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ import torch
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
 from torch import Tensor
 
-from spooftrace.atomic import fsync_folder
 from spooftrace.batches import Batches
 from spooftrace.config import build
 from spooftrace.errors import InputError
@@ -137,6 +135,10 @@ class Learner(lightning.LightningModule):
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
         self.epochs = list(checkpoint.get("epochs", []))  # none in those of earlier versions
+        # Lightning restores the place inside an epoch, but after a whole one begins with the batches of the first.
+        (place,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
+        if place["done"] == len(self.train_batches):
+            self.train_batches.set_position(place["epoch"] + 1)
 
 
 class StopEarly(EarlyStopping):
@@ -190,13 +192,7 @@ class KeepLast(Checkpoint):
         self.seconds_before = state["seconds"]
 
     def _save(self, trainer: lightning.Trainer) -> None:
-        temporary = self.path.with_suffix(".tmp")
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            with open(temporary, "rb") as file:
-                os.fsync(file.fileno())
-            os.replace(temporary, self.path)
-            fsync_folder(self.path.parent)
+        trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ class WholeCheckpoints(TorchCheckpointIO):
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with naming(path), atomic_write(path, "wb") as file:
+        with atomic_write(path, "wb") as file:
             try:
                 torch.save(checkpoint, file)
             except RuntimeError as error:
@@ -29,14 +27,3 @@ class WholeCheckpoints(TorchCheckpointIO):
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise
-
-
-@contextmanager
-def naming(path: str | Path) -> Iterator[None]:
-    """Errors of the system that do not say which file they are about, as those of writing, get ``path``."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise

@@ -28,16 +28,15 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """
     words = policy(args, overrides)
     task = read_task(args.exp)
-    parses = hasattr(task, "deviation")
-    if not parses and not hasattr(task, "classes") and not hasattr(task, "heads"):
+    from spooftrace.tasks import MultiAttribution, Parsing
+
+    if task.detects and not isinstance(task, MultiAttribution):
         raise InputError(f"{args.exp}: tells bona fide speech from spoofs; spooftrace detect gives its scores")
     utts, found = score_recordings(args, words)
-    if parses:
+    if isinstance(task, Parsing):
         header, rows = ("kHz", "kbit/s", "Q", "nearest codec"), _parameters(found["scores.txt"], _trained(args.exp))
     else:
         tables = {name: lines for name, lines in sorted(found.items()) if len(lines) > len(utts)}  # those with a header
-        if not tables:
-            raise InputError(f"{args.exp}: tells bona fide speech from spoofs; spooftrace detect gives its scores")
         header = tuple(name.removeprefix("scores").removesuffix(".txt").strip("_") or "class" for name in tables)
         rows = zip(*(_decisions(lines) for lines in tables.values()), strict=True)
     _print((*header, "file"), [(*row, str(file)) for row, file in zip(rows, args.files, strict=True)])

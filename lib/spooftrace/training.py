@@ -126,7 +126,6 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
     stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
     table = LambdaCallback(on_train_epoch_end=lambda trainer, _: _write_epochs(trainer, learner, exp / "epochs.tsv"))
-    place = LambdaCallback(on_load_checkpoint=lambda _, learner, state: _to_next_epoch(learner.train_batches, state))
     # A front-end that joins in later has no gradients before, which DDP has to expect.
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
@@ -139,7 +138,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         max_epochs=options["max_epochs"],
         min_epochs=options["min_epochs"],
         gradient_clip_val=options["gradient_clip_val"],
-        callbacks=[*stop, Progress(), table, place, best, last],
+        callbacks=[*stop, Progress(), table, best, last],
         logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
         use_distributed_sampler=False,
         enable_progress_bar=False,
@@ -252,13 +251,6 @@ def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
     )
 
 
-def _to_next_epoch(batches: Any, checkpoint: Mapping[str, Any]) -> None:
-    """Lightning restores the place inside an epoch, but after a whole one would begin with the batches of the first."""
-    (place,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
-    if place["done"] == len(batches):
-        batches.set_position(place["epoch"] + 1)
-
-
 def _average(learner: Any, best: Any) -> dict[str, Any]:
     """Mean of the best epochs' weights; counters, which have no mean, come from the very best epoch."""
     import torch
@@ -287,10 +279,9 @@ def _device_name(num_gpus: int) -> str:
 def _write_epochs(trainer: Any, learner: Any, path: Path) -> None:
     """A table with a line an epoch."""
     from spooftrace.atomic import atomic_write
-    from spooftrace.saving import naming
 
     if trainer.is_global_zero:
-        with naming(path), atomic_write(path) as file:
+        with atomic_write(path) as file:
             file.write("\t".join(learner.epochs[0]) + "\n")
             file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in learner.epochs)
 

@@ -47,7 +47,7 @@ def disk(recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("minutes", "named"), [("0", "checkpoints/last.tmp"), ("30", "epochs.tsv")], ids=["in an epoch", "at its end"]
+    ("minutes", "named"), [("0", "checkpoints/last.ckpt"), ("30", "epochs.tsv")], ids=["in an epoch", "at its end"]
 )
 def test_full_disk_loses_nothing(disk, make_data, write_config, minutes, named):
     config = write_config()

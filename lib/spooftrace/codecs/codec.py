@@ -274,7 +274,8 @@ def _scale_vectors(state: dict[str, Tensor]) -> None:
     names = tuple(name.format(last) for name in names)
     if "restorer.norm.weight" not in state or not all(name in state for name in names):
         return
-    factor = 2.0 ** -max(0, math.ceil(math.log2(float(state["quantizer.codebooks"].abs().max()) / 1024)))
+    largest = max(float(state["quantizer.codebooks"].abs().max()), 1024.0)
+    factor = 2.0 ** -math.ceil(math.log2(largest / 1024))
     state |= {name: state[name] * factor for name in names}
 
 
