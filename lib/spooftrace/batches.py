@@ -7,6 +7,9 @@ or what came before. So a run that is killed and started again continues with ex
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +30,7 @@ from spooftrace.extraction.reading import plan_batches
 from spooftrace.extraction.store import TIME_AXIS, read_description
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.settings import Data
+from spooftrace.stopping import NOTICES
 from spooftrace.system import StreamShape
 
 if TYPE_CHECKING:
@@ -225,9 +229,17 @@ class Batches:
         self.seed = seed
         self.shuffle = shuffle
         self.num_workers = num_workers
-        self.rank, self.world_size = 0, 1  # which share of each training batch is ours
+        self.rank, self.world_size = 0, 1
         self.epoch = 0
         self.done = 0  # batches of this epoch that were trained on, which the loader's prefetching runs ahead of
+
+    def share(self, rank: int, world_size: int) -> None:
+        """Take only what falls to one of several processes: its part of every batch to train on, else whole batches.
+
+        All get the same number of batches; of those that are only scored, some get the last one once more
+        (:meth:`in_order` leaves it out again).
+        """
+        self.rank, self.world_size = rank, world_size
 
     def set_position(self, epoch: int, done: int = 0) -> None:
         """Let the next iteration be ``epoch``, leaving out its first ``done`` batches."""
@@ -250,15 +262,26 @@ class Batches:
     def _indices(self) -> list[list[int]]:
         if not self.shuffle:
             place = {utt: index for index, utt in enumerate(self.utterances.utts)}
-            whole = self.utterances.crop in ("none", "windows")
-            plan = plan_scoring(self.utterances.directory, self.batch_size, whole)
-            return [[place[utt] for utt in batch] for batch in plan]
+            plan = [[place[utt] for utt in batch] for batch in self._plan()]
+            plan += plan[-1:] * (-len(plan) % self.world_size)
+            return plan[self.rank :: self.world_size]
         count = len(self.utterances)
         order = np.random.default_rng([self.seed, self.epoch]).permutation(count).tolist()
-        size = min(self.batch_size, count)
+        size = min(self.batch_size, count) // self.world_size * self.world_size
+        if size == 0:
+            raise InputError(f"{self.utterances.directory.path}: {count} utterances for {self.world_size} processes")
         # The last, smaller batch is left out: batch normalisation should not see a batch of one.
         batches = [order[i : i + size] for i in range(0, count - size + 1, size)]
         return [batch[self.rank :: self.world_size] for batch in batches]
+
+    def _plan(self) -> list[list[str]]:
+        whole = self.utterances.crop in ("none", "windows")
+        return plan_scoring(self.utterances.directory, self.batch_size, whole)
+
+    def in_order(self, shares: Sequence[Sequence[Any]]) -> list[Any]:
+        """What several processes, by rank, made of their shares of the batches to score, as one process has it."""
+        rounds = zip(*shares, strict=True)  # every process has one batch of each round
+        return [result for results in rounds for result in results][: len(self._plan())]
 
 
 def plan_scoring(directory: DataDir, batch_size: int, whole: bool) -> list[list[str]]:
@@ -286,6 +309,7 @@ def load(
         utterances,
         batch_sampler=[[(epoch, index) for index in batch] for batch in plan],  # type: ignore[arg-type]  (a list will do)
         num_workers=min(num_workers, len(plan)),
+        worker_init_fn=_outlast_signals,
         collate_fn=partial(_collate, most=batch_size),
     )
     try:
@@ -294,6 +318,22 @@ def load(
         # From a loader process it comes with the process's traceback; its last line is the message.
         message = str(error).strip().splitlines()[-1]
         raise InputError(message.removeprefix(f"{InputError.__module__}.InputError: ")) from None
+
+
+def _outlast_signals(_worker: int) -> None:
+    """A signal to all processes of a training ends it where it saves its work, which may need batches read ahead.
+
+    So whoever reads them takes signals from its parent alone.
+    """
+    if hasattr(signal, "sigwaitinfo"):  # not on macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, *NOTICES})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
 
 
 def _collate(examples: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from spooftrace.batches import Batches
 from spooftrace.config import build
 from spooftrace.errors import InputError
 from spooftrace.schedules import learning_rate_factor
+from spooftrace.stopping import Stopped, StopSignals
 from spooftrace.system import System
 
 AUGMENTED = "_augmented"  # ends the names of figures of the augmented dev set where both are scored
@@ -29,28 +30,30 @@ class Learner(lightning.LightningModule):
     After every epoch there are ``train_loss``, the mean loss of its training batches as they were trained on, and the
     figures of each dev set: those of the task and ``dev_loss``, the loss of all its utterances at once.
 
+    Several processes that train together have a share of each batch and of the dev sets. The loss is that of the whole
+    batch, the figures are those of the whole dev set, as one process would have them.
+
     Dropout is drawn from a generator seeded by (seed, step, rank), so that a resumed run draws what it would have
-    drawn. ``train_batches`` is set by the caller before ``fit``; ``epochs`` are the figures of all epochs so far, with
-    those that the back-end gives of itself (``figures``).
+    drawn. ``train_batches`` and ``dev_batches`` are set by the caller before ``fit``; ``epochs`` are the figures of all
+    epochs so far, with those that the back-end gives of itself (``figures``).
     """
 
     strict_loading = False  # frozen front-ends are not in the checkpoints
     train_batches: Batches
+    dev_batches: list[Batches]
 
     def __init__(self, system: System, config: Mapping[str, Any]) -> None:
         super().__init__()
         self.system = system
         self.config = config
-        self._dev: dict[int, list[tuple[Tensor, Tensor]]] = {}  # number of the dev set -> outputs and targets
+        # Number of the dev set -> for each of its batches here the outputs and targets of its groups.
+        self._dev: dict[int, list[list[tuple[Tensor, Tensor]]]] = {}
         self._loss_sum: Tensor | float = 0.0  # of this epoch's batches on this device, and how many they are
         self._loss_count = 0.0
         self.epochs: list[dict[str, float]] = []
         # What has to wait until the back-end has been trained alone.
         live = [frontend for frontend in system.frontends.values() if frontend.finetune]
         self._waiting = [p for frontend in live for p in frontend.parameters() if p.requires_grad]
-
-    def on_fit_start(self) -> None:
-        self.train_batches.rank, self.train_batches.world_size = self.global_rank, self.trainer.world_size
 
     def on_train_epoch_start(self) -> None:
         if self.train_batches.epoch != self.current_epoch:  # a resumed epoch keeps the place that it was given
@@ -65,14 +68,22 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: list[dict[str, Any]], batch_idx: int) -> Tensor:
         (group,) = batch
-        loss = self.system.loss(self.system(group), group["target"])
+        loss = self.system.loss(self.system(group), group["target"], self._whole_batch)
         self._loss_sum = self._loss_sum + loss.detach().double()
         self._loss_count += 1
         self.log("train_loss_step", loss, on_step=True, on_epoch=False, batch_size=len(group["utt"]))
         return loss
 
+    def _whole_batch(self, share: Tensor) -> Tensor:
+        """(B / W, ...) of each of W processes -> (B, ...) in the order of one process, with the gradients of all."""
+        if self.trainer.world_size == 1:
+            return share
+        shares = self.all_gather(share, sync_grads=share.requires_grad)  # (B / W, ...) -> (W, B / W, ...)
+        return shares.transpose(0, 1).flatten(0, 1)  # -> (B / W, W, ...) -> (B, ...)
+
     def validation_step(self, batch: list[dict[str, Any]], batch_idx: int, dataloader_idx: int = 0) -> None:
-        self._dev.setdefault(dataloader_idx, []).extend((self.system(group), group["target"]) for group in batch)
+        scored = [(self.system(group), group["target"]) for group in batch]
+        self._dev.setdefault(dataloader_idx, []).append(scored)
 
     def on_validation_epoch_end(self) -> None:
         total, count = self._epoch_loss()
@@ -80,14 +91,24 @@ class Learner(lightning.LightningModule):
         self._loss_sum, self._loss_count = 0.0, 0.0
         for number, scored in self._dev.items():
             ending = AUGMENTED if number else ""
-            figures |= {key + ending: value for key, value in self._dev_figures(scored).items()}
+            figures |= {key + ending: value for key, value in self._dev_figures(self._of_all(scored, number)).items()}
         self._dev.clear()
         if hasattr(self.system.backend, "figures"):
             figures |= self.system.backend.figures()
-        # Every device scores the whole dev set; the first one's figures count, so that all of them decide alike.
+        # The first device's figures count, so that all of them decide alike.
         figures = self.trainer.strategy.broadcast(figures)
         self.log_dict(figures, rank_zero_only=False)
         self.epochs.append({"epoch": self.current_epoch + 1, **figures})
+
+    def _of_all(self, scored: list[list[tuple[Tensor, Tensor]]], number: int) -> list[tuple[Tensor, Tensor]]:
+        """Outputs and targets of a dev set, from the shares of all processes."""
+        shares: list[Any] = [scored]
+        if self.trainer.world_size > 1:
+            here = [[(outputs.cpu(), targets.cpu()) for outputs, targets in groups] for groups in scored]
+            shares = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(shares, here)
+        batches = self.dev_batches[number].in_order(shares)
+        return [tuple(part.to(self.device) for part in group) for groups in batches for group in groups]
 
     def _dev_figures(self, scored: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         outputs = torch.cat([outputs for outputs, _ in scored]).float()  # list of (B, C) -> (N, C)
@@ -162,34 +183,52 @@ class StopEarly(EarlyStopping):
 class KeepLast(Checkpoint):
     """Keeps ``last.ckpt``, the state to resume from: after every epoch, and every ``minutes`` inside one.
 
-    A ``Checkpoint`` callback runs after all others, so that what it saves includes their state.
+    It is also saved when one of ``signals`` asks for the end, which then comes as :class:`Stopped`: after the batch at
+    hand, or, where that is the last of its epoch, after the dev set. A ``Checkpoint`` callback runs after all others,
+    so that what it saves includes their state.
     """
 
-    def __init__(self, path: Path, minutes: float) -> None:
+    def __init__(self, path: Path, minutes: float, signals: StopSignals) -> None:
         self.path = path
         self.interval = 60 * minutes
+        self.signals = signals
         self.seconds_before = 0.0  # training time of earlier runs of the same experiment
         self._started = self._saved = time.monotonic()
+
+    def on_train_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
+        self.signals.wait()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         learner.train_batches.done = batch_idx + 1
-        # The end of an epoch is saved below, with the dev figures.
-        if not trainer.is_last_batch:
-            due = time.monotonic() - self._saved >= self.interval
-            # Devices save together, but their clocks do not agree to the step.
-            if trainer.strategy.reduce_boolean_decision(due, all=False):
-                self._save(trainer)
+        if trainer.is_last_batch:
+            return  # the end of an epoch is saved below, with the dev figures
+        signum, due = self._agreed(trainer, time.monotonic() - self._saved >= self.interval)
+        if signum or due:
+            self._save(trainer)
+        if signum:
+            raise Stopped(signum, f"in epoch {trainer.current_epoch + 1} after batch {batch_idx + 1}, which is saved")
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         self._save(trainer)
+        signum, _ = self._agreed(trainer)
+        if signum:
+            raise Stopped(signum, f"after epoch {trainer.current_epoch + 1}, which is saved")
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds_before + time.monotonic() - self._started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.seconds_before = state["seconds"]
+
+    def _agreed(self, trainer: lightning.Trainer, due: bool = False) -> tuple[int, bool]:
+        """The signal that came and whether to save: what any process has seen, so that all do the same."""
+        seen = (self.signals.received, due)
+        if trainer.world_size > 1:
+            here = torch.tensor(seen, device=trainer.strategy.root_device)
+            seen = trainer.strategy.reduce(here, reduce_op="max").tolist()
+        return int(seen[0]), bool(seen[1])
 
     def _save(self, trainer: lightning.Trainer) -> None:
         trainer.save_checkpoint(self.path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,9 +100,13 @@ class System(nn.Module):
             which = f"utterance '{batch['utt'][0]}' ({_length(batch)})"
             raise InputError(f"{which}: {error}; {advice}") from None
 
-    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What training minimises: the task's loss, and with it what the back-end has of its own (``total_loss``)."""
-        loss = self.task.loss(outputs, targets)
+    def loss(self, outputs: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share) -> Tensor:
+        """What training minimises: the task's loss, and with it what the back-end has of its own (``total_loss``).
+
+        ``whole`` makes the whole batch of what is only a share of one, for the task, whose weighted mean over a batch
+        is not the mean of those over its shares.
+        """
+        loss = self.task.loss(whole(outputs), whole(targets))
         return self.backend.total_loss(loss, targets) if hasattr(self.backend, "total_loss") else loss
 
     def own_state(self) -> dict[str, Tensor]:

@@ -20,10 +20,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spooftrace import processes
 from spooftrace.errors import InputError
 from spooftrace.lock import hold
+from spooftrace.stopping import Stopped, StopSignals
 
 LOCK = ".lock"  # in the folder of an experiment
+# All processes of a training find the same error. The first one says it, and the others are ended before they do.
+OTHERS_SECONDS = 5.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,29 +37,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dev", type=Path, required=True, help="data directory that selects the epoch")
     parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs to train on; 0: the CPU (default)")
+    parser.add_argument("--ngpu", type=int, default=0, help="GPUs to train on, of each node; 0: the CPU (default)")
+    parser.add_argument("--num_nodes", type=int, default=1, help="nodes to train on, those of a SLURM job (1)")
     parser.epilog = "Anything else is an override of the configuration: --optimizer.init_args.lr 1e-5"
 
 
-def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """``spooftrace train``."""
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
+    """``spooftrace train``; returns the exit status."""
     from spooftrace.config import load_config
 
-    train(load_config(args.config, overrides), args.train, args.dev, args.dump, args.exp, args.ngpu)
+    config = load_config(args.config, overrides)
+    if args.ngpu < 0 or args.num_nodes < 1:
+        raise InputError(f"--ngpu {args.ngpu} --num_nodes {args.num_nodes}: at least 0 and 1")
+    world = processes.world_size() if processes.started() else max(1, args.ngpu) * args.num_nodes
+    if config["data"]["batch_size"] % world:
+        size = config["data"]["batch_size"]
+        raise InputError(f"data.batch_size {size} cannot be shared out evenly over {world} processes: take a multiple")
+    if world > 1 and not processes.started():
+        from spooftrace.system import pick_device
+
+        pick_device(args.ngpu)
+        return processes.start(args.ngpu, args.num_nodes)
+    try:
+        train(config, args.train, args.dev, args.dump, args.exp, args.ngpu)
+    except InputError:
+        if processes.rank():
+            time.sleep(OTHERS_SECONDS)
+        raise
+    except Stopped as stopped:
+        if processes.rank() == 0:
+            print(f"spooftrace train: {stopped}; run it again to go on", file=sys.stderr)
+        return stopped.status
+    return 0
 
 
 def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0) -> None:
     """Train one system; does nothing when ``exp`` holds a finished training of the same configuration.
 
+    ``num_gpus`` are those of this node. Several GPUs are several processes, each of which calls this (``processes``).
+
     Raises:
         InputError: Bad data or configuration, ``exp`` holds a training of another configuration, or another process
             is training there.
+        Stopped: A signal has ended it; what was done is saved.
     """
-    with hold(exp / LOCK, "training"):
-        _train(config, train_dir, dev_dir, dump, exp, num_gpus)
+    with hold(exp / LOCK, "training"), StopSignals() as signals:
+        _train(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
 
 
-def _train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
+def _train(
+    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
+    signals: StopSignals,
+) -> None:  # fmt: skip
     from spooftrace.config import load_config
 
     saved, run = exp / "config.yaml", exp / "run.json"
@@ -68,23 +101,27 @@ def _train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path
     if run.exists():
         print(f"{exp}: already trained")
         return
-    _fit(config, train_dir, dev_dir, dump, exp, num_gpus)
+    _fit(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
 
 
-def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int) -> None:
+def _fit(
+    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
+    signals: StopSignals,
+) -> None:  # fmt: skip
     # Lightning warns of deprecations in its own dependencies, of a Slurm that it is not used with, of a folder
     # that a resumed run finds, of frozen front-ends, and of figures that are not averaged over devices; ours are the
-    # same on all of them.
+    # same on all of them. Of several processes each would also introduce itself.
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     harmless = ("LeafSpec", "srun", "exists and is not empty", "in eval mode at the start", "sync_dist=True")
-    for message in harmless:
+    for message in (*harmless, "torch.*all_gather is deprecated"):
         warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning
     from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
     from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.plugins.environments import LightningEnvironment
+    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # no advertisements, no lists of what is unused
+    for part in ("lightning.pytorch", "lightning.fabric"):  # no advertisements, no lists of what is unused
+        logging.getLogger(part).setLevel(logging.WARNING)
     from spooftrace.config import save_config
     from spooftrace.frontends.weights import keep_configuration
     from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
@@ -93,9 +130,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
     started = time.monotonic()
-    options, size = config["trainer"], config["data"]["batch_size"]
-    if size % max(1, num_gpus):
-        raise InputError(f"data.batch_size {size} cannot be shared out evenly over --ngpu {num_gpus}: take a multiple")
+    options, world = config["trainer"], processes.world_size()
     pick_device(num_gpus)
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
@@ -113,7 +148,9 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         system.task.check(batches.utterances.targets, directory)
     system.task.fit(train_set.utterances.targets)
-    learner.train_batches = train_set
+    for batches in (train_set, *dev_sets):
+        batches.share(processes.rank(), world)
+    learner.train_batches, learner.dev_batches = train_set, dev_sets
 
     folder = exp / "checkpoints"
     monitor = None if options["monitor"] == "last_epoch" else options["monitor"]
@@ -121,7 +158,7 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
         folder, "epoch{epoch:03d}", monitor, mode="min", save_top_k=options["average_best"],
         save_weights_only=True, auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
-    last = KeepLast(_last_checkpoint(exp), options["checkpoint_minutes"])
+    last = KeepLast(_last_checkpoint(exp), options["checkpoint_minutes"], signals)
     if last.path.exists() and not zipfile.is_zipfile(last.path):
         raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
     stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
@@ -130,10 +167,12 @@ def _fit(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, 
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
         accelerator="gpu" if num_gpus else "cpu",
-        devices=max(1, num_gpus),
-        strategy=ddp if num_gpus > 1 else "auto",
-        # A job of a cluster is one task that starts the others; Lightning would take Slurm's variables for all of them.
-        plugins=[LightningEnvironment(), WholeCheckpoints()],
+        devices=processes.processes_per_node(),
+        num_nodes=world // processes.processes_per_node(),
+        strategy=ddp if world > 1 else "auto",
+        sync_batchnorm=world > 1 and num_gpus > 0,  # which only GPUs can; so a batch is that of all processes
+        # Not Slurm's variables, which Lightning would take: torchrun's count.
+        plugins=[TorchElasticEnvironment() if processes.started() else LightningEnvironment(), WholeCheckpoints()],
         precision=options["precision"],
         max_epochs=options["max_epochs"],
         min_epochs=options["min_epochs"],
@@ -273,7 +312,8 @@ def _epoch_of(checkpoint: str) -> int:
 def _device_name(num_gpus: int) -> str:
     import torch
 
-    return f"{num_gpus} x {torch.cuda.get_device_name()}" if num_gpus else f"CPU, {torch.get_num_threads()} threads"
+    name = torch.cuda.get_device_name() if num_gpus else f"CPU, {torch.get_num_threads()} threads"
+    return f"{processes.world_size()} x {name}" if num_gpus or processes.started() else name
 
 
 def _write_epochs(trainer: Any, learner: Any, path: Path) -> None:

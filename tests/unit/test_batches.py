@@ -1,6 +1,8 @@
 """Batches: draws depend on nothing but seed, epoch and utterance."""
 
 import json
+import multiprocessing
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -62,9 +64,43 @@ def test_ranks_share_a_global_batch(utterances):
     alone = Batches(utterances(), 4, seed=7, shuffle=True)
     shares = [Batches(utterances(), 4, seed=7, shuffle=True) for _ in range(2)]
     for rank, batches in enumerate(shares):
-        batches.rank, batches.world_size = rank, 2
+        batches.share(rank, 2)
     for (utts, _), (first, _), (second, _) in zip(flatten(alone), *map(flatten, shares), strict=True):
         assert sorted(utts) == sorted(first + second)
+
+
+def test_ranks_share_what_is_scored(utterances):
+    alone = Batches(utterances("none"), 4, seed=7, shuffle=False)
+    shares = [Batches(utterances("none"), 4, seed=7, shuffle=False) for _ in range(2)]
+    for rank, batches in enumerate(shares):
+        batches.share(rank, 2)
+    assert len(alone) % 2, "the last round is not full"
+    assert len({len(batches) for batches in shares}) == 1, "whoever has fewer batches would not meet the others"
+
+    def names(batches: Batches) -> list[list[list[str]]]:
+        return [[group["utt"] for group in groups] for groups in batches]
+
+    assert alone.in_order([names(batches) for batches in shares]) == names(alone)
+
+
+def test_reading_ahead_outlasts_signals(utterances):
+    batches = Batches(utterances(), 4, seed=7, shuffle=True, num_workers=1)
+    iterator = iter(batches)
+    seen = [next(iterator)]
+    (reader,) = multiprocessing.active_children()
+    for signum in ("TERM", "USR1", "USR2"):
+        subprocess.run(["sh", "-c", f"kill -{signum} {reader.pid}"], check=True)  # another process than its parent
+    seen += iterator
+    assert len(seen) == len(batches)
+
+
+def test_reading_ahead_ends_with_its_parent(utterances):
+    iterator = iter(Batches(utterances(), 1, seed=7, shuffle=True, num_workers=1))
+    next(iterator)
+    (reader,) = multiprocessing.active_children()
+    reader.terminate()  # as at the exit of an interpreter that an error has left with readers
+    reader.join(timeout=60)
+    assert not reader.is_alive()
 
 
 def test_scoring_never_mixes_lengths_and_misses_nothing(utterances):

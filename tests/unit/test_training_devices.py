@@ -1,7 +1,6 @@
 """Training on several devices, which here are processes of one machine."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,85 +8,93 @@ from pathlib import Path
 import pytest
 import torch
 
-from spooftrace.backends import AASIST
+from spooftrace.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # each process loads torch and Lightning
 
-SMALL = {"channels": [4, 4, 4, 4, 4, 4], "gat_dims": [8, 8]}
 DEVICES = '''
-"""spooftrace train where GPUs are processes; each writes down what it has in the end."""
+"""spooftrace train where GPUs are processes; at step STOP_AT the second one tells their parent to end."""
+import os
+import signal
 import sys
 import lightning
 import torch
 import spooftrace.system
 from spooftrace.cli import main
-from spooftrace.learner import Learner
+from spooftrace.learner import KeepLast
 
 Trainer = lightning.Trainer
-lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})
+lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu", "sync_batchnorm": False})
 spooftrace.system.pick_device = lambda num_gpus: torch.device("cpu")
 torch.cuda.get_device_name = lambda: "CPU"
 
-def keep(learner):
-    figures = {key: float(value) for key, value in learner.trainer.callback_metrics.items() if "step" not in key}
-    torch.save({"weights": learner.system.state_dict(), "figures": figures}, f"{learner.global_rank}.pt")
+def stop(self, trainer, learner, batch, batch_idx):
+    if trainer.global_step == int(os.environ.get("STOP_AT", -1)) and trainer.global_rank == 1:
+        os.kill(os.getppid(), signal.SIGUSR1)
 
-Learner.on_train_end = keep
+KeepLast.on_train_batch_start = stop
 sys.exit(main(sys.argv[1:]))
 '''
 
 
-def step_twice(rank: int, port: int) -> None:
-    """One of two processes; DDP waits for the gradient of every parameter in the second step."""
-    torch.distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    model = torch.nn.parallel.DistributedDataParallel(AASIST(**SMALL))
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad])
-    torch.manual_seed(rank)
-    for _ in range(2):
-        optimizer.zero_grad()
-        model(torch.randn(2, 8000)).square().sum().backward()
-        optimizer.step()
-    weights = torch.cat([p.detach().flatten() for p in model.parameters()])
-    other = weights.clone()
-    torch.distributed.broadcast(other, src=0)
-    assert other.equal(weights), "the processes hold different weights"
-    torch.distributed.destroy_process_group()
-
-
-def test_dead_parameters_do_not_stop_ddp():
-    """AASIST has weights that no output depends on, for official checkpoints; DDP is not told to look for such."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(step_twice, args=(port,), nprocs=2)
-
-
-def test_two_devices_train_one_model(make_data, write_config):
+def test_two_devices_train_as_one(make_data, write_config):
+    """The same losses and weights, also when the queue has given notice in the middle of an epoch."""
     config = write_config(
         streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
-        backend={"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}},
-        data={"crop": 3200, "batch_size": 4, "num_workers": 0},
-        trainer={"max_epochs": 2, "backend_only_epochs": 1, "average_best": 2, "monitor": "train_loss"},
+        backend={"class_path": "miniature.backend.Mean"},
+        task={"class_path": "Detection", "init_args": {"class_weight": [0.1, 0.9]}},
+        data={"crop": 3200, "batch_size": 4, "eval_batch_size": 3, "num_workers": 1},
+        trainer={"max_epochs": 3, "backend_only_epochs": 1, "average_best": 2, "monitor": "dev_loss"},
     )
-    for number, name in enumerate(("train", "dev")):
-        make_data(name, 14, seed=number)
+    make_data("train", 14, seed=1)
+    make_data("dev", 13, seed=2)  # five batches of three, so that the shares differ
+    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp"]
+    assert main([*command, "one"]) == 0
+
     Path("devices.py").write_text(DEVICES, encoding="utf-8")
-    command = ["devices.py", "train", "--config", str(config), "--train", "data/train", "--dev", "data/dev"]
-    variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
-    variables |= {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train"}  # as in a job of a cluster
-    result = subprocess.run(
-        [sys.executable, *command, "--exp", "exp", "--ngpu", "2"], capture_output=True, text=True, env=variables
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")}
+    environment |= {"SLURM_NTASKS": "1", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train"}  # as in a job of a cluster
+
+    def train_on_two(**more: str) -> subprocess.CompletedProcess:
+        words = [sys.executable, "devices.py", *command, "two", "--ngpu", "2"]
+        return subprocess.run(words, capture_output=True, text=True, env=environment | more)
+
+    stopped = train_on_two(STOP_AT="4")
+    assert stopped.returncode == 75, stopped.stderr
+    assert stopped.stderr.count("stopped by SIGUSR1 in epoch 2 after batch ") == 1
+    assert not Path("two/run.json").exists()
+
+    done = train_on_two()
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("training ") == done.stdout.count("two: trained 3 epochs") == 1
+    one, two = (
+        [list(map(float, line.split())) for line in Path(f"{name}/epochs.tsv").read_text().splitlines()[1:]]
+        for name in ("one", "two")
     )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("training ") == result.stdout.count("exp: trained 2 epochs") == 1
-    one, other = (torch.load(f"{rank}.pt", weights_only=True) for rank in range(2))
-    assert one["figures"] == other["figures"]
-    assert set(one["figures"]) == {"train_loss", "dev_eer", "dev_loss"}
-    assert all(value.equal(other["weights"][key]) for key, value in one["weights"].items())
-    first, second = (
-        torch.load(f"exp/checkpoints/epoch00{epoch}.ckpt", weights_only=True)["state_dict"] for epoch in range(2)
+    for alone, together in zip(one, two, strict=True):
+        assert together == pytest.approx(alone, rel=1e-5)
+    weights = [torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True)["state_dict"] for name in ("one", "two")]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_what_all_processes_find_wrong_is_said_once(make_data, write_config):
+    config = write_config(
+        streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
+        backend={"class_path": "miniature.backend.Mean"},
+        data={"crop": 3200, "batch_size": 4},
     )
-    moved = {key for key, value in second.items() if not value.equal(first[key])}
-    assert {"system.frontends.tiny.linear.weight", "system.backend.out.weight"} <= moved
+    for name in ("train", "dev"):
+        make_data(name, 4)
+    Path("data/dev/utt2label").unlink()
+    Path("devices.py").write_text(DEVICES, encoding="utf-8")
+    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", "exp"]
+    done = subprocess.run(
+        [sys.executable, "devices.py", *command, "--ngpu", "2"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT / "tests")},
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "utt2label" in done.stderr

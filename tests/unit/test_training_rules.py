@@ -234,7 +234,7 @@ def test_missing_and_unknown_labels_are_named(live, capsys):
 
 def test_batches_are_shared_out_evenly(live, capsys):
     live("a", {"max_epochs": 1}, status=1, num_gpus=3)
-    assert "data.batch_size 4 cannot be shared out evenly over --ngpu 3" in capsys.readouterr().err
+    assert "data.batch_size 4 cannot be shared out evenly over 3 processes" in capsys.readouterr().err
 
 
 class Codec(torch.nn.Module):
