@@ -19,6 +19,7 @@ from spooftrace.errors import InputError
 from spooftrace.stopping import status_of
 
 RENDEZVOUS = "SPOOFTRACE_RENDEZVOUS"  # HOST:PORT where the nodes of a job meet; set for what srun starts on each
+NODE_SECONDS = 60  # for the other nodes to end when the first one has, before they are made to
 SHUTDOWN_SECONDS = 600  # to save a checkpoint; a queue that ends the job has less patience
 
 
@@ -100,7 +101,9 @@ def _start_on_nodes(num_nodes: int) -> int:
     if there < num_nodes:
         raise InputError(f"--num_nodes {num_nodes}: the SLURM job has {there}; submit it with --num-nodes {num_nodes}")
     port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 10000  # below those that systems give to anyone who asks
-    words = ["srun", f"--nodes={num_nodes}", f"--ntasks={num_nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
+    words = ["srun", f"--nodes={num_nodes}", f"--ntasks={num_nodes}", "--ntasks-per-node=1"]
+    # Where a site says that a node that fails takes the others with it at once, none would be left to save.
+    words += ["--kill-on-bad-exit=0", f"--wait={NODE_SECONDS}"]
     if threads := os.environ.get("SLURM_CPUS_PER_TASK"):
         words.append(f"--cpus-per-task={threads}")  # which steps do not take over from their job
     os.environ[RENDEZVOUS] = f"{_first_node()}:{port}"
