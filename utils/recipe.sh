@@ -4,10 +4,12 @@
 #   --stop_stage N        last stage to run (default: 7)
 #   --system NAMES        systems of conf/systems or of the recipe's own conf, separated by commas
 #   --seed N              random seed (default: the system's, seed_everything in its configuration)
-#   --seeds "N N ..."     several seeds: stages 4 and 5 run as jobs, one for each, as many at a time as there is room for
+#   --seeds "N N ..."     several seeds; stages 4 and 5 are one array job each over systems and seeds, as many at a time as
+#                         there is room for, and one that fails does not stop the others
 #   --tag TEXT            name of the experiment: exp/<system>_<tag>, with --seeds exp/<system>_<tag>_s<seed>
-#   --nj N                parallel jobs of stages 1 to 3 (default: one a core)
+#   --nj N                parallel jobs of stages 1 to 3, on the CPU of this machine also of 4 and 5 (default: one a core)
 #   --ngpu N              GPUs of stages 3 to 5 (default: 0, the CPU)
+#   --num_nodes N         nodes of a training, --ngpu GPUs on each; needs cmd_backend=slurm (default: 1)
 #   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: fp32)
 #   --train_args TEXT     overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
 #   --score_args TEXT     options of spooftrace score, e.g. "--data.eval_crop full"
@@ -43,6 +45,7 @@ seeds=default
 tag=
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
+num_nodes=1
 precision=fp32
 train_args=
 score_args=
@@ -59,10 +62,10 @@ if [ "$seed" = default ]; then
   seed=1234 # of what the recipe itself draws
   [ "$seeds" != default ] || seed_given=false
 fi
-for _name in stage stop_stage seed nj ngpu; do
+for _name in stage stop_stage seed nj ngpu num_nodes; do
   [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"
 done
-[ "$nj" -gt 0 ] || _refuse "option --nj needs at least 1"
+for _name in nj num_nodes; do [ "${!_name}" -gt 0 ] || _refuse "option --$_name needs at least 1"; done
 { [ "$stage" -le "$stop_stage" ] && [ "$stage" -le 7 ]; } || _refuse "no stages from $stage to $stop_stage: they are 0 to 7"
 [[ $on_bad_audio =~ ^(fail|skip)$ ]] || _refuse "option --on_bad_audio needs fail or skip, found '$on_bad_audio'"
 seed_list=("$seed")
@@ -95,14 +98,20 @@ if declare -F own_options >/dev/null; then own_options; fi
 . ./path.sh
 . ./cmd.sh
 . ./db.sh
+[ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || _refuse "option --num_nodes needs cmd_backend=slurm"
+. ../../utils/jobs.sh
+case $sweep in
+  check) exit ;;
+  launch) launch_jobs; exit ;;
+esac
 
-log() { echo "$(date +%T) $*" >&2; }
+log() { echo "$(date +%T) ${sweep:+${PWD##*/}: }$*" >&2; }
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
 data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
 
 pretrained_models() { # those that the systems need and that can be had without a model hub
   local name
-  for name in "${systems[@]}"; do
+  for name in "${systems[@]%/*}"; do
     system_files "$name" | tr '\n' '\0' | xargs -0 grep -q "openai/whisper-base" || continue
     ../../tools/get_model.sh whisper-base || {
       echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
@@ -178,52 +187,45 @@ use_system() { # use_system NAME: its configuration, the task last where the sys
   done
 }
 
+each_system() { # each_system COMMAND ...: for all systems; a recipe says in own_system what differs for some of them
+  local one
+  for one in "${systems[@]}"; do
+    use_system "${one%/*}"
+    if declare -F own_system >/dev/null; then own_system "$one"; fi
+    "$@"
+  done
+}
+
 exp_of() { # exp_of SEED: the folder of an experiment with the system in use
   local stem=exp/$name${variant:+_$variant}
   if [ "$seeds" = default ]; then echo "${stem}_${tag:-s$1}"; else echo "$stem${tag:+_$tag}_s$1"; fi
 }
 
-add_job() { # add_job LOG COMMAND ...: one more for the next run_jobs
-  local words
-  printf -v words '%q ' "${@:2}"
-  job_logs+=("$1") job_commands+=("$words")
-}
-job_logs=() job_commands=()
-
-run_jobs() { # run_jobs STEP [OPTION ...]: the jobs added, as one array job; those that fail do not stop the others
-  local step=$1 options=("${@:2}") logs=("${job_logs[@]}") commands=("${job_commands[@]}")
-  local count=${#job_logs[@]} left=() others= folder i
-  job_logs=() job_commands=()
-  if [ "$count" -eq 1 ]; then
-    eval "set -- ${commands[0]}"
-    $cuda_cmd "${options[@]}" "${logs[0]}" "$@"
-    return
-  fi
-  if [ "$cmd_backend" = local ] && [ "$ngpu" -eq 0 ]; then # run.py deals GPUs out, but does not know what a CPU job takes
-    options+=(--num-threads "$((nj > count ? nj / count : 1))" --max-jobs-run "$nj")
-  fi
-  # A launcher numbers its tasks, so each is a script with a number; its log is a link to where it belongs.
-  folder=exp/log/${logs[0]#exp/}
-  folder=${folder%/*}
-  mkdir -p "$folder" # two runs with different seeds have different folders
-  for i in "${!logs[@]}"; do
-    mkdir -p "${logs[i]%/*}"
-    ln -sf "../../${logs[i]#exp/}" "$folder/$step.$((i + 1)).log"
-    # What has succeeded takes its script away.
-    printf 'echo %q\n%s&& rm -- "$0"\n' "# ${commands[i]}" "${commands[i]}" >"$folder/$step.$((i + 1)).sh"
-  done
-  $cuda_cmd "${options[@]}" JOB=1:"$count" "$folder/$step.JOB.log" bash "$folder/$step.JOB.sh" && return
-  for i in "${!logs[@]}"; do
-    [ ! -f "$folder/$step.$((i + 1)).sh" ] || left+=("${logs[i]}")
-  done
-  [ "${#left[@]}" -eq "$count" ] || others=", the others are done"
-  echo "run.sh: $step: ${#left[@]} of $count jobs failed$others; see ${left[*]}" >&2
-  exit 1
+each_experiment() { # each_experiment COMMAND ...: with $exp and $seed, for all systems and seeds but those that failed
+  local count=0
+  each_system _each_seed "$@"
+  [ "$count" -gt 0 ] || exit 1
 }
 
-extract_streams() { # extract_streams SET ...
-  local dirs=()
+_each_seed() {
+  local seed exp
+  for seed in "${seed_list[@]}"; do
+    exp=$(exp_of "$seed")
+    if has_failed "$here$exp"; then continue; fi
+    count=$((count + 1))
+    "$@"
+  done
+}
+
+extract_streams() { # extract_streams SET ...: for all systems
+  local dirs=() extracted=
   data_dirs "$@"
+  each_system _extract
+}
+
+_extract() {
+  [[ " $extracted " != *" $dump "* ]] || return 0
+  [ "$dump" = dump ] || extracted+=" $dump"
   log "stage 3: extract cached streams of $name"
   $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
     spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --precision "$precision" \
@@ -231,78 +233,72 @@ extract_streams() { # extract_streams SET ...
   spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
 }
 
-train_system() { # train_system TRAIN DEV
-  add_training "$@"
-  run_jobs train --gpu "$ngpu"
+train_systems() { # train_systems TRAIN DEV: all systems and seeds as one array job
+  each_experiment _add_training "$@"
+  launch_jobs
 }
 
-add_training() { # add_training TRAIN DEV: from the streams of $tuned_by, another system of the same seed, if it is set
-  local seed exp from
-  for seed in "${seed_list[@]}"; do
-    exp=$(exp_of "$seed")
-    log "stage 4: train $name in $exp"
-    from=()
-    [ -z "$tuned_by" ] || from=(--trainer.start_from "$(name=$tuned_by exp_of "$seed")")
-    # shellcheck disable=SC2086  # train_args holds several words
-    add_job "$exp/train.log" spooftrace train "${config[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
-      --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${from[@]}" $train_args
-  done
+_add_training() {
+  local step=train options=()
+  log "stage 4: train $name in $exp"
+  if [ -n "$tuned_by" ]; then # from the streams of another system of the same seed, which may be trained here as well
+    step=tune options=(--trainer.start_from "$(name=$tuned_by exp_of "$seed")")
+  fi
+  [ "$num_nodes" -eq 1 ] || options+=(--num_nodes "$num_nodes")
+  # shellcheck disable=SC2086  # train_args holds several words
+  add_job "$step" "$exp/train.log" spooftrace train "${config[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
+    --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${options[@]}" $train_args
 }
 
-score_sets() { # score_sets SET ...: with several GPUs, as many jobs for each experiment
-  add_scoring "$@"
-  run_scoring
-}
-
-collect=() # what joins the parts of the scoring jobs added
-
-add_scoring() { # add_scoring SET ...
-  local dirs=() jobs=$((ngpu > 1 ? ngpu : 1)) seed exp job
+score_sets() { # score_sets SET ...: with all systems and seeds; with several GPUs, as many jobs for each experiment
+  local dirs=()
   data_dirs "$@"
-  for seed in "${seed_list[@]}"; do
-    exp=$(exp_of "$seed")
-    log "stage 5: score with $exp"
-    # shellcheck disable=SC2206  # score_args holds several words
-    local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
-    if [ "$jobs" -eq 1 ]; then
-      add_job "$exp/score.log" "${command[@]}"
-      continue
-    fi
-    for ((job = 1; job <= jobs; job++)); do
-      add_job "$exp/score.$job.log" "${command[@]}" --num-jobs "$jobs" --job "$job"
-    done
-    collect+=("$(printf '%q ' "${command[@]}" --num-jobs "$jobs" --collect)")
-  done
+  each_experiment _add_scoring
+  launch_jobs
 }
 
-run_scoring() {
-  local command
-  run_jobs score --gpu "$((ngpu > 0))"
-  for command in "${collect[@]}"; do eval "$command"; done
-  collect=()
+_add_scoring() {
+  local jobs_each=$((ngpu > 1 ? ngpu : 1)) job
+  # shellcheck disable=SC2206  # score_args holds several words
+  local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
+  log "stage 5: score with $exp"
+  if [ "$jobs_each" -eq 1 ]; then
+    add_job score "$exp/score.log" "${command[@]}"
+    return
+  fi
+  for ((job = 1; job <= jobs_each; job++)); do
+    add_job score "$exp/score.$job.log" "${command[@]}" --num-jobs "$jobs_each" --job "$job"
+  done
+  add_job join "$exp/score.log" "${command[@]}" --num-jobs "$jobs_each" --collect
 }
 
 evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the task and the corpus of the set ask for
-  local set seed exp folder options=()
+  local options=()
   case $task in
     vq | aux | dec | codec) options=(--task attribution --labels "utt2$task") ;;
     parse) options=(--task parsing --train-data "data/$train") ;;
   esac
-  for seed in "${seed_list[@]}"; do
-    exp=$(exp_of "$seed")
-    log "stage 6: evaluate $exp"
-    for set; do # scores are kept by the last part of the name
-      folder=$exp/${set##*/}
-      if [ -f "$folder/scores_$task.txt" ]; then # of a system with several heads; its scores.txt is detection's
-        spooftrace evaluate --data "data/$set" --scores "$folder/scores_$task.txt" "${options[@]}" \
-          --out "$folder/metrics_$task.json" --tables "$folder"
-        spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" --out "$folder/metrics.json"
-      else
-        spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" "${options[@]}" \
-          --out "$folder/metrics.json" --tables "$folder"
-      fi
-    done
+  each_experiment _evaluate "$@"
+}
+
+_evaluate() {
+  local set folder
+  log "stage 6: evaluate $exp"
+  for set; do # scores are kept by the last part of the name
+    folder=$exp/${set##*/}
+    if [ -f "$folder/scores_$task.txt" ]; then # of a system with several heads; its scores.txt is detection's
+      spooftrace evaluate --data "data/$set" --scores "$folder/scores_$task.txt" "${options[@]}" \
+        --out "$folder/metrics_$task.json" --tables "$folder"
+      spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" --out "$folder/metrics.json"
+    else
+      spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" "${options[@]}" \
+        --out "$folder/metrics.json" --tables "$folder"
+    fi
   done
+}
+
+draw_balls() { # draw_balls SET: of HYDRA, with where the codecs of the set lie
+  [[ $name != hydra* ]] || draw_balls.py "$exp" "data/$1" figures --dump "$dump"
 }
 
 report() { # report TITLE: our figures, and the published ones that the recipe knows of

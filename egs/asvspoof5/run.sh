@@ -32,12 +32,8 @@ if runs 2; then
 fi
 
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
-for name in "${systems[@]}"; do
-  use_system "$name"
-  if runs 3; then extract_streams train dev $tests; fi
-  if runs 4; then train_system train dev; fi
-  if runs 5; then score_sets $tests; fi
-  if runs 6; then evaluate_sets $tests; fi
-done
-
+if runs 3; then extract_streams train dev $tests; fi
+if runs 4; then train_systems train dev; fi
+if runs 5; then score_sets $tests; fi
+if runs 6; then evaluate_sets $tests; fi
 if runs 7; then report "ASVspoof 5, Track 1"; fi

@@ -25,7 +25,7 @@ own_options() {
 }
 . ../../utils/recipe.sh
 
-tests="eval $(echo xie/C{1..7} xie/A{1..3})"
+train=train dev=dev tests="eval $(echo xie/C{1..7} xie/A{1..3})"
 
 if runs 0; then
   log "stage 0: corpora and pretrained models"
@@ -47,15 +47,14 @@ if [ "$task" = parse ]; then
     log "stage 2: codec speech alone"
     for set in train dev eval; do subset_data_dir.sh --where utt2label=spoof "data/$set" "data/${set}_parse"; done
   fi
-  run_grid train_parse dev_parse eval_parse
-  systems=()
+  train=train_parse dev=dev_parse tests=eval_parse
 fi
-for name in "${systems[@]}"; do
-  use_system "$name"
-  if runs 3; then extract_streams train dev $tests; fi
-  if runs 4; then train_system train dev; fi
-  if runs 5; then score_sets $tests; fi
-  if runs 6; then evaluate_sets $tests; fi
-done
 
-if runs 7; then report "CodecFake"; fi
+if runs 3; then extract_streams $train $dev $tests; fi
+if runs 4; then train_systems $train $dev; fi
+if runs 5; then score_sets $tests; fi
+if runs 6; then evaluate_sets $tests; fi
+if runs 7; then
+  if [ "$task" = parse ]; then each_experiment draw_balls eval_parse; fi
+  report "CodecFake"
+fi

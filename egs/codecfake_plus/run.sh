@@ -64,24 +64,22 @@ if [ "$trim" = true ] || analyses silence; then
 fi
 if [ "$trim" = true ]; then train=${train}_trim dev=${dev}_trim variant=${variant:+${variant}_}trim; fi
 
-base=$variant
-for name in "${systems[@]}"; do
-  use_system "$name"
-  variant=$base
+data_variant=$variant
+own_system() { # SASTNet and W2V2+M-MAE are published with the front-end of S-*, and without
+  variant=$data_variant
   case $name in
-    sastnet_* | w2v2_mmae_*) # published with the front-end of S-*, and without
-      if [ "$tuned" = true ]; then tuned_by=s_$task; else variant=pretrained${base:+_$base}; fi ;;
+    sastnet_* | w2v2_mmae_*)
+      if [ "$tuned" = true ]; then tuned_by=s_$task; else variant=pretrained${variant:+_$variant}; fi ;;
   esac
-  if runs 3; then extract_streams "$train" "$dev" $tests; fi
-  if runs 4; then train_system "$train" "$dev"; fi
-  if runs 5; then score_sets $tests; fi
-  if runs 6; then evaluate_sets $tests; fi
-  if runs 7 && analyses attention; then
-    for one in "${seed_list[@]}"; do python3 local/attention.py "$(exp_of "$one")" "data/test_$balance" figures; done
-  fi
-done
+}
+draw_attention() { python3 local/attention.py "$exp" "data/test_$balance" figures; }
 
+if runs 3; then extract_streams "$train" "$dev" $tests; fi
+if runs 4; then train_systems "$train" "$dev"; fi
+if runs 5; then score_sets $tests; fi
+if runs 6; then evaluate_sets $tests; fi
 if runs 7; then
+  if analyses attention; then each_experiment draw_attention; fi
   report "CodecFake+"
   if analyses silence && [[ " $tests " == *" cosg_all "* ]]; then python3 local/silence_share.py data/cosg_all exp figures; fi
 fi

@@ -56,18 +56,12 @@ if runs 2; then
 fi
 
 [ -n "$task" ] || [ "$stop_stage" -lt 2 ] || tests="dev eval $(prepared eval_tts)"
-for name in "${systems[@]}"; do
-  use_system "$name"
-  if runs 3; then extract_streams $train $tests; fi
-  if runs 4; then train_system $train $dev; fi
-  if runs 5; then score_sets $tests; fi
-  if runs 6; then evaluate_sets $tests; fi
-done
+if runs 3; then extract_streams $train $tests; fi
+if runs 4; then train_systems $train $dev; fi
+if runs 5; then score_sets $tests; fi
+if runs 6; then evaluate_sets $tests; fi
 
 if runs 7; then
   report "Mini corpus"
-  for name in "${systems[@]}"; do
-    [ "$task" = parse ] && [[ $name == hydra* ]] || continue
-    for one in "${seed_list[@]}"; do draw_balls.py "$(exp_of "$one")" data/eval_parse figures; done
-  done
+  if [ "$task" = parse ]; then each_experiment draw_balls eval_parse; fi
 fi

@@ -63,18 +63,13 @@ if runs 2; then
       combine_data.sh data/eval_parse data/eval_id_parse $(printf 'data/%s ' $(prepared eval_ood)) ;;
   esac
 fi
+
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
-
-if [ -n "$task" ]; then
-  run_grid $train $dev $tests
-else
-  for name in "${systems[@]}"; do
-    use_system "$name"
-    if runs 3; then extract_streams $train $dev $tests; fi
-    if runs 4; then train_system $train $dev; fi
-    if runs 5; then score_sets $tests; fi
-    if runs 6; then evaluate_sets $tests; fi
-  done
+if runs 3; then extract_streams $train $dev $tests; fi
+if runs 4; then train_systems $train $dev; fi
+if runs 5; then score_sets $tests; fi
+if runs 6; then evaluate_sets $tests; fi
+if runs 7; then
+  if [ "$task" = parse ]; then each_experiment draw_balls eval_parse; fi
+  report "ST-Codecfake"
 fi
-
-if runs 7; then report "ST-Codecfake"; fi

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,9 @@ UNKNOWN = "-"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace status``."""
-    parser.add_argument("exp", type=Path, nargs="?", default=Path("exp"), help="folder of experiments, or of one (exp)")
+    parser.add_argument(
+        "exp", type=Path, nargs="*", default=[Path("exp")], help="folders of experiments, or of one each (exp)"
+    )
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="again and again, until interrupted")
     parser.epilog = "The time left is that of all epochs; a training with trainer.patience may end earlier."
 
@@ -58,7 +61,7 @@ class Status:
     """What is known of an experiment; None is what is not.
 
     Args:
-        name: Its folder's.
+        name: Its folder's, with what tells this one from others of that name.
         state: ``trained``, ``training``, ``failed``, ``interrupted`` or ``not begun``.
         done: Epochs finished.
         of: Epochs at most.
@@ -93,18 +96,29 @@ HEADER = ["experiment", "state", "epochs", "best", "an epoch", "left", "sets"]
 KINDS = {"evaluated": "metrics*.json", "scored": "scores.json"}  # what a set's folder then holds; the last stage first
 
 
-def table(exp: Path) -> str:
-    """The experiments in ``exp``, or the one that it is, as text; under each its failed jobs.
+def table(exps: Sequence[Path]) -> str:
+    """The experiments in each folder of ``exps``, or the one that it is, as text; under each its failed jobs.
+
+    Where there are several folders, what they differ by is part of the names, and one without experiments is a line.
 
     Raises:
-        InputError: There is none, or one of its files is damaged.
+        InputError: There is no experiment, or one of its files is damaged.
     """
-    found = [_status(folder, failures) for folder, failures in _experiments(exp)]
+    found, empty = [], []
+    for exp, label in zip(exps, _labels(exps), strict=True):
+        try:
+            experiments = list(_experiments(exp, label))
+        except InputError as error:
+            empty.append(str(error))
+        else:
+            found += [_status(folder, name, failures) for folder, name, failures in experiments]
+    if not found:
+        raise InputError("; ".join(empty))
     rows = [HEADER, *(status.cells() for status in found)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     below: list[list[str]] = [[], *([f"  failed: {failure}" for failure in status.failures] for status in found)]
-    return "\n".join(text for line, more in zip(lines, below, strict=True) for text in (line, *more))
+    return "\n".join([*(text for line, more in zip(lines, below, strict=True) for text in (line, *more)), *empty])
 
 
 def duration(seconds: float | None) -> str:
@@ -120,25 +134,38 @@ def duration(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
-def _experiments(exp: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Folders of experiments, with what their failed jobs said last."""
+def _labels(exps: Sequence[Path]) -> list[str]:
+    """What precedes the names of experiments: for egs/a/exp and egs/b/exp ``a/`` and ``b/``, for one folder nothing."""
+    shared = [_shared_folder(exp.resolve()) for exp in exps]
+    owners = [folder.parent if folder.name == "exp" else folder for folder in shared]
+    common = os.path.commonpath(owners)
+    return ["".join(f"{part}/" for part in owner.relative_to(common).parts) for owner in owners]
+
+
+def _shared_folder(exp: Path) -> Path:
+    """The folder that an experiment shares with others; a folder of experiments itself."""
+    return exp.parent if (exp / "config.yaml").is_file() else exp
+
+
+def _experiments(exp: Path, label: str) -> Iterator[tuple[Path, str, list[str]]]:
+    """Folders of experiments, with their names, which begin with ``label``, and what their failed jobs said last."""
     if not exp.is_dir():
         raise InputError(f"{exp}: no such folder; give the one that experiments are in")
     if exp.name in ("", ".."):
         exp = exp.resolve()  # for the names to be shown
-    single = (exp / "config.yaml").is_file()
-    folders = [exp] if single else sorted(path for path in exp.iterdir() if path.is_dir() and path.name != LOGS)
+    shared = _shared_folder(exp)
+    folders = [exp] if shared != exp else sorted(path for path in exp.iterdir() if path.is_dir() and path.name != LOGS)
     if not folders:
         raise InputError(f"{exp}: no experiments there; run stage 4 (training) first")
     failed: dict[Path, list[Path]] = {}
-    links = (exp.parent if single else exp) / LOGS
-    for log in [*links.glob("*/*.log"), *(log for folder in folders for log in folder.glob("*.log"))]:
+    for log in [*(shared / LOGS).glob("*/*.log"), *(log for folder in folders for log in folder.glob("*.log"))]:
         target = log.resolve()
         if _has_failed(log) and target not in failed.setdefault(target.parent, []):
             failed[target.parent].append(target)
     for folder in folders:
+        name = label + folder.name
         logs = sorted(failed.get(folder.resolve(), []))
-        yield folder, [f"{folder.name}/{log.name}: {last_line(log) or 'nothing was printed'}" for log in logs]
+        yield folder, name, [f"{name}/{log.name}: {last_line(log) or 'nothing was printed'}" for log in logs]
 
 
 def _has_failed(log: Path) -> bool:
@@ -151,7 +178,7 @@ def _has_failed(log: Path) -> bool:
         return False
 
 
-def _status(folder: Path, failures: Sequence[str]) -> Status:
+def _status(folder: Path, name: str, failures: Sequence[str]) -> Status:
     config, finished = _settings(folder / "config.yaml"), _finished(folder / "run.json")
     epochs = _epochs(folder / "epochs.tsv")
     trainer = config.get("trainer", {})
@@ -162,20 +189,20 @@ def _status(folder: Path, failures: Sequence[str]) -> Status:
     if finished:
         done = finished["epochs"]
         each = finished["train_seconds"] / done if done else None
-        return Status(folder.name, "trained", done, of, best, each, None, sets, failures)
+        return Status(name, "trained", done, of, best, each, None, sets, failures)
     each = _epoch_seconds(folder)
     if holder(folder / LOCK):
         left = None
         if each is not None and of is not None:
             left = max(0.0, (of - done) * each - (time.time() - (folder / "epochs.tsv").stat().st_mtime))
-        return Status(folder.name, "training", done, of, best, each, left, sets, failures)
-    if any(failure.startswith(f"{folder.name}/train.log:") for failure in failures):
+        return Status(name, "training", done, of, best, each, left, sets, failures)
+    if any(failure.startswith(f"{name}/train.log:") for failure in failures):
         state = "failed"
     elif epochs or (folder / "checkpoints/last.ckpt").exists() or (folder / "train.log").exists():
         state = "interrupted"
     else:
         state = "not begun"
-    return Status(folder.name, state, done, of, best, each, None, sets, failures)
+    return Status(name, state, done, of, best, each, None, sets, failures)
 
 
 def _settings(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What utils/recipe.sh makes of --seeds, --system, --score_args and several GPUs.
+"""What utils/recipe.sh makes of --seeds, --system, --score_args, several GPUs and nodes.
 
 Most tests use a recipe whose ``spooftrace`` only notes how it was called, so that they see the jobs and take no time;
 the last one trains.
@@ -18,13 +18,10 @@ RUN = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ../../utils/recipe.sh
-for name in "${systems[@]}"; do
-  use_system "$name"
-  if runs 3; then extract_streams train; fi
-  if runs 4; then train_system train dev; fi
-  if runs 5; then score_sets eval more/C1; fi
-  if runs 6; then evaluate_sets eval; fi
-done
+if runs 3; then extract_streams train; fi
+if runs 4; then train_systems train dev; fi
+if runs 5; then score_sets eval more/C1; fi
+if runs 6; then evaluate_sets eval; fi
 if runs 7; then report "Title"; fi
 """
 # Fails where the name of the experiment is in $FAIL, after the others had time to start.
@@ -35,16 +32,14 @@ case " $* " in *" --exp exp/${FAIL:-none} "*) echo "no luck"; exit 1 ;; esac
 """
 
 
-@pytest.fixture
-def recipe(tmp_path):
-    """A recipe in a folder with a space that knows two systems, one of them its own."""
-    folder = tmp_path / "a checkout/egs/toy"
+def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
+    """A recipe in ``folder``, below egs/ of a checkout, that knows two systems, one of them its own."""
     files = {
         "run.sh": RUN,
         "path.sh": 'export PATH="$PWD/bin:$PWD/../../utils:$PATH"\n',
-        "cmd.sh": "cmd_backend=local\ntrain_cmd=run.py\ncuda_cmd=run.py\n",
+        "cmd.sh": "cmd_backend=${cmd_backend:-local}\ntrain_cmd=run.py\ncuda_cmd=${cuda_cmd:-run.py}\n",
         "db.sh": "",
-        "bin/spooftrace": SPOOFTRACE,
+        "bin/spooftrace": spooftrace,
         "conf/own.yaml": "",
         "../../conf/systems/sls.yaml": "",
     }
@@ -53,8 +48,16 @@ def recipe(tmp_path):
         (folder / name).write_text(text, encoding="utf-8")
     for name in ("run.sh", "bin/spooftrace"):
         (folder / name).chmod(0o755)
-    (tmp_path / "a checkout/utils").symlink_to(ROOT / "utils")
+    utils = folder.parents[1] / "utils"
+    if not utils.exists():
+        utils.symlink_to(ROOT / "utils")
     return folder
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    """One in a folder with a space."""
+    return make_recipe(tmp_path / "a checkout/egs/toy")
 
 
 def calls(recipe: Path, command: str) -> list[list[str]]:
@@ -91,18 +94,91 @@ def test_each_seed_is_trained_and_scored(recipe):
         assert (recipe / folder / "score.log").is_file()
 
 
+def test_systems_and_seeds_are_one_array(recipe):
+    result = run(recipe, "--system", "sls,own", "--seeds", "1 2", "--stage", "4", "--stop_stage", "5")
+    assert result.returncode == 0, result.stderr
+    (folder,) = (recipe / "exp/log").iterdir()
+    for step in ("train", "score"):
+        experiments = [folder.joinpath(f"{step}.{number}.log").resolve().parent.name for number in range(1, 5)]
+        assert experiments == ["sls_s1", "sls_s2", "own_s1", "own_s2"]
+    others = run(recipe, "--system", "sls,own", "--seeds", "1 3", "--stage", "4", "--stop_stage", "4")
+    assert others.returncode == 0, others.stderr
+    assert len(list((recipe / "exp/log").iterdir())) == 2, "the scripts of one run are not those of another"
+
+
 @pytest.mark.parametrize(("step", "stage"), [("train", "4"), ("score", "5")])
 def test_a_failing_seed_is_named_and_loses_no_other(recipe, step, stage):
     result = run(recipe, "--system", "sls", "--seeds", "1 2 3", "--stage", stage, FAIL="sls_s2")
     assert result.returncode == 1
     assert len(calls(recipe, step)) == 3
-    message = f"run.sh: {step}: 1 of 3 jobs failed, the others are done; see exp/sls_s2/{step}.log"
+    message = f"run.sh: failed: exp/sls_s2/{step}.log (the same command again does what is missing)"
     assert result.stderr.splitlines()[-1] == message
     assert "no luck" in (recipe / f"exp/sls_s2/{step}.log").read_text(encoding="utf-8")
     assert "no luck" in result.stderr, "the cause is shown"
-    assert "evaluate" not in (recipe / "calls").read_text(encoding="utf-8")
+    later = [*calls(recipe, "score"), *calls(recipe, "evaluate")] if step == "train" else calls(recipe, "evaluate")
+    assert {Path(option(words, "--out" if words[1] == "evaluate" else "--exp")).parts[1] for words in later} == {
+        "sls_s1", "sls_s3",
+    }  # fmt: skip
+    assert len(calls(recipe, "report")) == 1
     again = run(recipe, "--system", "sls", "--seeds", "1 2 3", "--stage", stage)
     assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize("seeds", ["1", "1 2"])
+def test_nothing_goes_on_when_all_have_failed(recipe, seeds):
+    (recipe / "bin/spooftrace").write_text("#!/bin/sh\necho $1 >>calls\nfalse\n", encoding="utf-8")
+    result = run(recipe, "--system", "sls", "--seeds", seeds, "--stage", "4")
+    assert result.returncode == 1
+    assert set((recipe / "calls").read_text(encoding="utf-8").split()) == {"train"}
+    logs = " ".join(f"exp/sls_s{seed}/train.log" for seed in seeds.split())
+    assert f"run.sh: failed: {logs} " in result.stderr.splitlines()[-1]
+
+
+def with_launcher(recipe: Path, script: str) -> None:
+    """A launcher of the recipe's own, for ``cuda_cmd=launcher``."""
+    (recipe / "bin/launcher").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    (recipe / "bin/launcher").chmod(0o755)
+
+
+RUN_PY = f'echo $$ >pid; exec {ROOT}/utils/run.py "$@"'
+
+
+def test_a_launcher_that_is_stopped_stops_the_run(recipe):
+    (recipe / "bin/spooftrace").write_text("#!/bin/sh\necho $1 >>calls\nkill -INT $(cat pid)\n", encoding="utf-8")
+    with_launcher(recipe, RUN_PY)
+    result = run(recipe, "--system", "sls", "--seeds", "1 2", "--stage", "4", cuda_cmd="launcher")
+    assert result.returncode == 2, result.stderr
+    assert "score" not in (recipe / "calls").read_text(encoding="utf-8")
+    assert "stopped by SIGINT" in result.stderr and "run.sh: failed" not in result.stderr
+
+
+def test_signals_of_a_queue_reach_the_command(recipe):
+    """USR1 says that the time limit is near; the answer is exit code 75."""
+    script = """#!/usr/bin/env bash
+trap 'exit 75' USR1
+touch "ready $$"
+[ "$(ls ready* | wc -l)" -lt 2 ] || kill -USR1 $(cat pid)
+while :; do sleep 0.05; done
+"""
+    (recipe / "bin/spooftrace").write_text(script, encoding="utf-8")
+    with_launcher(recipe, RUN_PY)
+    result = run(recipe, "--system", "sls", "--seeds", "1 2", "--nj", "2", "--stage", "4", cuda_cmd="launcher")
+    assert result.returncode == 1
+    for seed in (1, 2):
+        assert "# Ended (code 75) " in (recipe / f"exp/sls_s{seed}/train.log").read_text(encoding="utf-8")
+
+
+def test_training_on_several_nodes(recipe):
+    with_launcher(recipe, 'echo "$@" >>launched')
+    options = ["--system", "sls", "--ngpu", "4", "--stage", "4", "--stop_stage", "5"]
+    for more in ([], ["--num_nodes", "2"]):
+        result = run(recipe, *options, *more, cmd_backend="slurm", cuda_cmd="launcher")
+        assert result.returncode == 0, result.stderr
+    train, _, far, scored = (recipe / "launched").read_text(encoding="utf-8").splitlines()
+    assert train.startswith("--gpu 4 exp/sls_s1234/train.log spooftrace train ") and "num" not in train
+    assert far.startswith("--gpu 4 --num-nodes 2 exp/sls_s1234/train.log spooftrace train ")
+    assert " --ngpu 4 --seed_everything 1234 --num_nodes 2" in far
+    assert scored.startswith("--gpu 1 JOB=1:4 ")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +270,9 @@ def test_published_results_are_passed_where_there_are_any(recipe):
         (["--seeds", " "], "option --seeds names no seed"),
         (["--seed", "1", "--seeds", "1 2"], "give --seed or --seeds, not both"),
         (["--seed", ""], "option --seed needs a whole number, found ''"),
+        (["--num_nodes", "two"], "option --num_nodes needs a whole number, found 'two'"),
+        (["--num_nodes", "0"], "option --num_nodes needs at least 1"),
+        (["--num_nodes", "2", "--system", "sls"], "option --num_nodes needs cmd_backend=slurm"),
         (["--system", "slss"], "no system 'slss' in conf/systems or the recipe's conf: own sls"),
     ],
 )

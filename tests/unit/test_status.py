@@ -32,13 +32,15 @@ def write(path: str, text: str, ago: float = 0.0) -> None:
     os.utime(path, (time.time() - ago,) * 2)
 
 
-def experiment(name: str, begun: float = 100.0, epochs: str = EPOCHS, epochs_ago: float = 10.0, log: str = LOG) -> None:
+def experiment(
+    name: str, begun: float = 100.0, epochs: str = EPOCHS, epochs_ago: float = 10.0, log: str = LOG, exp: str = "exp"
+) -> None:
     """``exp/NAME`` of a training of at most 10 epochs that began so many seconds ago."""
     config = {"trainer": {"max_epochs": 10, "monitor": "dev_eer"}}
-    write(f"exp/{name}/config.yaml", yaml.safe_dump(config), begun)
-    write(f"exp/{name}/train.log", log, epochs_ago)
+    write(f"{exp}/{name}/config.yaml", yaml.safe_dump(config), begun)
+    write(f"{exp}/{name}/train.log", log, epochs_ago)
     if epochs:
-        write(f"exp/{name}/epochs.tsv", epochs, epochs_ago)
+        write(f"{exp}/{name}/epochs.tsv", epochs, epochs_ago)
 
 
 def lines(capsys, *words: str) -> list[list[str]]:
@@ -124,6 +126,35 @@ def test_failed_jobs_and_what_they_said_last(recipe, capsys):
     assert words_of(lines(capsys)[2])[1] == "interrupted in epoch 4"
 
 
+def test_several_folders_are_one_table(recipe, capsys):
+    """Of two recipes of a sweep: the first has the logs of its jobs, the second a link to that folder."""
+    ended = "no luck\n# Ended (code 1) at some time\n"
+    experiment("aasist_s1", exp="egs/one/exp")
+    experiment("aasist_s1", exp="egs/the other/exp", log=LOG + ended)
+    Path("egs/the other/exp/aasist_s2").mkdir()  # its job waits
+    for number, name in enumerate(("one", "the other"), 1):
+        Path("egs/one/exp/log/jobs").mkdir(parents=True, exist_ok=True)
+        log = Path(f"egs/one/exp/log/jobs/train.{number}.log")
+        log.symlink_to(f"../../../../{name}/exp/aasist_s1/train.log")
+        write(f"egs/one/exp/log/jobs/.train.{number}.log.status", f"{number - 1}\n")
+    Path("egs/the other/exp/log").mkdir()
+    Path("egs/the other/exp/log/jobs").symlink_to("../../../one/exp/log/jobs")
+    folders = ["egs/one/exp", "egs/the other/exp"]
+    *rows, missing, empty = [words_of(row) for row in lines(capsys, *folders, "egs/none/exp", "egs/one/exp/log/jobs")]
+    assert [row[:2] for row in rows] == [
+        ["one/aasist_s1", "interrupted in epoch 4"],
+        ["the other/aasist_s1", "failed"],
+        ["failed: the other/aasist_s1/train.log: no luck"],
+        ["the other/aasist_s2", "not begun"],
+    ]
+    assert missing == ["egs/none/exp: no such folder; give the one that experiments are in"]
+    assert empty == ["egs/one/exp/log/jobs: no experiments there; run stage 4 (training) first"]
+    (row, *_) = lines(capsys, "egs/the other/exp")
+    assert words_of(row)[:2] == ["aasist_s1", "failed"], "alone it has its name alone"
+    rows = lines(capsys, "egs/one/exp/aasist_s1", "egs/one/exp")
+    assert [words_of(row)[0] for row in rows] == ["aasist_s1", "aasist_s1"]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
@@ -146,6 +177,9 @@ def test_nothing_there(recipe, capsys):
     Path("exp").mkdir()
     assert main(["status"]) == 1
     assert "exp: no experiments there" in capsys.readouterr().err
+    assert main(["status", "exp", "elsewhere"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "exp: no experiments there" in line and "elsewhere: no such folder" in line
     assert main(["status", "--watch", "0"]) == 1
     assert "--watch 0: must be above 0" in capsys.readouterr().err
 
