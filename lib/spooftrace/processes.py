@@ -43,6 +43,17 @@ def processes_per_node() -> int:
     return int(os.environ.get("LOCAL_WORLD_SIZE", os.environ["WORLD_SIZE"])) if started() else 1
 
 
+def part() -> None:
+    """End the communication of the processes, where all of them have come to the end of their common work.
+
+    Gloo's thread aborts a process that ends with the communication open (https://github.com/pytorch/pytorch/issues/190489).
+    """
+    import torch
+
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
 def start(num_gpus: int, num_nodes: int) -> int:
     """Run the command that this process was started with once for each GPU, or once a node without any.
 

@@ -196,6 +196,10 @@ def _fit(
         if trainer.interrupted:
             raise KeyboardInterrupt from None
         raise
+    except Stopped:
+        processes.part()
+        raise
+    processes.part()
     if not trainer.is_global_zero:
         return
 

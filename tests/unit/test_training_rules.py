@@ -1,6 +1,7 @@
 """What a training run may do besides going on to the end: selection, stopping, schedules, front-ends that join in."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -230,6 +231,30 @@ def test_missing_and_unknown_labels_are_named(live, capsys):
     labels.write_text("".join(lines).replace("train_004 bonafide", "train_004 genuine"), encoding="utf-8")
     live("a", {"max_epochs": 1}, status=1)
     assert "data/train/utt2label:5: 'train_004' has 'genuine', expected bonafide or spoof" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "said"),
+    [
+        (["--num_nodes", "2"], {}, "--num_nodes 2: not inside a SLURM job; submit one"),
+        (["--num_nodes", "2"], {"SLURM_JOB_ID": "7"}, "the SLURM job has 1; submit it with --num-nodes 2"),
+        (["--num_nodes", "3"], {}, "data.batch_size 4 cannot be shared out evenly over 3 processes"),
+        (["--num_nodes", "0"], {}, "--ngpu 0 --num_nodes 0: at least 0 and 1"),
+        (["--ngpu", "-1"], {}, "--ngpu -1 --num_nodes 1: at least 0 and 1"),
+    ],
+)
+def test_nodes_that_are_not_there(write_config, tmp_path, monkeypatch, capsys, options, variables, said):
+    for name in ("srun", "scontrol"):
+        (tmp_path / name).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    command = ["train", "--config", str(write_config()), "--train", "data/train", "--dev", "data/dev", "--exp", "exp"]
+    assert main([*command, *options]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and said in error
 
 
 def test_batches_are_shared_out_evenly(live, capsys):
