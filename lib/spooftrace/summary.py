@@ -245,13 +245,25 @@ def _count_frontend(frontend: nn.Module, samples: int) -> tuple[tuple[int, ...],
     return tuple(features.shape), counter.get_total_flops() // 2
 
 
-def _count_backend(label: str, backend: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Part]:
-    """The back-end and its pieces. It runs on the meta device: shapes only, in no time, whatever the size."""
+def _run_once(backend: nn.Module, inputs: Sequence[Tensor]) -> FlopCounterMode:
+    """On the meta device: shapes only, in no time, whatever the size; or on zeros, where values decide what is done."""
     import torch
 
+    backend = copy.deepcopy(backend).eval()
+    with torch.no_grad():
+        try:
+            with _counter() as counter:
+                copy.deepcopy(backend).to("meta")(*inputs)
+        except RuntimeError:  # as geoopt's functions on balls, which look at the signs of their curvatures
+            with _counter() as counter:
+                backend(*(torch.zeros_like(stand_in, device="cpu") for stand_in in inputs))
+    return counter
+
+
+def _count_backend(label: str, backend: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Part]:
+    """The back-end and its pieces."""
     try:
-        with torch.no_grad(), _counter() as counter:
-            copy.deepcopy(backend).to("meta").eval()(*inputs)
+        counter = _run_once(backend, inputs)
     except ValueError as error:
         raise InputError(f"{label}: {error}; change the streams or --seconds") from error
     flops = {name: sum(by_kind.values()) for name, by_kind in counter.get_flop_counts().items()}

@@ -1,6 +1,7 @@
 """Parameters and MACs of a system, part by part."""
 
 import argparse
+from pathlib import Path
 
 import pytest
 from torch import nn
@@ -11,6 +12,7 @@ from spooftrace.errors import InputError
 from spooftrace.frontends import FrontEnd
 from spooftrace.summary import summarize
 
+SYSTEMS = Path(__file__).resolve().parents[2] / "conf" / "systems"
 D, FRAMES = 8, 50
 
 
@@ -113,6 +115,14 @@ TINY = {
 def test_released_models_have_the_published_sizes():
     sizes = {"encodec_24khz": 14_851_810, "wav2vec2-xls-r-300m": 315_438_720, "wavlm-large": 315_453_120}
     assert {name: summary._whole(name) for name in summary.RELEASED} == sizes
+
+
+def test_what_depends_on_values_is_counted_on_zeros():
+    """The balls of HYDRA cannot be run on shapes alone."""
+    _, backend, *pieces = summarize(load_config([SYSTEMS / "hydra.yaml"]))
+    assert backend.parameters == 9_446_223
+    encoder = next(part for part in pieces if part.name == "encoder")
+    assert backend.macs > encoder.macs > 1e6
 
 
 @pytest.mark.parametrize("finetune", [False, True])
