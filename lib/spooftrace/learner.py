@@ -151,11 +151,14 @@ class Learner(lightning.LightningModule):
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
         checkpoint["epoch_loss"] = list(self._epoch_loss())
         checkpoint["epochs"] = self.epochs
+        checkpoint["threads"] = torch.get_num_threads()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
         self.epochs = list(checkpoint.get("epochs", []))  # none in those of earlier versions
+        # Sums round by how many threads share them, so a run goes on with as many as it began with, wherever that is.
+        torch.set_num_threads(checkpoint.get("threads", torch.get_num_threads()))
         # Lightning restores the place inside an epoch, but after a whole one begins with the batches of the first.
         (place,) = checkpoint["loops"]["fit_loop"]["state_dict"]["combined_loader"]
         if place["done"] == len(self.train_batches):

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
 from spooftrace import training
 from spooftrace.cli import main
@@ -24,6 +25,14 @@ def train(make_data, write_config):
     return lambda exp: main([*command, exp])
 
 
+@pytest.fixture
+def threads():
+    """Sets how many threads PyTorch has, for the test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize(
     ("hook", "step", "signum", "status", "when"),
     [
@@ -33,7 +42,8 @@ def train(make_data, write_config):
         ("validation_step", 6, signal.SIGTERM, 143, "after epoch 2, which is saved"),
     ],
 )
-def test_stopped_and_resumed(train, monkeypatch, capsys, hook, step, signum, status, when):
+def test_stopped_and_resumed(train, threads, monkeypatch, capsys, hook, step, signum, status, when):
+    threads(1)
     assert train("whole") == 0
     before, handler = getattr(Learner, hook), signal.getsignal(signum)
 
@@ -49,6 +59,7 @@ def test_stopped_and_resumed(train, monkeypatch, capsys, hook, step, signum, sta
     name = signal.Signals(signum).name
     assert capsys.readouterr().err == f"spooftrace train: stopped by {name} {when}; run it again to go on\n"
     assert signal.getsignal(signum) == handler
+    threads(2)  # it goes on where there are more
     assert train("stopped") == 0
     for name in ("model.safetensors", "epochs.tsv"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()
