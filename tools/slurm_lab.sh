@@ -1,16 +1,18 @@
 #!/usr/bin/env bash
-# A real SLURM on this machine, for the tests of utils/slurm.py: one node, two fake GPUs, nothing left behind by stop.
+# A real SLURM on this machine, for the tests of utils/slurm.py: two nodes, two fake GPUs, nothing left behind by stop.
 # Usage: tools/slurm_lab.sh install         Debian's packages (needs root; about 60 MB)
 #        tools/slurm_lab.sh start [FOLDER]  then: export SLURM_CONF=FOLDER/slurm.conf
 #        tools/slurm_lab.sh stop [FOLDER]
 # FOLDER holds its configuration, state and logs; default: /tmp/slurm_lab.
-# Partitions: cpu (the default) and gpu; urgent takes their node away, and what it stops is queued again.
+# Partitions: cpu (the default) and gpu have the first node. urgent takes it away from them, after a few seconds in cpu
+# and at once in gpu; what it stops is queued again. Its own jobs may ask for an hour at most. both has the second node
+# too, for jobs of several nodes: utils/slurm.py --partition both --num-nodes 2 ...
 set -euo pipefail
 
 say() { echo "slurm_lab.sh: $*" >&2; }
 case ${1:-} in
   install | start | stop) ;;
-  --help) sed -n '2,7s/^# //p' "$0"; exit 0 ;;
+  --help) sed -n '2,9s/^# //p' "$0"; exit 0 ;;
   *) say "needs install, start or stop (try --help)"; exit 1 ;;
 esac
 folder=$(realpath -m "${2:-/tmp/slurm_lab}")
@@ -39,8 +41,8 @@ start_lab() {
   [ "$(id -u)" = 0 ] || { say "start needs root"; exit 1; }
   [ ! -e "$folder/run" ] || { say "$folder: already started"; exit 1; }
   host=$(hostname -s)
-  cpus=$(($(nproc) > 4 ? $(nproc) : 4)) # may be more than there are
-  mkdir -p "$folder"/{state,spool,log}
+  cpus=$(($(nproc) > 8 ? $(nproc) : 8)) # may be more than there are
+  mkdir -p "$folder"/{state,log} "$folder/spool/$host"{,-2}
   run=$(mktemp -d /run/slurm_lab.XXXXXX)
   chmod 755 "$run"
   ln -s "$run" "$folder/run"
@@ -60,15 +62,16 @@ start_lab() {
 
   export SLURM_CONF=$folder/slurm.conf
   slurmctld -c -f "$SLURM_CONF"
-  slurmd -f "$SLURM_CONF"
+  slurmd -f "$SLURM_CONF" -N "$host"
+  slurmd -f "$SLURM_CONF" -N "$host-2"
   for _ in {1..150}; do
-    if [ "$(sinfo --noheader --partition cpu --format %T 2>/dev/null)" = idle ]; then
+    if [ "$(sinfo --noheader --partition both --format %T 2>/dev/null)" = idle ]; then
       echo "export SLURM_CONF=$SLURM_CONF"
       return
     fi
     sleep 0.2
   done
-  say "the node did not get ready; the ends of $folder/log/*.log:"
+  say "the nodes did not get ready; the ends of $folder/log/*.log:"
   tail -n 15 "$folder"/log/*.log >&2
   exit 1
 }
@@ -79,7 +82,6 @@ configuration() { # configuration HOST RUN CPUS
 ClusterName=lab
 SlurmctldHost=$1(127.0.0.1)
 SlurmctldPort=$port
-SlurmdPort=$((port + 1))
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
@@ -87,11 +89,11 @@ CredType=cred/munge
 # A job that was stopped is queued again only when its credential has expired, after two minutes by default.
 AuthInfo=socket=$2/munge.sock,cred_expire=5
 StateSaveLocation=$folder/state
-SlurmdSpoolDir=$folder/spool
+SlurmdSpoolDir=$folder/spool/%n
 SlurmctldLogFile=$folder/log/slurmctld.log
-SlurmdLogFile=$folder/log/slurmd.log
+SlurmdLogFile=$folder/log/slurmd.%n.log
 SlurmctldPidFile=$2/slurmctld.pid
-SlurmdPidFile=$2/slurmd.pid
+SlurmdPidFile=$2/slurmd.%n.pid
 # No cgroups: they need more rights than a container has. Processes are found by their parents, memory is polled.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
@@ -118,26 +120,29 @@ MpiDefault=none
 MailProg=/bin/true
 GresTypes=gpu
 DefMemPerCPU=2000
-NodeName=$1 NodeAddr=127.0.0.1 CPUs=$3 RealMemory=16384 Gres=gpu:2 State=UNKNOWN
+# The first node has this machine's name, so that programs of several nodes find it; the second one is a second slurmd.
+NodeName=$1 NodeAddr=127.0.0.1 Port=$((port + 1)) CPUs=$3 RealMemory=$(($3 * 2048)) Gres=gpu:2 State=UNKNOWN
+NodeName=$1-2 NodeHostname=$1 NodeAddr=127.0.0.1 Port=$((port + 2)) CPUs=$3 RealMemory=$(($3 * 2048)) State=UNKNOWN
 PartitionName=cpu Nodes=$1 Default=YES MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
-PartitionName=gpu Nodes=$1 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
-PartitionName=urgent Nodes=$1 MaxTime=INFINITE State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=gpu Nodes=$1 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE
+PartitionName=urgent Nodes=$1 MaxTime=60 State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=both Nodes=$1,$1-2 MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE GraceTime=5
 CONF
 }
 
 stop_lab() {
-  local run daemon pid
+  local run pids
   run=$(readlink "$folder/run") || return 0
-  SLURM_CONF=$folder/slurm.conf timeout 10 scancel --quiet --user=root 2>/dev/null || true
-  for daemon in slurmd slurmctld munged; do
-    pid=$(cat "$run/$daemon.pid" 2>/dev/null) || continue
-    kill "$pid" 2>/dev/null || continue
+  SLURM_CONF=$folder/slurm.conf timeout 15 bash -c \
+    'scancel --quiet --user=root; while [ -n "$(squeue --noheader)" ]; do sleep 0.1; done' 2>/dev/null || true
+  mapfile -t pids < <(cat "$run"/*.pid 2>/dev/null)
+  if kill "${pids[@]}" 2>/dev/null; then
     for _ in {1..100}; do
-      kill -0 "$pid" 2>/dev/null || break
+      kill -0 "${pids[@]}" 2>/dev/null || break # true as long as one is left
       sleep 0.1
     done
-    kill -9 "$pid" 2>/dev/null || true
-  done
+    kill -9 "${pids[@]}" 2>/dev/null || true
+  fi
   rm -rf "$run" "$folder/run"
 }
 

@@ -18,9 +18,9 @@ LAB = REPOSITORY / "tools" / "slurm_lab.sh"
 
 @pytest.fixture(scope="session")
 def slurm(tmp_path_factory):
-    """The environment in which jobs go to a real SLURM with one node, this machine."""
+    """The environment in which jobs go to a real SLURM whose two nodes are this machine."""
     folder = tmp_path_factory.mktemp("slurm") / "lab"
-    env = {"SLURM_CONF": str(folder / "slurm.conf"), "SLURM_LAB_PORT": str(_two_ports())}
+    env = {"SLURM_CONF": str(folder / "slurm.conf"), "SLURM_LAB_PORT": str(_three_ports())}
     started = subprocess.run(
         [str(LAB), "start", str(folder)], env={**os.environ, **env}, capture_output=True, text=True
     )
@@ -30,14 +30,15 @@ def slurm(tmp_path_factory):
     subprocess.run([str(LAB), "stop", str(folder)], check=True)
 
 
-def _two_ports() -> int:
-    """A free port whose successor is free too."""
+def _three_ports() -> int:
+    """A free port whose two successors are free too."""
     while True:
-        with socket.socket() as first, socket.socket() as second:
+        with socket.socket() as first, socket.socket() as second, socket.socket() as third:
             first.bind(("127.0.0.1", 0))
             port = first.getsockname()[1]
             try:
                 second.bind(("127.0.0.1", port + 1))
+                third.bind(("127.0.0.1", port + 2))
             except (OSError, OverflowError):
                 continue
             return port
@@ -53,7 +54,7 @@ def sge(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sge")
     for name in ("qsub", "qstat", "qdel", "qacct", "qconf"):
         program = folder / name
-        program.write_text(f"#!{sys.executable}\n" + Path(__file__).with_name("fake_sge.py").read_text())
+        program.write_text(f"#!{sys.executable} -IS\n" + Path(__file__).with_name("fake_sge.py").read_text())
         program.chmod(0o755)
     yield {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE_SGE": str(folder / "jobs")}
     shutil.rmtree(folder)
@@ -71,9 +72,8 @@ def make_launcher(request):
 
 @pytest.fixture
 def launcher(make_launcher, tmp_path):
-    launcher = make_launcher(tmp_path / "work here")
-    yield launcher
-    launcher.end()
+    with make_launcher(tmp_path / "work here") as launcher:
+        yield launcher
 
 
 @pytest.fixture

@@ -1,8 +1,9 @@
 """Stands in for qsub, qstat, qdel, qacct and qconf: the same words in and out, but jobs are processes of this machine.
 
 One file under five names. It knows what utils/sge.py uses; how Grid Engine deals with users, hosts and resources is not
-imitated. As there, a deleted task is killed without warning, one process group only, and a task whose output cannot be
-written stays in the queue in an error state. $FAKE_SGE holds a folder for each job.
+imitated. As there, a deleted task is killed without warning, one process group only, a task whose output cannot be
+written stays in the queue in an error state, and one that ends with 99 is queued again unless the site forbids that
+($FORBID_RESCHEDULE). $FAKE_SGE holds a folder for each job.
 """
 
 import contextlib
@@ -17,6 +18,7 @@ from pathlib import Path
 JOBS = Path(os.environ.get("FAKE_SGE", "/nowhere"))
 SLOTS = 4
 MOST_TASKS = 10  # in one array
+COME_AGAIN = 99
 VALUES = {"-S", "-j", "-N", "-t", "-tc", "-o", "-l", "-pe", "-q", "-P", "-hold_jid", "-wd"}  # options that have a value
 
 
@@ -60,7 +62,7 @@ def qsub(words):
 
 
 def serve(folder, number, options, waiting):
-    running = {}
+    running, restarted = {}, set()
     while waiting or running:
         if not Path(options.get("-wd", "/")).exists():
             for task in waiting:
@@ -77,7 +79,12 @@ def serve(folder, number, options, waiting):
                         ["bash", str(folder / "script")],
                         stdout=output,
                         stderr=output,
-                        env={**os.environ, "JOB_ID": str(number), "SGE_TASK_ID": str(task)},
+                        env={
+                            **os.environ,
+                            "JOB_ID": str(number),
+                            "SGE_TASK_ID": str(task),
+                            "RESTARTED": str(int(task in restarted)),
+                        },
                         start_new_session=True,
                     )
             except OSError:
@@ -88,7 +95,12 @@ def serve(folder, number, options, waiting):
         for task, process in list(running.items()):
             if (folder / f"{task}.delete").exists() and process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-            if process.poll() is not None:
+            if process.poll() == COME_AGAIN and "FORBID_RESCHEDULE" not in os.environ:
+                (folder / f"{task}.state").write_text("Rq")
+                restarted.add(task)
+                waiting.append(task)
+                del running[task]
+            elif process.poll() is not None:
                 code = process.returncode
                 end(folder, task, 100 if code < 0 else 0, code if code >= 0 else 128 - code)
                 del running[task]

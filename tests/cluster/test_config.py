@@ -149,6 +149,20 @@ def test_missing_configuration(alone):
     assert "cannot read conf/none.conf: No such file or directory" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--nonsense", "unknown option --nonsense; the options are --max-jobs-run "),
+        ("--config", "my.conf:2: 'optoin mem=* -l' is none of: command TEXT, "),
+    ],
+)
+def test_wrong_option_or_file(alone, option, message):
+    (alone.folder / "my.conf").write_text(BAD_FILES["unknown word"][0].replace("\n\n", "\n"))
+    done = alone(option, "my.conf", "x.log", "true")
+    assert done.returncode == 255 and done.stderr.count("\n") == 1 and message in done.stderr
+    assert [path.name for path in alone.folder.iterdir()] == ["my.conf"]
+
+
 # ---- nodes that are not as they should be ----
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from cluster.launchers import SAVES, Launcher, python_script
 from spooftrace.jobs import contract, records
 
 # ---- the command line, substitution, quoting: words -> exit status and what each log holds ----
@@ -58,6 +59,7 @@ CONTRACT = {
     "failure": (["x.log", "bash", "-c", "exit 3"], 1, {"x.log": ""}),
     "failure in a pipe": (["x.log", "false", "|", "true"], 1, {"x.log": ""}),
     "failure in a pipe, ignored": (["--pipefail", "false", "x.log", "false", "|", "true"], 0, {"x.log": ""}),
+    "a wish to go on, unasked": (["x.log", "bash", "-c", "exit 75"], 1, {"x.log": ""}),
     "failure by argument": (["JOB=3", "x.log", "bash", "-c", "exit $1", "x", "JOB"], 1, {"x.log": ""}),
     "death by a signal": (["x.log", "bash", "-c", "kill -9 $$"], 1, {}),
     "no such command": (["x.log", "no-such-command"], 1, {}),
@@ -72,9 +74,9 @@ CONTRACT = {
 
 @pytest.fixture(scope="module")
 def ran(make_launcher, tmp_path_factory):
-    """Every case, launcher and its end, four at a time because queues take their time."""
+    """Every case, launcher and its end, eight at a time because queues take their time."""
     launchers = {case: make_launcher(tmp_path_factory.mktemp("case") / "work here") for case in CONTRACT}
-    with ThreadPoolExecutor(4) as pool:
+    with ThreadPoolExecutor(8) as pool:
         ends = pool.map(lambda case: launchers[case](*CONTRACT[case][0]), CONTRACT)
         return {case: (launchers[case], end) for case, end in zip(CONTRACT, ends, strict=True)}
 
@@ -272,6 +274,17 @@ def test_a_second_attempt_may_make_it_good(launcher):
     assert done.returncode == 0 and "trying the job again (1 of 1)" in done.stderr
 
 
+def test_here_a_warned_command_goes_on_when_it_is_tried_again(tmp_path):
+    """Only a queue takes a task back of its own accord; how, is in test_slurm_events.py and test_sge.py."""
+    with Launcher(python_script("run.py"), tmp_path / "work here") as launcher:
+        words = ["x.log", "python3", "-c", SAVES, "1", "warn"]
+        done = launcher(*words)
+        assert done.returncode == 1 and "# Ended (code 75) " in done.stderr
+        (launcher.folder / "saved.1").unlink()
+        assert launcher("--retry", "1", *words).returncode == 0
+        assert (launcher.output("x.log.bak"), launcher.output("x.log")) == ("on\nsaved\n", "goes on\n")
+
+
 # ---- the environment and signals ----
 
 
@@ -279,8 +292,20 @@ def test_folder_of_a_log_that_cannot_be_made(launcher):
     (launcher.folder / "log.2").write_text("a file where a folder is needed")
     done = launcher("JOB=1:3", "log.JOB/x.log", "echo", "JOB")
     assert done.returncode == 1
-    assert "cannot start task 2: " in done.stderr and "1 / 3 failed" in done.stderr and "log.2" in done.stderr
+    assert (
+        "1 / 3 failed" in done.stderr
+        and "task 2: cannot start or write its log: " in done.stderr
+        and "'log.2'" in done.stderr
+    )
     assert [launcher.output(f"log.{task}/x.log") for task in (1, 3)] == ["1\n", "3\n"]
+
+
+def test_no_place_for_the_log(launcher):
+    (launcher.folder / "log").write_text("a file where a folder is needed")
+    done = launcher("log/x.log", "touch", "ran")
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "job failed: cannot start or write its log: " in done.stderr and "'log'" in done.stderr
+    assert not (launcher.folder / "ran").exists()
 
 
 def test_environment_reaches_the_task(launcher):

@@ -111,7 +111,7 @@ class Queue:
             if log.exists():
                 os.truncate(log, 0)  # and not removed: it may be a link
         except OSError as error:
-            print(f"{self.scheduler.launcher}: cannot start task {task}: {error}", file=sys.stderr)
+            self.causes[task] = f"cannot start or write its log: {error}"
             self.codes[task] = CANNOT_RUN
             return False
         return True

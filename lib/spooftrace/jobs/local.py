@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 from . import contract, launch, records
@@ -38,9 +38,11 @@ class Pool:
 
     SIGINT, SIGTERM and SIGHUP end the tasks, with ``stop_seconds`` to save their work; SIGUSR1 and SIGUSR2, with which
     queues announce the end of a job, are passed on. Without ``progress`` nothing is shown.
+
+    ``goes_on`` gets the exit code of each task that has ended, and whether such an announcement was passed on to it. If
+    it says True the task has not really ended, and there is no record of it.
     """
 
-    causes: Mapping[int, str] = {}  # the exit codes say it all
     final: Collection[int] = ()
 
     def __init__(
@@ -52,19 +54,22 @@ class Pool:
         progress: bool = True,
         place: str = "",
         keep_log: bool = False,
+        goes_on: Callable[[int, bool], bool] = lambda code, warned: False,
     ) -> None:
         self.job = job
         self.launcher = launcher
         self.slots = make_slots(job) if slots is None else slots
         self.running: list[Task] = []
         self.codes: dict[int, int] = {}
+        self.causes: dict[int, str] = {}
         self.signals = launch.Signals(signal.SIGUSR1, signal.SIGUSR2)
         self._stop_seconds = STOP_SECONDS if stop_seconds is None else stop_seconds
         self._progress = Progress(launcher) if progress else None
         self._log = {"place": place, "keep_log": keep_log}
+        self._goes_on = goes_on
 
     def run(self, tasks: Sequence[int]) -> dict[int, int]:
-        """Run tasks and return the exit code of each; a task that a signal to the launcher cut short has none."""
+        """Run tasks and return the exit code of each; a task that was cut short, or that goes on later, has none."""
         adopt_orphans()
         waiting = list(tasks)
         self.codes = {}
@@ -87,7 +92,7 @@ class Pool:
     def _pass_signals_on(self) -> None:
         for signum in self.signals.notices():
             for task in self.running:
-                task.send(signum)
+                task.warn(signum)
         if self.signals.stop is not None:
             for task in self.running:
                 task.stop(self.signals.stop, 0 if self.signals.at_once else self._stop_seconds)
@@ -97,10 +102,11 @@ class Pool:
         return f"{self.running[0].log}: {records.last_line(self.running[0].log)}" if self.running else ""
 
     def _start(self, number: int) -> None:
+        self.causes.pop(number, None)
         try:
             task = Task(self.job, number, self.slots[0], **self._log)
         except OSError as error:  # its log cannot be written, say; the other tasks go on
-            print(f"{self.launcher}: cannot start task {number}: {error}", file=sys.stderr)
+            self.causes[number] = f"cannot start or write its log: {error}"
             self.codes[number] = CANNOT_RUN
         else:
             self.running.append(task)
@@ -112,7 +118,7 @@ class Pool:
         self._guardian.remove(str(task.group))
         self.slots.append(task.slot)
         try:
-            code = task.finish()
+            code = task.finish(self._goes_on)
         except OSError as error:  # a full disk, say
             print(f"{self.launcher}: cannot record the end of task {task.number}: {error}", file=sys.stderr)
             code = CANNOT_RUN
@@ -131,6 +137,7 @@ class Task:
         self.slot = slot
         self.log = job.log_of(number)
         self._threads = job.num_threads
+        self._warned = False
         self._signal: int | None = None
         self._kill_at = math.inf
         self._started = time.monotonic()
@@ -163,6 +170,11 @@ class Task:
             return True
         return False
 
+    def warn(self, signum: int) -> None:
+        """Pass on the announcement that the task's time is nearly over."""
+        self._warned = True
+        self.send(signum)
+
     def stop(self, signum: int, seconds: float) -> None:
         """Pass on a signal, once; SIGKILL follows after ``seconds``."""
         if self._signal is None:
@@ -188,10 +200,11 @@ class Task:
                 pass  # an orphan that has ended
         return self.send(0)
 
-    def finish(self) -> int | None:
+    def finish(self, goes_on: Callable[[int, bool], bool]) -> int | None:
         """Complete the log of an ended task and return its exit code, which is also recorded.
 
         A task that was stopped has no exit code of its own, whatever its command made of the signal: None, no record.
+        Nor has one that ``goes_on``.
         """
         code = self._process.returncode
         code = code if code >= 0 else 128 - code
@@ -201,7 +214,7 @@ class Task:
                 if log.read() != b"\n":
                     log.write(b"\n")
             log.write(records.log_footer(code, time.monotonic() - self._started, self._threads).encode())
-        if self._signal is not None:
+        if self._signal is not None or goes_on(code, self._warned):
             return None
         records.write_record(self.log, code)
         return code

@@ -103,6 +103,8 @@ def failure_report(job: Job, codes: Mapping[int, int], causes: Mapping[int, str]
     """
     failed = sorted(task for task, code in codes.items() if code != 0)
     log = job.log_of(failed[0])
+    if len(job.tasks) == 1 and failed[0] in causes and not log.is_file():
+        return f"{launcher}: job failed: {causes[failed[0]]}"
     if len(job.tasks) == 1:
         lines = [f"{launcher}: job failed, log is in {log}"]
     else:
@@ -114,7 +116,7 @@ def failure_report(job: Job, codes: Mapping[int, int], causes: Mapping[int, str]
         tasks = [task for task in failed if causes.get(task) == cause]
         which = f"task{'s' if len(tasks) > 1 else ''} {numbers(tasks)}: " if len(job.tasks) > 1 else ""
         lines.append(f"{launcher}: {which}{cause}")
-    end = last_lines(log) if log.exists() or failed[0] not in causes else []
+    end = last_lines(log) if log.is_file() or failed[0] not in causes else []
     if end:
         lines += [f"{launcher}: end of {log}:", *("  " + line for line in end)]
     return "\n".join(lines)

@@ -55,6 +55,16 @@ class Scheduler(Protocol):
     def cancel(self, ids: Sequence[str]) -> None:
         """Remove jobs, ``ID``, or tasks, ``ID_INDEX``, from the queue; those that have ended already do not matter."""
 
+    def is_preempted(self) -> bool:
+        """On a node: whether the task that runs here is about to make room for another job."""
+
+    def requeue(self) -> int:
+        """On a node: put the task that runs here back into its queue.
+
+        Returns the exit status with which the queue expects it to end. Raises `LauncherExit` with the reason of a queue
+        that refuses.
+        """
+
 
 def ask(*words: str) -> subprocess.CompletedProcess[str] | None:
     """Run one of the queue's programs; None if there is no such program or it takes too long."""

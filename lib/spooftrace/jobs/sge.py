@@ -11,6 +11,7 @@ from .scheduler import State, ask
 # What the letters of a state mean; the first that a state has counts.
 LETTERS = {"d": "being deleted", "h": "on hold", "s": "suspended", "S": "suspended", "T": "suspended"}
 LETTERS |= {"R": "restarted", "r": "running", "t": "starting", "q": "waiting"}
+COME_AGAIN = 99  # the exit status with which a job asks to be queued again
 
 
 class GridEngine:
@@ -56,11 +57,19 @@ class GridEngine:
             return State("left the queue without a record: deleted, or its node failed", vague=True)
         fields = dict(re.findall(r"^(\S+)\s+(.*?)\s*$", done.stdout, re.MULTILINE))
         failed, status = fields.get("failed", "0"), fields.get("exit_status", "?")
+        if status == str(COME_AGAIN):
+            return State("saved its work, but was not queued again: the site forbids it; started again, it goes on")
         killed = "killed by the queue: deleted, or over a limit" if failed.startswith("100") else "ended by the queue"
         return State(f"{killed} (qacct: failed {failed}, exit_status {status})", vague=True)
 
     def cancel(self, ids: Sequence[str]) -> None:
         ask("qdel", *(name.replace("_", ".") for name in ids))
+
+    def is_preempted(self) -> bool:
+        return False  # what makes room for others is suspended, not ended
+
+    def requeue(self) -> int:
+        return COME_AGAIN
 
 
 def _state(letters: str) -> State:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
+from .contract import LauncherExit
 from .scheduler import OUT_OF_MEMORY, State, ask
 
 # States in which a task has ended; every other means that it waits, runs, or will do so again.
@@ -23,6 +25,9 @@ ENDED = {
 STUCK = {
     "BadConstraints": "no node has what it asks for",
     "DependencyNeverSatisfied": "the job that it depends on has not ended as it should",
+    "PartitionConfig": "its partition does not have what it asks for",
+    "PartitionNodeLimit": "its partition does not have as many nodes as it asks for",
+    "PartitionTimeLimit": "it asks for more time than its partition allows",
     "launch_failed_requeued_held": "its node could not start it",
 }
 
@@ -70,6 +75,23 @@ class Slurm:
 
     def cancel(self, ids: Sequence[str]) -> None:
         ask("scancel", "--quiet", *ids)
+
+    def is_preempted(self) -> bool:
+        done = ask("squeue", "--noheader", "--array", f"--jobs={_own_id()}", "--Format=PreemptTime")
+        return done is not None and done.returncode == 0 and done.stdout.strip() not in ("", "N/A")
+
+    def requeue(self) -> int:
+        done = ask("scontrol", "requeue", _own_id())
+        # scontrol is itself part of the job that SLURM now ends: a signal, which is a negative code, is an answer too.
+        if done is None or done.returncode > 0:
+            reason = "no answer" if done is None else " ".join((done.stderr or done.stdout).split())
+            raise LauncherExit(f"{reason} (does the job need --requeue yes?)")
+        return 0
+
+
+def _own_id() -> str:
+    """The task's id on its node. The number alone may stand for its whole array."""
+    return f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
 
 
 def _state(name: str, reason: str) -> State:
