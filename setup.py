@@ -40,7 +40,7 @@ setup(
         "webrtcvad-wheels>=2.0.14",  # the webrtcvad sources, as wheels
     ],
     extras_require={
-        "dev": ["hypothesis", "pytest", "pytest-timeout", "ruff"],
+        "dev": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
         # Providers of pretrained models: tools/install_<name>.sh, which does more than pip (see there).
         "encodec": ["encodec==0.1.1"],
         "fairseq": ["fairseq-fixed==0.12.3.1"],
