@@ -75,7 +75,7 @@ def a_warned_command_saves_and_goes_on(launch):
     assert done.returncode == 0, done.stderr
     assert launch.output("x.1.log") == launch.output("x.2.log") == "on\nsaved\ngoes on\n"
     assert launch.text("x.1.log").count("# Running on ") == 2
-    assert "# sge.py: goes back into the queue, to go on from what it has saved\n" in launch.text("x.1.log")
+    assert "# sge.py: asks to be queued again, to go on from what it has saved\n" in launch.text("x.1.log")
 
 
 @scenario
@@ -84,12 +84,12 @@ def a_warned_command_may_not_go_on(launch):
         pytest.skip("this Grid Engine may well queue jobs again")
     done = launch("x.log", "python3", "-c", SAVES, "1", "warn", FORBID_RESCHEDULE="yes")
     assert done.returncode == 1
-    assert "saved its work, but was not queued again: the site forbids it; started again, it goes on" in done.stderr
+    assert "saved, but not queued again: over its --time, or not allowed to be; run it again to go on" in done.stderr
 
 
 @scenario
 def a_node_has_no_environment(launch):
-    no_environment(launch, "qsub -V -cwd -S /bin/bash")
+    no_environment(launch, "qsub -V -cwd -S /bin/bash -j y")
 
 
 @pytest.mark.parametrize("name", scenario.names)

@@ -47,7 +47,7 @@ def a_warned_command_saves_and_goes_on(launch):
     launch.started("x.2.log")
     launch.tool("scancel", "--batch", "--signal=USR1", f"{job}_1")
     wait_for(lambda: launch.output("x.1.log") == "on\nsaved\ngoes on\n")
-    assert "# slurm.py: goes back into the queue, to go on from what it has saved\n" in launch.text("x.1.log")
+    assert "# slurm.py: asks to be queued again, to go on from what it has saved\n" in launch.text("x.1.log")
     assert launch.text("x.1.log").count("# Running on ") == 2
     assert launch.output("x.2.log") == "on\n", "the other task has been left alone"
     launch.tool("scancel", f"{job}_2")
@@ -209,7 +209,7 @@ def test_preempted_job_goes_on(preempted, case):
     # The log keeps all attempts. On a slow machine the urgent job may still wait for its CPUs, and preempt the second.
     assert lines[:3] == ["on", "saved", "goes on"]
     assert launch.text(f"{case}.log").count("# Running on ") >= 2
-    assert ("goes back into the queue" in launch.text(f"{case}.log")) == (case != "killed")
+    assert ("asks to be queued again" in launch.text(f"{case}.log")) == (case != "killed")
 
 
 def test_preempted_job_that_may_not_go_on(preempted):

@@ -121,7 +121,7 @@ def _come_again(log: Path, scheduler: Scheduler, signals: Signals) -> int:
             _add_to_log(log, scheduler, f"not queued again: {error}; started again, it goes on from what it has saved")
             records.write_record(log, GOES_ON)
         return 1
-    _add_to_log(log, scheduler, "goes back into the queue, to go on from what it has saved")
+    _add_to_log(log, scheduler, "asks to be queued again, to go on from what it has saved")
     return status
 
 

@@ -58,7 +58,7 @@ class GridEngine:
         fields = dict(re.findall(r"^(\S+)\s+(.*?)\s*$", done.stdout, re.MULTILINE))
         failed, status = fields.get("failed", "0"), fields.get("exit_status", "?")
         if status == str(COME_AGAIN):
-            return State("saved its work, but was not queued again: the site forbids it; started again, it goes on")
+            return State("saved, but not queued again: over its --time, or not allowed to be; run it again to go on")
         killed = "killed by the queue: deleted, or over a limit" if failed.startswith("100") else "ended by the queue"
         return State(f"{killed} (qacct: failed {failed}, exit_status {status})", vague=True)
 
