@@ -18,6 +18,7 @@ DEVICES = '''
 import os
 import signal
 import sys
+import time
 import lightning
 import torch
 import spooftrace.system
@@ -32,6 +33,8 @@ torch.cuda.get_device_name = lambda: "CPU"
 def stop(self, trainer, learner, batch, batch_idx):
     if trainer.global_step == int(os.environ.get("STOP_AT", -1)) and trainer.global_rank == 1:
         os.kill(os.getppid(), signal.SIGUSR1)
+        while not self.signals.received:  # which the parent passes on
+            time.sleep(0.01)
 
 KeepLast.on_train_batch_start = stop
 sys.exit(main(sys.argv[1:]))
@@ -62,7 +65,7 @@ def test_two_devices_train_as_one(make_data, write_config):
 
     stopped = train_on_two(STOP_AT="4")
     assert stopped.returncode == 75, stopped.stderr
-    assert stopped.stderr.count("stopped by SIGUSR1 in epoch 2 after batch ") == 1
+    assert stopped.stderr.count("stopped by SIGUSR1 in epoch 2 after batch 2, which is saved") == 1
     assert not Path("two/run.json").exists()
 
     done = train_on_two()
