@@ -12,10 +12,11 @@ import torch
 
 from spooftrace.archive import ArchiveWriter
 from spooftrace.audio import read_audio
-from spooftrace.batches import Batches, CachedStream, Utterances, load, plan_scoring
+from spooftrace.batches import Batches, CachedStream, Utterances, plan_scoring
 from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.loading import load
 
 
 @pytest.fixture

@@ -176,8 +176,8 @@ def attend(exp: Path, config: Mapping[str, Any], data: Path, dump: Path, utts: S
     """
     import torch
 
-    from spooftrace.batches import load
     from spooftrace.frontends.weights import weights_in
+    from spooftrace.loading import load
     from spooftrace.system import System, load_weights
     from spooftrace.training import make_batches, open_streams
 

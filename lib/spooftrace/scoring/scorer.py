@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spooftrace.batches import load
 from spooftrace.errors import InputError
 from spooftrace.frontends.weights import weights_in
 from spooftrace.inference import InPrecision, Precision, check_precision, pack
+from spooftrace.loading import load
 from spooftrace.system import StreamShape, System, load_weights, pick_device
 from spooftrace.tasks.losses import MarginLoss
 from spooftrace.training import make_batches, open_streams
