@@ -102,13 +102,12 @@ class Learner(lightning.LightningModule):
 
     def _of_all(self, scored: list[list[tuple[Tensor, Tensor]]], number: int) -> list[tuple[Tensor, Tensor]]:
         """Outputs and targets of a dev set, from the shares of all processes."""
-        shares: list[Any] = [scored]
         if self.trainer.world_size > 1:
             here = [[(outputs.cpu(), targets.cpu()) for outputs, targets in groups] for groups in scored]
-            shares = [None] * self.trainer.world_size
+            shares: list[Any] = [None] * self.trainer.world_size
             torch.distributed.all_gather_object(shares, here)
-        batches = self.dev_batches[number].in_order(shares)
-        return [tuple(part.to(self.device) for part in group) for groups in batches for group in groups]
+            scored = self.dev_batches[number].in_order(shares)
+        return [(outputs.to(self.device), targets.to(self.device)) for groups in scored for outputs, targets in groups]
 
     def _dev_figures(self, scored: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
         outputs = torch.cat([outputs for outputs, _ in scored]).float()  # list of (B, C) -> (N, C)

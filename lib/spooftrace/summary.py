@@ -111,8 +111,8 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
     except InputError as error:
         return [*parts, Part(label, problem=str(error))]
     inputs = [
-        _stand_in(*(stream or _expected(backend, layouts, seconds)))
-        for stream, layouts in zip(streams, backend.layouts, strict=False)
+        _stand_in(*(stream or _expected(backend, number, seconds)))
+        for number, stream in enumerate(streams[: len(backend.layouts)])
     ]
     parts += _count_backend(label, backend, inputs)
     task = build(config["task"])  # some losses have weights of their own
@@ -194,11 +194,11 @@ def _parameters(module: nn.Module) -> tuple[int, int]:
     return count_parameters(module), count_parameters(module, trainable=True)
 
 
-def _expected(backend: nn.Module, layouts: Sequence[str], seconds: float) -> tuple[str, tuple[int, ...]]:
-    """Layout and shape of what a front-end that cannot be built would give to the back-end."""
-    layout = layouts[0]
+def _expected(backend: nn.Module, number: int, seconds: float) -> tuple[str, tuple[int, ...]]:
+    """Layout and shape of what a front-end that cannot be built, that of stream ``number``, would give the back-end."""
+    layout = backend.layouts[number][0]
     frames = round(seconds * FRAME_RATES.get(layout, SSL_FRAME_RATE))
-    width = getattr(backend, "input_dim", 0)
+    width = backend.widths[number] if hasattr(backend, "widths") else getattr(backend, "input_dim", 0)
     counted = backend if hasattr(backend, "num_layers") else getattr(backend, "aggregation", None)
     layers = getattr(counted, "num_layers", SSL_LAYERS)
     quantizers = getattr(backend, "num_quantizers", 0)

@@ -117,6 +117,17 @@ def test_released_models_have_the_published_sizes():
     assert {name: summary._whole(name) for name in summary.RELEASED} == sizes
 
 
+def test_streams_that_are_not_there_may_differ_in_width():
+    parameters = []
+    for width in (512, 768):
+        system = load_config([SYSTEMS / "mio.yaml"], ["--backend.init_args.other_dim", str(width)])
+        _, _, backend, *_ = summarize(system)
+        assert backend.macs > 0
+        parameters.append(backend.parameters)
+    assert parameters[0] == 5_318_463
+    assert parameters[1] - parameters[0] >= 256 * 120, "the second vector is merged in 120 numbers"
+
+
 def test_what_depends_on_values_is_counted_on_zeros():
     """The balls of HYDRA cannot be run on shapes alone."""
     _, backend, *pieces = summarize(load_config([SYSTEMS / "hydra.yaml"]))

@@ -48,6 +48,7 @@ class MiO(nn.Module):
     ):
         super().__init__()
         self.input_dim = input_dim
+        self.widths = (input_dim, other_dim)  # of the streams
         self.other_dim = other_dim
         self.num_outputs = num_outputs
         self.first = nn.Sequential(standardisation(input_dim), nn.Linear(input_dim, merged_dim))

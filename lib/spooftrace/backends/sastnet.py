@@ -103,7 +103,8 @@ class SASTNet(nn.Module):
             )
         self.input_dim = input_dim
         self.num_outputs = num_outputs
-        self.layouts = (("frames",),) * (1 if semantic_dim is None else 2)
+        self.widths = (input_dim,) if semantic_dim is None else (input_dim, semantic_dim)  # of the streams
+        self.layouts = (("frames",),) * len(self.widths)
         self.image_frames = image[0]
         self.semantic_frames = semantic_frames
         self.spectrum = spectrum
