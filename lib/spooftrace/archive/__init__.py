@@ -10,7 +10,9 @@ being that of the data. Kaldi and kaldiio read what is written here:
 | float32, more axes, with ``compress``: layers (L, T, D) | float16 in a ``.npy`` file, as below |
 | the rest: codes (Q, T), layers (L, T, D), float16 ... | a ``.npy`` file inside the entry, as by kaldiio |
 
-Kaldi's own tools do not know the last kind; kaldiio, and with it ESPnet, does.
+Kaldi's own tools do not know the last kind; kaldiio, and with it ESPnet, does. Read, but never written, are Kaldi's
+one-byte matrices (``CM``, ``CM3``) and vectors and matrices as text. Pickled objects, audio and vectors of integers are
+refused by name.
 
 >>> import os, tempfile
 >>> import numpy as np

@@ -1,7 +1,7 @@
 """How one array lies in an ark: Kaldi's binary vectors and matrices, and ``.npy`` files for everything else.
 
 The formats are described in Kaldi's ``matrix/kaldi-matrix.cc`` and ``matrix/compressed-matrix.h`` and in kaldiio's
-``matio.py``. All numbers are little-endian.
+``matio.py``. All numbers are little-endian. What is read but never written is in ``spooftrace.archive.foreign``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from typing import NamedTuple
 
 import numpy as np
 
+from spooftrace.archive.foreign import expand_columns, looks_like_text, name_of, parse_text
+
 # Kaldi's type token -> (type of one stored number, number of axes).
 KALDI_TYPES = {
     b"FV": (np.dtype("<f4"), 1),
     b"FM": (np.dtype("<f4"), 2),
     b"DV": (np.dtype("<f8"), 1),
     b"DM": (np.dtype("<f8"), 2),
+    b"CM": (np.dtype("u1"), 2),
     b"CM2": (np.dtype("<u2"), 2),
+    b"CM3": (np.dtype("u1"), 2),
 }
+COLUMN_HEADER = 8  # bytes for each column of a CM matrix
 
 # What NumPy writes for an array of numbers. Parsing it so is safe, and ten times as fast as evaluating it.
 NPY_HEADER = re.compile(
@@ -36,7 +41,19 @@ Index = EllipsisType | slice | tuple[slice, ...]
 
 
 class Entry(NamedTuple):
-    """Where and how one array is stored; offsets in bytes from the start of the ark."""
+    """Where and how one array is stored; offsets in bytes from the start of the ark.
+
+    Attributes:
+        data: Where the numbers begin.
+        end: One past the last byte of the entry.
+        shape: Of the array.
+        dtype: Of a stored number.
+        fortran: Whether the first axis varies fastest.
+        minimum: Of a compressed matrix.
+        range: Of a compressed matrix, maximum minus minimum; 0 where nothing is compressed.
+        column_headers: Where the headers of the columns of a CM matrix begin; 0 for all other kinds.
+        values: The array itself, where the entry is text.
+    """
 
     data: int
     end: int
@@ -44,13 +61,31 @@ class Entry(NamedTuple):
     dtype: np.dtype
     fortran: bool = False
     minimum: float = 0.0
-    range: float = 0.0  # above 0: two-byte compressed
+    range: float = 0.0
+    column_headers: int = 0
+    values: np.ndarray | None = None
 
     def load(self, buffer: mmap.mmap, index: Index = ...) -> np.ndarray:
         """``array[index]``: a read-only view into ``buffer``, or a new array if it has to be decompressed.
 
-        Only what ``index`` takes is read and decompressed.
+        Only what ``index`` takes is read and decompressed, except of text and of CM matrices.
+
+        Raises:
+            ValueError: a number is NaN or infinite.
         """
+        if self.values is not None:
+            array = self.values[index]
+        elif self.column_headers:
+            headers = buffer[self.column_headers : self.data]
+            array = expand_columns(buffer[self.data : self.end], headers, self.shape, self.minimum, self.range)[index]
+        else:
+            array = self._load_plain(buffer, index)
+        array.flags.writeable = False
+        if array.dtype.kind == "f" and not _is_finite(array):
+            raise ValueError("the array has NaN or infinite values")
+        return array
+
+    def _load_plain(self, buffer: mmap.mmap, index: Index) -> np.ndarray:
         size = (self.end - self.data) // self.dtype.itemsize
         array = np.frombuffer(buffer, self.dtype, size, self.data)
         array = array.reshape(self.shape, order="F" if self.fortran else "C")[index]
@@ -58,10 +93,17 @@ class Entry(NamedTuple):
             # The order of these operations is Kaldi's, so that the result is the same to the last bit.
             array = array.astype(np.float32)
             array *= self.range
-            array /= 65535.0
+            array /= np.iinfo(self.dtype).max
             array += self.minimum
-            array.flags.writeable = False
         return array
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether all numbers are finite; the sum tells most often, and takes no memory."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        if array.dtype.itemsize > 2 and math.isfinite(array.sum()):
+            return True
+    return bool(np.isfinite(array).all())
 
 
 def parse_entry(buffer: mmap.mmap, offset: int) -> Entry:
@@ -72,7 +114,13 @@ def parse_entry(buffer: mmap.mmap, offset: int) -> Entry:
     """
     head = buffer[offset : offset + 22]
     try:
-        entry = _parse_npy(buffer, offset) if head[:3] == b"NPY" else _parse_kaldi(head, offset)
+        if head[:3] == b"NPY":
+            entry = _parse_npy(buffer, offset)
+        elif looks_like_text(head):
+            values, end = parse_text(buffer, offset)
+            entry = Entry(offset, end, values.shape, values.dtype, values=values)
+        else:
+            entry = _parse_kaldi(head, offset)
     except (struct.error, IndexError):
         raise ValueError("the file ends inside the header") from None
     if entry.end > len(buffer):
@@ -83,14 +131,15 @@ def parse_entry(buffer: mmap.mmap, offset: int) -> Entry:
 def _parse_kaldi(head: bytes, offset: int) -> Entry:
     token = head[2:6].split(b" ")[0]
     if head[:2] != b"\0B" or token not in KALDI_TYPES:
-        raise ValueError("no array of a supported kind starts there")
+        raise ValueError(f"{name_of(head)}, which is not supported; write float matrices or vectors")
     dtype, axes = KALDI_TYPES[token]
     at = 3 + len(token)
     minimum = value_range = 0.0
-    if token == b"CM2":
+    column_headers = 0
+    if token.startswith(b"CM"):
         minimum, value_range, *shape = struct.unpack_from("<ffii", head, at)
         at += 16
-        if not value_range > 0:
+        if not 0 < value_range < math.inf or not math.isfinite(minimum):
             raise ValueError("the header of the compressed matrix is corrupt")
     else:
         sizes = struct.unpack_from("<" + "bi" * axes, head, at)  # each size is preceded by its own width in bytes, 4
@@ -101,8 +150,11 @@ def _parse_kaldi(head: bytes, offset: int) -> Entry:
     if min(shape) < 0:
         raise ValueError("the header is corrupt: negative size")
     start = offset + at
+    if token == b"CM":
+        column_headers = start
+        start += shape[1] * COLUMN_HEADER
     end = start + math.prod(shape) * dtype.itemsize
-    return Entry(start, end, tuple(shape), dtype, minimum=minimum, range=value_range)
+    return Entry(start, end, tuple(shape), dtype, False, minimum, value_range, column_headers)
 
 
 def _parse_npy(buffer: mmap.mmap, offset: int) -> Entry:

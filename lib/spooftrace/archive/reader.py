@@ -35,7 +35,8 @@ class ArchiveReader(Mapping[str, np.ndarray]):
 
     Raises:
         InputError: the scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
-            corrupt, or holds something else at that place. A key that is not in the scp is a ``KeyError``.
+            corrupt, or holds something else at that place, or NaN or infinite values. A key that is not in the scp is
+            a ``KeyError``.
     """
 
     def __init__(self, scp: str | Path) -> None:
@@ -57,8 +58,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
         self._seen = 0  # bytes of the arrays that the present maps were asked for
 
     def __getitem__(self, key: str) -> np.ndarray:
-        entry, buffer = self._entry(key)
-        return entry.load(buffer)
+        return self.stored(key)[...]
 
     def shape(self, key: str) -> tuple[int, ...]:
         """The shape of an array, from its header alone."""
@@ -66,7 +66,9 @@ class ArchiveReader(Mapping[str, np.ndarray]):
 
     def stored(self, key: str) -> StoredArray:
         """An array of which only the header has been read, to take parts of."""
-        return StoredArray(*self._entry(key))
+        entry, buffer = self._entry(key)
+        row = self._row[key]
+        return StoredArray(entry, buffer, f"{self._arks[self._ark[row]]}: key '{key}' at offset {self._offset[row]}")
 
     def _entry(self, key: str) -> tuple[Entry, mmap.mmap]:
         row = self._row.get(key)
@@ -119,14 +121,20 @@ class StoredArray:
 
     Pages of the file that the part does not lie on are not touched, and of a compressed array only the part is
     decompressed.
+
+    Raises:
+        InputError: on reading, a number of the part is NaN or infinite.
     """
 
-    def __init__(self, entry: Entry, buffer: mmap.mmap) -> None:
+    def __init__(self, entry: Entry, buffer: mmap.mmap, where: str) -> None:
         self.shape = entry.shape
-        self._entry, self._buffer = entry, buffer
+        self._entry, self._buffer, self._where = entry, buffer, where
 
     def __getitem__(self, index: Index) -> np.ndarray:
-        return self._entry.load(self._buffer, index)
+        try:
+            return self._entry.load(self._buffer, index)
+        except ValueError as error:
+            raise InputError(f"{self._where}: {error}; {AGAIN}") from None
 
 
 def read_sequential(ark: str | Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -146,9 +154,10 @@ def read_sequential(ark: str | Path) -> Iterator[tuple[str, np.ndarray]]:
                 raise ValueError("the file ends inside a key")
             key = buffer[position:blank].decode()
             entry = parse_entry(buffer, blank + 1)
+            array = entry.load(buffer)
         except ValueError as error:
             raise InputError(f"{ark}: entry at offset {position}: {error}; {AGAIN}") from None
-        yield key, entry.load(buffer)
+        yield key, array
         position = entry.end
 
 
