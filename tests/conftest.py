@@ -8,11 +8,16 @@ import soundfile
 import yaml
 from hypothesis import settings
 from miniature.speech import Speech
+from signals import give_children_default_signals
 
 from spooftrace.datadir import DataDir
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is slow, which is no failure
 settings.load_profile("no deadline")
+
+
+def pytest_configure():
+    give_children_default_signals()
 
 
 @pytest.fixture(scope="session")

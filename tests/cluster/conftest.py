@@ -6,10 +6,10 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from programs import install_python
 
 from cluster.launchers import REPOSITORY, Fifo, Launcher, python_script
 
@@ -53,9 +53,7 @@ def sge(tmp_path_factory):
     print("no qsub: tests of sge.py run with programs that stand in for Grid Engine's")
     folder = tmp_path_factory.mktemp("sge")
     for name in ("qsub", "qstat", "qdel", "qacct", "qconf"):
-        program = folder / name
-        program.write_text(f"#!{sys.executable} -IS\n" + Path(__file__).with_name("fake_sge.py").read_text())
-        program.chmod(0o755)
+        install_python(folder / name, Path(__file__).with_name("fake_sge.py").read_text(encoding="utf-8"), "-IS")
     yield {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE_SGE": str(folder / "jobs")}
     shutil.rmtree(folder)
 

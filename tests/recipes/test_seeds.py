@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import statistics
 from pathlib import Path
 
 import pytest
 from checkouts import ROOT, checkout, run
+from programs import install_shell
 
 RUN = """#!/usr/bin/env bash
 set -euo pipefail
@@ -136,11 +138,10 @@ def test_nothing_goes_on_when_all_have_failed(recipe, seeds):
 
 def with_launcher(recipe: Path, script: str) -> None:
     """A launcher of the recipe's own, for ``cuda_cmd=launcher``."""
-    (recipe / "bin/launcher").write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
-    (recipe / "bin/launcher").chmod(0o755)
+    install_shell(recipe / "bin/launcher", script)
 
 
-RUN_PY = f'echo $$ >pid; exec {ROOT}/utils/run.py "$@"'
+RUN_PY = f'echo $$ >pid; exec {shlex.quote(str(ROOT / "utils/run.py"))} "$@"'
 
 
 def test_a_launcher_that_is_stopped_stops_the_run(recipe):

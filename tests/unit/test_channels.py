@@ -1,12 +1,10 @@
 """Channels: in this process and by ffmpeg, their delay taken out, and what is said when a coder is not there."""
 
-import stat
-import sys
-import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+from programs import install_python
 
 from spooftrace.audio import read_audio
 from spooftrace.codecs import classical
@@ -38,7 +36,7 @@ def test_channels_depend_on_the_audio_only(wave, name):
     np.testing.assert_array_equal(load_channel(name).copy(wave), load_channel(name).copy(wave))
 
 
-FAKE = f"""#!{sys.executable}
+FAKE = """\
 # Stands in for ffmpeg: what is encoded comes back late by 300 samples and half as loud; gsm is not built in.
 import sys
 import array
@@ -54,11 +52,8 @@ sys.stdout.buffer.write(data)
 
 @pytest.fixture
 def fake_ffmpeg(tmp_path, monkeypatch):
-    path = tmp_path / "bin/ffmpeg"
-    path.parent.mkdir()
-    path.write_text(textwrap.dedent(FAKE), encoding="utf-8")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setenv("PATH", str(path.parent))
+    install_python(tmp_path / "bin/ffmpeg", FAKE)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
 
 
 def test_the_delay_of_a_channel_is_taken_out(wave, fake_ffmpeg):

@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from programs import install_python, install_shell
 
 from spooftrace.audio import read_audio
 from spooftrace.audio.chain import LEVEL, active_level
 from spooftrace.datadir import DataDir
 
 SCRIPT = Path(__file__).resolve().parents[2] / "egs/mini/local/make_tts.py"
-HUM = """#!{python}
+HUM = """\
 import shutil, sys
 shutil.copy({speech!r}, sys.argv[sys.argv.index({option!r}) + 1])
 """
-BROKEN = "#!/bin/sh\necho no such voice >&2\nexit 3\n"
+BROKEN = "echo no such voice >&2; exit 3"
 
 
 @pytest.fixture
@@ -42,18 +43,12 @@ def data(tmp_path, monkeypatch):
     return out
 
 
-def install(data, name, text):
-    program = data.parent / "my bin" / name
-    program.write_text(text, encoding="utf-8")
-    program.chmod(0o755)
-
-
 def hum(data, option):
     """A program that 'speaks' half a second of a tone between two silences."""
     wave = np.concatenate([np.zeros(22050), 0.5 * np.sin(np.arange(11025) / 10), np.zeros(22050)])
     speech = data.parent / "speech.wav"
     soundfile.write(speech, wave, 22050)
-    return HUM.format(python=sys.executable, speech=str(speech), option=option)
+    return HUM.format(speech=str(speech), option=option)
 
 
 def test_without_programs_there_is_no_set(script, data, capsys):
@@ -63,7 +58,7 @@ def test_without_programs_there_is_no_set(script, data, capsys):
 
 
 def test_what_is_installed_speaks(script, data, capsys):
-    install(data, "flite", hum(data, "-o"))
+    install_python(data.parent / "my bin/flite", hum(data, "-o"))
     made = script.make_set(data)
     assert "not installed: espeak-ng, hibari" in capsys.readouterr().err
     labels, systems = made.table("utt2label"), made.table("utt2system")
@@ -74,12 +69,12 @@ def test_what_is_installed_speaks(script, data, capsys):
     wave = read_audio(made.table("wav.scp")[spoken[0]], 16000)
     assert len(wave) / 16000 == pytest.approx(0.6, abs=0.05), "silence is cut but for a margin"
     assert active_level(wave) == pytest.approx(LEVEL, abs=0.2)
-    install(data, "flite", BROKEN)  # what was made is not made again
+    install_shell(data.parent / "my bin/flite", BROKEN)  # what was made is not made again
     assert len(script.make_set(data).utts) == len(made.utts)
 
 
 def test_a_program_that_fails_is_named(script, data, monkeypatch, capsys):
-    install(data, "espeak-ng", BROKEN)
+    install_shell(data.parent / "my bin/espeak-ng", BROKEN)
     monkeypatch.setattr(sys, "argv", ["make_tts.py", str(data)])
     assert script.main() == 1
     error = capsys.readouterr().err
