@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
+from spooftrace.provenance import file_sha256
 
 
 def add_job_options(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def share(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:
 
 def fingerprint(folder: Path, *names: str) -> dict[str, str]:
     """File name -> SHA-256 of its content, for those of ``names`` that are in ``folder``."""
-    return {name: _sha256(folder / name) for name in names if (folder / name).is_file()}
+    return {name: file_sha256(folder / name) for name in names if (folder / name).is_file()}
 
 
 def read_journals(folder: Path, origin: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -104,14 +104,6 @@ class Journal:
         assert self._file is not None
         self._file.write(f"{key} {' '.join(text.split())}\n")
         self._file.flush()
-
-
-def _sha256(path: Path) -> str:
-    digest = sha256()
-    with open(path, "rb") as file:
-        while chunk := file.read(1 << 20):  # a model can be larger than what is to be spared of the memory
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _header(origin: Mapping[str, Any]) -> str:

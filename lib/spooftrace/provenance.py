@@ -1,13 +1,15 @@
-"""Where a result comes from: the commit and the versions that made it."""
+"""Where a result comes from: the commit and the versions that made it, the content of files."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+from hashlib import sha256
 from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("spooftrace", "torch", "lightning", "transformers", "numpy", "scipy", "soundfile")
+BLOCK = 1 << 20  # bytes
 
 
 def git_commit() -> str:
@@ -30,6 +32,15 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content in hexadecimal, as ``sha256sum`` prints it; the file may exceed the memory."""
+    digest = sha256()  # hashlib.file_digest needs Python 3.11
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _git(folder: Path, *words: str) -> str:

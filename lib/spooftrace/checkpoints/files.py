@@ -1,8 +1,7 @@
-"""Files and folders of checkpoints: folders that are whole or absent, and sha256 sums."""
+"""Folders of checkpoints that are whole or absent."""
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -36,9 +35,3 @@ def new_folder(folder: Path) -> Iterator[Path]:
         raise InputError(f"{folder}: cannot be written ({error}); make room and run it again") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """The sum that ``sha256sum`` prints."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,9 +16,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
-from spooftrace.checkpoints.files import file_sha256
 from spooftrace.errors import InputError
 from spooftrace.frontends.weights import HUB_TIMEOUT
+from spooftrace.provenance import file_sha256
 
 SUMS = "SHA256SUMS"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model*.bin")

@@ -20,9 +20,10 @@ from torch import Tensor
 
 from spooftrace.checkpoints import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
 from spooftrace.checkpoints.architecture import build
-from spooftrace.checkpoints.files import file_sha256, new_folder
+from spooftrace.checkpoints.files import new_folder
 from spooftrace.checkpoints.restricted import read_checkpoint
 from spooftrace.errors import InputError
+from spooftrace.provenance import file_sha256
 
 
 @dataclass(frozen=True)

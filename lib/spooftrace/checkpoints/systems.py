@@ -24,14 +24,14 @@ from torch import Tensor
 
 import spooftrace.backends
 from spooftrace.checkpoints import fairseq_wav2vec2
-from spooftrace.checkpoints.files import file_sha256, new_folder
+from spooftrace.checkpoints.files import new_folder
 from spooftrace.checkpoints.releases import RELEASES, SYSTEMS, Release
 from spooftrace.checkpoints.restricted import read_checkpoint
 from spooftrace.checkpoints.selfsupervised import check_finite, find_weights, locate, network_of, tensors, tensors_of
 from spooftrace.config import load_config, save_config
 from spooftrace.errors import InputError
 from spooftrace.frontends.weights import kept_configuration, weights_in
-from spooftrace.provenance import git_commit, versions
+from spooftrace.provenance import file_sha256, git_commit, versions
 from spooftrace.system import StreamShape, System, count_parameters
 
 WRAPPER = "module."  # of torch.nn.DataParallel

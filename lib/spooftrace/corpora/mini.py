@@ -37,7 +37,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import hashlib
 import re
 import tarfile
 from collections.abc import Mapping
@@ -47,6 +46,7 @@ from pathlib import Path
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.provenance import file_sha256
 
 ARCHIVE, TABLE, SUMS = "bonafide.tar", "bonafide.tsv", "SHA256SUMS"
 COLUMNS = ["utt", "speaker", "split", "package", "licence", "duration", "files"]
@@ -145,7 +145,7 @@ def check_sums(corpus: Path) -> None:
         path = corpus / name
         if not path.is_file():
             raise InputError(f"{path}: no such file; check the repository out again")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
+        if file_sha256(path) != expected:
             raise InputError(f"{path}: damaged, its checksum is not that in {SUMS}; check the repository out again")
 
 
