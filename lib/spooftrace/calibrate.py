@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.text import keep_pipes
 from spooftrace.errors import InputError
 from spooftrace.evaluation.commands import check_outputs
 from spooftrace.evaluation.keys import read_data_key
@@ -67,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    """``spooftrace calibrate``; files may be pipes."""
+    with keep_pipes():
+        _run(args)
+
+
+def _run(args: argparse.Namespace) -> None:
     """Carry out ``spooftrace calibrate``.
 
     Raises:

@@ -19,6 +19,7 @@ from spooftrace.arrayjob import Journal, add_job_options, fingerprint, other_jou
 from spooftrace.atomic import atomic_write
 from spooftrace.audio import audio_info, read_audio
 from spooftrace.audio.reading import MAX_OVERSHOOT
+from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
 from spooftrace.datadir.tables import has_content
@@ -215,7 +216,7 @@ def _durations(
 
 def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> None:
     """Add utterances and reasons to those that an earlier run took out, but for those that are ``good`` by now."""
-    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    earlier = read_lines(path) if path.exists() else []
     out = [line for line in earlier if line.partition(" ")[0] not in good]
     text = "".join(f"{line}\n" for line in dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
     if not text:

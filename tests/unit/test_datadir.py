@@ -85,7 +85,6 @@ def test_segments_make_wav_scp_a_list_of_recordings(tmp_path):
         ("utt2label", "b-1 spoof", "b-7 spoof", "utt2label:3: utterance 'b-7' is not in utt2spk"),
         ("utt2label", "a-2 bonafide", "a-2 bonafide ", "utt2label:2: white space (or a carriage return)"),
         ("utt2label", "a-2 bonafide", " a-2 bonafide", "utt2label:2: white space (or a carriage return)"),
-        ("utt2label", "a-2 bonafide", "a-2 bonafide\r", "utt2label:2: white space (or a carriage return)"),
         ("utt2label", "a-2 bonafide", "a-2 bonafide\n", "utt2label:3: empty line"),
         ("utt2dur", "a-2 2.5", "a-1 2.5", "utt2dur:2: key 'a-1' is already on line 1"),
         ("utt2dur", "a-2 2.5", "c-0 2.5", "utt2dur:3: not sorted by bytes: 'b-1' comes after 'c-0'"),

@@ -146,7 +146,7 @@ BAD_SCORES = {
     ),
     "too few columns": ([*LINES[:2], "b3"], r"scores.txt:3: expected 2 columns 'utt score', found 1"),
     "too many columns": ([*LINES[:2], "b3 - bonafide 2.0"], r"scores.txt:3: expected 2 columns 'utt score', found 4"),
-    "another header": (["utt score", *LINES], r"scores.txt:1: score 'score' of utt is not a finite number"),
+    "another header": (["speaker score", *LINES], r"scores.txt:1: score 'score' of speaker is not a finite number"),
     "empty": ([], r"no score for 7 of the 7 trials"),
 }
 
@@ -163,7 +163,7 @@ def test_bad_score_files(data, scores, tmp_path, case):
 
 def test_score_file_that_is_not_text(data, scores, tmp_path):
     scores.write_bytes(b"b1 0.5\nb2 \xff\xfe\n")
-    with pytest.raises(InputError, match=r"scores.txt: not a UTF-8 text file"):
+    with pytest.raises(InputError, match=r"scores.txt:2: not UTF-8 text"):
         evaluate(data, scores, tmp_path / "metrics.json")
 
 

@@ -106,7 +106,7 @@ def test_bad_keys_are_refused(tmp_path, case):
 def test_key_files_that_are_none(tmp_path):
     with pytest.raises(InputError, match=r"nowhere: no such key file"):
         read_key(tmp_path / "nowhere", "plain")
-    (tmp_path / "key.txt").write_bytes(b"\xff\xfe")
+    (tmp_path / "key.txt").write_bytes(b"\xff\xff")
     for form in FORMATS:
         with pytest.raises(InputError, match=r"key\.txt.*UTF-8"):
             read_key(tmp_path / "key.txt", form)

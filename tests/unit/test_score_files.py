@@ -24,13 +24,28 @@ LAYOUTS = {
     "asvspoof5 track 2": "spk\tfilename\tcm-score\tasv-score\tsasv-score\n"
     "E_1\tLA_E_1\t-0.5\t1\t-\nE_2\tLA_E_1\t-0.5\t3\t-\nE_1\tLA_E_2\t2.25\t-1\t-\n",
     "a-DCF": "E_1 LA_E_1 -0.5 spoof\nE_1 LA_E_2 2.25 target\nE_2 LA_E_2 2.25 nontarget\n",
+    "UTF-16 with CR LF": "LA_E_1 -0.5\r\nLA_E_2 2.25\r\n".encode("utf-16"),
+    "commas": "LA_E_1,-0.5\nLA_E_2,2.25\n",
+    "commas and blanks": "LA_E_1, -0.5\nLA_E_2 , 2.25\n",
+    "semicolons": "LA_E_1;-0.5;\nLA_E_2;2.25;\n",
+    "quoted": '"LA_E_1" "-0.5"\n"LA_E_2"   2.25\n',
+    "single quotes": "'LA_E_1'\t-0.5\n'LA_E_2'\t2.25\n",
+    "quoted CSV": '"LA_E_1","-0.5"\n"LA_E_2",2.25\n',
+    "CtrSVDD's CSV": "filename,score\nLA_E_1,-0.5\nLA_E_2,2.25\n",
+    "pandas": ',score,utt_id,extra\n0,-0.5,LA_E_1,x y\n1,2.25,LA_E_2,"z, w"\n',
+    "Codecfake": "LA_E_1 -0.5 fake\nLA_E_2 2.25 real\n",
+    "Codecfake without classes": "LA_E_1 -0.5 -1\nLA_E_2 2.25 -1\n",
+    "class before score": "LA_E_1,spoof,-0.5\nLA_E_2,bonafide,2.25\n",
+    "unlabelled asvspoof2019": "LA_E_1 - - -0.5\nLA_E_2 - - 2.25\n",
+    "unlabelled NII log": "Output, LA_E_1, -1, -0.5\nOutput, LA_E_2, -1, 2.25\n",
+    "header with classes": "Utterance;Label;Score\nLA_E_1;spoof;-0.5\nLA_E_2;bona-fide;2.25\n",
     "NII log": "loading model\nOutput, LA_E_1, 0, -0.5\nOutput, LA_E_2, 1, 2.25\nfinished in 3 s\n",
 }
 
 
 def written(tmp_path, text):
     path = tmp_path / "my scores.txt"
-    path.write_bytes(text.encode())
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
 
 
@@ -39,7 +54,10 @@ def test_every_layout_gives_the_same_scores(tmp_path, layout):
     assert read_scores(written(tmp_path, LAYOUTS[layout])) == {"LA_E_1": -0.5, "LA_E_2": 2.25}
 
 
-@pytest.mark.parametrize("layout", ["asvspoof2019", "a-DCF", "NII log"])
+CLASSES = ["asvspoof2019", "a-DCF", "NII log", "Codecfake", "class before score", "header with classes"]
+
+
+@pytest.mark.parametrize("layout", CLASSES)
 def test_classes_in_the_score_file(tmp_path, layout):
     tables = read_score_file(written(tmp_path, LAYOUTS[layout])).tables
     assert tables["utt2label"] == {"LA_E_1": "spoof", "LA_E_2": "bonafide"}
@@ -53,12 +71,13 @@ def test_line_of(tmp_path):
 
 BAD = {
     "one column": ("u1\n", ":1: found 1 columns, which is no known score file; write 'utt score'"),
-    "commas": (
-        "u1,1\nu2,2\n",
-        ":1: found 1 columns, .*; write 'utt score', separated by blanks or tabs, not commas, or",
-    ),
-    "a header of one's own": ("utt score\nu1 1\n", ":1: score 'score' of utt .*; expected 'utt score' and no header"),
-    "decimal comma": ("u1 1\nu2 0,5\n", ":2: score '0,5' of u2 is not a finite number; expected 'utt score'$"),
+    "a header of one's own": ("my score\nu1 1\n", ":1: score 'score' of my .*; expected 'utt score' and no header"),
+    "decimal comma": ("u1 1\nu2 0,5\n", ":2: score '0,5' of u2 is not a finite number; it has a decimal comma"),
+    "decimal commas": ("u1 1,5\nu2 0,5\n", ":1: score '1,5' of u1 is not a finite number; it has a decimal comma"),
+    "decimal commas in CSV": ("id;score\nu1;1,5\n", ":2: score '1,5' of u1 is not a finite number; it has a decimal"),
+    "an open quotation mark": ('u1,1\n"u2,2\nu3,3\n', ":2: a quotation mark is not closed on this line"),
+    "two columns of scores": ("utt score llr\nu1 1 2\n", ":1: found 3 columns"),
+    "which is the class": ("u1 -1 -1\n", ":1: 'u1 -1 -1' may be 'utt score label' or 'utt label score'; name the"),
     "ASV scores": ("bonafide target 18.2\n", ":1: found 3 columns"),
     "fewer columns later": ("u1 1\nu2\n", ":2: expected 2 columns 'utt score', found 1"),
     "more columns later": ("u1 1\n\nu2 1 2\n", ":3: expected 2 columns 'utt score', found 3"),
@@ -74,7 +93,7 @@ BAD = {
     "neither class": ("u1 1 2 3\n", ":1: 4 columns are 'utt attack key score' or .* neither the third nor the fourth"),
     "both classes": ("u1 1 spoof spoof\n", ":1: 4 columns .* both the third and the fourth column are a class"),
     "unknown class": ("u1 - bonafide 1\nu2 A07 spoofed 2\n", ":2: unknown class 'spoofed' of u2"),
-    "unknown NII label": ("Output, u1, 1, 2\nOutput, u2, -1, 2\n", ":2: unknown class '-1' of u2"),
+    "unknown NII label": ("Output, u1, 1, 2\nOutput, u2, 2, 2\n", ":2: unknown class '2' of u2"),
     "two classes of one file": ("s1 u1 1 target\ns2 u1 1 spoof\n", ":2: u1 is spoof, but not on line 1"),
     "two scores of one file": (
         "s1 u1 1 target\ns2 u1 2 nontarget\n",
@@ -102,7 +121,7 @@ def test_only_a_dcf_files_are_of_sasv(tmp_path):
 
 def test_a_compressed_file_is_said_to_be_one(tmp_path):
     (tmp_path / "scores.txt").write_bytes(gzip.compress(b"u1 0.5\n"))
-    with pytest.raises(InputError, match=r"scores\.txt: not a UTF-8 text file .*; unpack it if it is compressed"):
+    with pytest.raises(InputError, match=r"scores\.txt: not text but a compressed file \(gzip\); unpack it"):
         read_scores(tmp_path / "scores.txt")
 
 
@@ -111,7 +130,7 @@ def test_files_that_are_none(tmp_path):
         read_scores(tmp_path / "nowhere.txt")
     for content in (b"u1 \xff\xfe 0.5\n", b"u1 - spoof 0.5\nu2 \xff\xfe\n", b"u1 0.5\n" * 9000 + b"u2 \xff\xfe\n"):
         (tmp_path / "scores.txt").write_bytes(content)
-        with pytest.raises(InputError, match=r"scores\.txt: not a UTF-8 text file"):
+        with pytest.raises(InputError, match=r"scores\.txt:[0-9]+: not UTF-8 text"):
             read_scores(tmp_path / "scores.txt")
     assert read_scores(written(tmp_path, "")) == {}
 
@@ -162,3 +181,16 @@ def test_every_digit_is_kept(tmp_path):
     values = (np.random.default_rng(0).normal(size=50) * 10.0 ** np.arange(-25, 25)).tolist()
     text = "".join(f"utt_{index} {value!r}\n" for index, value in enumerate(values))
     assert list(read_scores(written(tmp_path, text)).values()) == values
+
+
+def test_file_names_with_blanks_in_tables(tmp_path):
+    for text in ("my path\\u 1.wav,0.5\n", "my path\\u 1.wav\t0.5\n", '"my path\\u 1.wav" 0.5\n'):
+        assert read_scores(written(tmp_path, text)) == {"my path\\u 1.wav": 0.5}
+    assert read_scores(written(tmp_path, "a,b 0.5\nc,d 1\n")) == {"a,b": 0.5, "c,d": 1.0}
+
+
+def test_unknown_classes_are_not_given(tmp_path):
+    for text in ("Output, u1, -1, 1\nOutput, u2, 1, 2\n", "u1 a unknown 1\nu2 - bonafide 2\n", "u2 2 real\nu1 1 -1\n"):
+        assert read_score_file(written(tmp_path, text)).tables["utt2label"] == {"u2": "bonafide"}
+    # What 0 and 1 stand for differs from toolkit to toolkit.
+    assert read_score_file(written(tmp_path, "u1 0.5 1\nu2 0.7 0\n")).tables["utt2label"] == {}

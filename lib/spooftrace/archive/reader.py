@@ -12,6 +12,7 @@ import numpy as np
 
 from spooftrace.archive.format import Entry, Index, parse_entry
 from spooftrace.atomic import atomic_write
+from spooftrace.common.text import is_readable, iterate_lines
 from spooftrace.errors import InputError
 
 AGAIN = "run stage 3 again"
@@ -183,22 +184,18 @@ def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
     Raises:
         InputError: the file is missing, or a line is not ``key path:offset``.
     """
-    try:
-        with open(scp, encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    key, place = line.split(maxsplit=1)
-                    ark, offset = place.rsplit(":", 1)
-                    yield key, ark, int(offset)
-                except ValueError:
-                    raise InputError(
-                        f"{scp}:{number}: '{line.strip()}' is not 'key path:offset' (ranges and pipes are not "
-                        f"supported); {AGAIN}"
-                    ) from None
-    except FileNotFoundError:
-        raise InputError(f"{scp}: no such file; run stage 3 first") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{scp}: not UTF-8 text; {AGAIN}") from None
+    if not is_readable(scp):
+        raise InputError(f"{scp}: no such file; run stage 3 first")
+    for number, line in enumerate(iterate_lines(scp), 1):
+        try:
+            key, place = line.split(maxsplit=1)
+            ark, offset = place.rsplit(":", 1)
+            yield key, ark, int(offset)
+        except ValueError:
+            raise InputError(
+                f"{scp}:{number}: '{line.strip()}' is not 'key path:offset' (ranges and pipes are not "
+                f"supported); {AGAIN}"
+            ) from None
 
 
 def is_whole(scp: str | Path) -> bool:

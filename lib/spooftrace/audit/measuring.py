@@ -17,8 +17,8 @@ import numpy as np
 from spooftrace.arrayjob import Journal, other_journals, read_journals, share
 from spooftrace.atomic import atomic_write
 from spooftrace.audit.cues import CUES, FORMAT, measure
+from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir
-from spooftrace.datadir.tables import read_lines
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import yaml
 
+from spooftrace.common.text import read_text
 from spooftrace.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/codecs/table.py
@@ -147,12 +148,10 @@ def codec_table(path: Path = TABLE) -> Table:
         InputError: the file is missing, is not YAML, or a cell is wrong (file and line are named).
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; it is part of the repository, check it out again")
+        text = read_text(path)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; it is part of the repository, check it out again") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: not UTF-8 text; check the repository out again") from None
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", 0) + 1
         raise InputError(f"{path}:{line}: not YAML: {getattr(error, 'problem', error)}; correct the line") from None

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+from spooftrace.common.text import iterate_lines
 from spooftrace.errors import InputError
 
 # As spelt in protocols and keys; upper and lower case are the same.
@@ -35,7 +36,7 @@ def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
     White space, not tabs: most ``.tsv`` files of this field are separated by blanks, and some lines end in one.
 
     Args:
-        path: the text file, UTF-8.
+        path: the text file, as ``spooftrace.common.text`` decodes it.
         columns: the numbers of columns a line may have.
 
     Raises:
@@ -47,7 +48,7 @@ def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
     >>> list(rows(path, 5))
     [(1, ['LA_0079', 'LA_T_1138215', '-', '-', 'bonafide'])]
     """
-    for number, line in _lines(path):
+    for number, line in enumerate(iterate_lines(path), 1):
         fields = line.split()
         if len(fields) in columns:
             yield number, fields
@@ -64,7 +65,7 @@ def csv_rows(
     """The records of a table with a header line, as dictionaries with the line number; other columns are kept too.
 
     Args:
-        path: the text file, UTF-8, with or without a byte-order mark.
+        path: the text file, likewise.
         header: columns that must be there.
         delimiter: what separates the columns.
         quoted: whether double quotes group; with False they are characters like any other.
@@ -73,7 +74,7 @@ def csv_rows(
         InputError: no such file, not text, a column that is not in the header, or a record of another length.
     """
     quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.DictReader((line for _, line in _lines(path)), delimiter=delimiter, quoting=quoting)
+    reader = csv.DictReader(iterate_lines(path), delimiter=delimiter, quoting=quoting)
     missing = [name for name in header if name not in (reader.fieldnames or [])]
     if missing:
         raise InputError(
@@ -84,28 +85,6 @@ def csv_rows(
         if None in record or None in record.values():
             raise InputError(f"{path}:{reader.line_num}: not the {len(reader.fieldnames or [])} columns of line 1")
         yield reader.line_num, record
-
-
-def _lines(path: str | Path) -> Iterator[tuple[int, str]]:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            yield from enumerate(file, start=1)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a protocol file") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}:{_undecodable_line(path)}: not UTF-8 text; is it the right file?") from None
-
-
-def _undecodable_line(path: str | Path) -> int:
-    """The first line that is not UTF-8: a file is decoded in blocks, so the error itself does not tell."""
-    data = Path(path).read_bytes()
-    try:
-        data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return data.count(b"\n", 0, error.start) + 1
-    return 1
 
 
 class Trials:

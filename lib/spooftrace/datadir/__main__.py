@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.text import read_lines
 from spooftrace.datadir.directory import DataDir, validate
 from spooftrace.datadir.edit import choose, combine, fix, subset, where
 from spooftrace.datadir.split import split_by_speaker, split_dir, split_disjoint, split_evenly
 from spooftrace.datadir.tables import (
-    read_lines,
     read_list,
     read_table,
     select,

@@ -6,23 +6,24 @@ locale must never take part: look-ups, joins and splits here and in Kaldi's own 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from itertools import islice, pairwise
 from operator import lt
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.text import MARK, decode, is_plain, read_bytes, read_lines, split_lines
 from spooftrace.errors import InputError
 
+NOT_IN_LINES = ("\n", "\r", "\0", MARK)  # what reading takes for something else than a part of the value
 FIX = "run utils/fix_data_dir.sh on its folder"
 
 
 def read_table(path: str | Path) -> dict[str, str]:
     """Read ``key value`` lines into a dict, key -> rest of the line.
 
-    The file must be UTF-8, with at least two fields a line, nothing after the last field, strictly increasing keys.
-    A missing newline at the end is accepted.
+    The file must be text (``spooftrace.common.text``), with at least two fields a line, nothing after the last field,
+    strictly increasing keys. A missing newline at the end is accepted.
 
     Raises:
         InputError: the file is missing, or breaks one of these rules (the message gives the line number).
@@ -99,27 +100,8 @@ def _first_mistake(path: str | Path, lines: list[str]) -> str:
     raise AssertionError(f"{path} has no mistake")
 
 
-def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file (``-``: standard input), without their newline."""
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not a file") from None
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        number = data.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{number}: not UTF-8 text; convert the file to UTF-8") from None
-    lines = text.split("\n")
-    if not lines[-1]:
-        lines.pop()
-    return lines
-
-
 def read_messy_table(path: str | Path) -> tuple[dict[str, str], list[str]]:
-    """Read a table that may need repair: any order, blank lines, stray white space, repeated lines.
+    """Read a table that may need repair: any order, blank lines, stray white space, repeated lines, any encoding.
 
     Returns the table sorted by key, and one line of text for each kind of repair that was needed.
 
@@ -128,8 +110,8 @@ def read_messy_table(path: str | Path) -> tuple[dict[str, str], list[str]]:
     """
     table: dict[str, str] = {}
     repairs = {"lines that were empty or had no value": 0, "repeated lines": 0}
-    lines = read_lines(path)
-    for number, line in enumerate(lines, 1):
+    data = read_bytes(path)
+    for number, line in enumerate(split_lines(decode(data, path)), 1):
         fields = line.split(maxsplit=1)
         if len(fields) < 2:
             repairs["lines that were empty or had no value"] += 1
@@ -141,7 +123,8 @@ def read_messy_table(path: str | Path) -> tuple[dict[str, str], list[str]]:
             repairs["repeated lines"] += 1
         else:
             raise InputError(f"{path}:{number}: key '{key}' has two values, '{table[key]}' and '{value}'; remove one")
-    return by_key(table), [f"{path}: removed {n} {what}" for what, n in repairs.items() if n]
+    done = [] if is_plain(data) else [f"{path}: saved as UTF-8 without byte order mark, lines ending in LF"]
+    return by_key(table), done + [f"{path}: removed {n} {what}" for what, n in repairs.items() if n]
 
 
 def read_list(path: str | Path) -> list[str]:
@@ -204,9 +187,9 @@ def check_table(table: Mapping[str, str], path: str | Path) -> None:
         InputError: as for ``write_table``.
     """
     keys = "".join(table)
-    if not all(table) or len(keys.split(maxsplit=1)) > 1 or keys != keys.strip():
-        key = next(key for key in table if key.split() != [key])
-        raise InputError(f"{path}: key '{key}' is empty or contains white space; rename it")
+    if not all(table) or len(keys.split(maxsplit=1)) > 1 or keys != keys.strip() or MARK in keys or "\0" in keys:
+        key = next(key for key in table if key.split() != [key] or MARK in key or "\0" in key)
+        raise InputError(f"{path}: key {key!r} is empty or contains white space or a mark of no width; rename it")
     if any(map(_is_unusable, set(table.values()))):
         key, value = next((key, value) for key, value in table.items() if _is_unusable(value))
         raise InputError(f"{path}: key '{key}' has an unusable value {value!r}; give it one line of text")
@@ -233,7 +216,7 @@ def _is_untidy(value: str) -> bool:
 
 
 def _is_unusable(value: str) -> bool:
-    return _is_untidy(value) or "\n" in value or "\r" in value
+    return _is_untidy(value) or any(character in value for character in NOT_IN_LINES)
 
 
 def spk2utt_from_utt2spk(utt2spk: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.text import keep_pipes
 from spooftrace.errors import InputError
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
@@ -92,7 +93,8 @@ def run(args: argparse.Namespace) -> None:
     export_to = _export_to(args.export)
     outputs = {"--out": args.out, "--export": export_to and export_to[1]}
     check_outputs(outputs, [getattr(args, name) for name in READ])
-    metrics, text = TASKS[args.task](args)
+    with keep_pipes():
+        metrics, text = TASKS[args.task](args)
     if args.out:
         with atomic_write(args.out) as file:
             json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)
@@ -155,7 +157,7 @@ def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
         metrics["subset"] = subset
     if file.of_sasv:
         metrics["sasv_warning"] = OF_SASV
-    texts = [format_text(metrics)]
+    texts = [format_text(metrics), *([trials.note] if trials.note else [])]
     if args.bootstrap or args.against:
         texts += _uncertainty(args, key, trials, subset, metrics)
     if args.tables:

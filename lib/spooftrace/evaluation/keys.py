@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.text import is_readable, iterate_lines, read_lines, read_text
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.datadir.tables import read_aligned_table, read_table
 from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import is_total
+from spooftrace.evaluation.columns import Columns, possible
 from spooftrace.evaluation.conventions import CONVENTIONS
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
+from spooftrace.evaluation.score_layouts import CLASSES, LOOKED_AT, UTTS
 from spooftrace.evaluation.trials import Column, Key, first
 
 Tables = Mapping[str, Mapping[str, str]]
@@ -33,7 +36,7 @@ def read_key(path: str | Path, form: str) -> Key:
         InputError: the file is not there or not of this form (naming the line), or lacks one of the classes.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_readable(path):
         raise InputError(f"{path}: no such key file")
     return _key(path.stem, path, FORMATS[form](path))
 
@@ -68,6 +71,12 @@ def key_of_scores(file: ScoreFile) -> Key:
     """
     if "utt2label" not in file.tables:
         raise InputError(f"{file.path}: holds no classes; give the key of the test set with --data or --key")
+    unknown = [utt for utt in file.scores if utt not in file.tables["utt2label"]]
+    if unknown:
+        raise InputError(
+            f"{file.path}:{file.line_of(unknown[0])}: no class is given for {len(unknown)} of {len(file.scores)} "
+            f"trials ({first(unknown)}); give the key of the test set with --data or --key"
+        )
     return _key(file.path.stem, file.path, file.tables)
 
 
@@ -78,7 +87,7 @@ def convention_of(data: str | Path) -> str:
         InputError: the word is not in FORMATS.
     """
     path = Path(data) / "convention"
-    word = path.read_text(encoding="utf-8").strip() if path.is_file() else "plain"
+    word = read_text(path).strip() if path.is_file() else "plain"
     if word not in FORMATS:
         raise InputError(f"{path}: unknown convention '{word}'; known are {', '.join(FORMATS)}")
     return word
@@ -166,20 +175,34 @@ def _with_header(path: Path, header: list[str], utt: str, columns: Mapping[str, 
 
 
 def _plain(path: Path) -> Tables:
+    """Lines ``utt label``, separated as score files are, or columns of these names in a table with a header."""
+    lines = read_lines(path)
+    at, line = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
+    quoted = any(mark in text for mark in "\"'" for text in lines[:LOOKED_AT])
+    columns, width, utt, label, start = Columns("", quoted), 2, 0, 1, at
+    for way, fields in possible(line, quoted):
+        names = [name.lower() for name in fields]
+        utts = [index for index, name in enumerate(names) if name in UTTS]
+        classes = [index for index, name in enumerate(names) if name in CLASSES]
+        if len(utts) == len(classes) == 1:
+            columns, width, utt, label, start = way, len(fields), utts[0], classes[0], at + 1
+            break
+        if len(fields) == 2 and names[1] in LABELS:
+            columns = way
+            break
     trials = Trials()
-    for number, (utt, label) in rows(path, 2):
-        trials.add((path, number), utt, speaker="-", label=label)
+    for number, fields in columns.rows(lines, path):
+        if number > start:
+            if len(fields) != width:
+                raise InputError(
+                    f"{path}:{number}: {len(fields)} columns, expected {width}; is this the protocol of another corpus?"
+                )
+            trials.add((path, number), fields[utt], speaker="-", label=fields[label])
     return trials.tables
 
 
 def _first_line(path: Path) -> list[str]:
-    try:
-        with path.open(encoding="utf-8-sig") as file:
-            return next((line.split() for line in file if line.strip()), [])
-    except UnicodeDecodeError as error:
-        raise InputError(
-            f"{path}: not UTF-8 text (byte {error.start}); unpack it if it is compressed, or is it another file?"
-        ) from None
+    return next((line.split() for line in iterate_lines(path) if line.strip()), [])
 
 
 FORMATS: dict[str, Callable[[Path], Tables]] = {

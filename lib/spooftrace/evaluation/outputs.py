@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import numpy as np
 
+from spooftrace.common.text import read_lines
 from spooftrace.datadir import read_table
-from spooftrace.datadir.tables import read_lines
 from spooftrace.errors import InputError
 from spooftrace.evaluation.trials import first
 
@@ -78,7 +78,7 @@ def read_outputs(path: str | Path) -> Outputs:
     """
     path = Path(path)
     lines = read_lines(path)
-    header = lines[0].removeprefix("\ufeff").split() if lines else []  # editors on Windows write a byte-order mark
+    header = lines[0].split() if lines else []
     if len(header) < 2 or header[0] != "utt":
         raise InputError(
             f"{path}:1: expected a header 'utt' and the names of the columns; put it before the first line"

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spooftrace.common.text import iterate_lines
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.corpora.protocol import rows
 from spooftrace.errors import InputError
@@ -197,14 +198,11 @@ KEYS = (_Layout(5, kind=4, attack=3), _Layout(4, kind=2, attack=3), _Layout(4, k
 
 def _first_line(path: Path) -> list[str]:
     """The fields of the first line that is not empty."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        return next((line.split() for line in file if line.strip()), [])
+    return next((line.split() for line in iterate_lines(path) if line.strip()), [])
 
 
 def _line_of(path: Path, claim: str) -> str:
     """``file:line`` of a trial, for messages."""
-    with path.open(encoding="utf-8-sig") as file:
-        number = next((n for n, line in enumerate(file, start=1) if {*claim.split()} <= {*line.split()}), 1)
+    lines = enumerate(iterate_lines(path), start=1)
+    number = next((number for number, line in lines if {*claim.split()} <= {*line.split()}), 1)
     return f"{path}:{number}"

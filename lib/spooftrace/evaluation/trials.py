@@ -6,9 +6,10 @@ test set is not a result.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from spooftrace.evaluation.score_files import ScoreFile
 
 Array = np.ndarray
 
-AUDIO_ENDINGS = (".flac", ".wav", ".mp3", ".m4a", ".ogg")
+AUDIO_ENDINGS = (".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".webm", ".w64", ".sph", ".pt", ".npy")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class ScoredTrials:
         is_bonafide: bool (N,).
         columns: what else the key says, by name: "system" (attack), "cond" (codec, channel), "subset", "source",
             "spk", ... as far as the key has it. The system of a bona fide trial has no meaning.
+        note: how ids of scores and key were made equal, where they were not as they are written.
     """
 
     name: str
@@ -68,6 +70,7 @@ class ScoredTrials:
     scores: Array
     is_bonafide: Array
     columns: Mapping[str, Column] = field(default_factory=dict)
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.utts)
@@ -116,7 +119,8 @@ def join(key: Key, file: ScoreFile) -> ScoredTrials:
     """Give every trial of a key its score.
 
     Ids are compared as they are written. If trials are left without a score, audio endings (``.flac``, ``.wav``) are
-    taken off the ids on both sides, and if that is not enough, folders as well; never where it makes two ids equal.
+    taken off the ids on both sides, and if that is not enough, folders (``/`` or ``\\``) as well; never where it makes
+    two ids equal. ``note`` of the result says so.
 
     Raises:
         InputError: a trial without a score, a score without a trial, or a class in the score file that is not the one
@@ -134,11 +138,7 @@ def join(key: Key, file: ScoreFile) -> ScoredTrials:
         if None not in scores:
             break
     else:
-        missing = [utt for utt in key.utts if utt not in file.scores]
-        raise InputError(
-            f"{file.path}: no score for {len(missing)} of the {len(key.utts)} trials of {key.path} ({first(missing)}); "
-            f"score the whole set again{_all_subsets(key)}"
-        )
+        raise InputError(_missing(key, file))
     if len(score_of) > len(wanted):
         trials = set(wanted)
         extra = [utt for utt in file.scores if simplified(utt) not in trials]
@@ -148,14 +148,16 @@ def join(key: Key, file: ScoreFile) -> ScoredTrials:
         )
     label_of = {simplified(utt): label for utt, label in file.tables.get("utt2label", {}).items()}
     for utt, bonafide in zip(wanted, key.is_bonafide.tolist(), strict=True) if label_of else ():
-        if bonafide != (label_of[utt] == "bonafide"):
+        if utt in label_of and bonafide != (label_of[utt] == "bonafide"):
             written = next(name for name in file.scores if simplified(name) == utt)
             other = "bonafide" if bonafide else "spoof"
             raise InputError(
                 f"{file.path}:{file.line_of(written)}: {written} is {label_of[utt]} here, but {other} in {key.path}; "
                 "which file is of another set?"
             )
-    return ScoredTrials(key.name, key.utts, np.array(scores, dtype=np.float64), key.is_bonafide, key.columns)
+    return ScoredTrials(
+        key.name, key.utts, np.array(scores, dtype=np.float64), key.is_bonafide, key.columns, NOTES[simplified]
+    )
 
 
 def first(names: Iterable[str]) -> str:
@@ -173,7 +175,30 @@ def _without_ending(utt: str) -> str:
 
 
 def _file_name(utt: str) -> str:
-    return PurePosixPath(_without_ending(utt)).name
+    return re.split(r"[/\\]", _without_ending(utt))[-1]
+
+
+# How ids were compared, for those who read the result.
+NOTES = {
+    str: "",
+    _without_ending: "ids of scores and key are equal without audio endings such as .flac",
+    _file_name: "ids of scores and key are equal without folders and audio endings",
+}
+
+
+def _missing(key: Key, file: ScoreFile) -> str:
+    """The message where trials have no score: with an id of each side where ids do not meet."""
+    missing = [utt for utt in key.utts if utt not in file.scores]
+    told = f"{file.path}: no score for {len(missing)} of the {len(key.utts)} trials of {key.path} ({first(missing)})"
+    trials = set(key.utts)
+    extra = next((utt for utt in file.scores if utt not in trials), None)
+    if extra is None:
+        return f"{told}; score the whole set again{_all_subsets(key)}"
+    what = "ids do not meet" if len(missing) == len(key.utts) else "not all ids meet"
+    return (
+        f"{told}; {what}: the key has '{missing[0]}', the scores have '{extra}' (line {file.line_of(extra)}): write "
+        f"both alike, or score the whole set again{_all_subsets(key)}"
+    )
 
 
 def _all_subsets(key: Key) -> str:

@@ -60,7 +60,7 @@ class Config:
 def read_config(path: Path) -> Config:
     """Raises `LauncherExit`, with the file and line, where the file is not as described above."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not at form feeds or NEL
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise LauncherExit(f"cannot read {path}: {reason}; name another with --config") from None

@@ -22,6 +22,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from spooftrace.common.text import read_lines
 from spooftrace.errors import InputError
 from spooftrace.report.markdown import table
 from spooftrace.report.names import ATTRIBUTION, DETECTION_QUOTED, PARSING
@@ -56,10 +57,7 @@ COLUMNS = tuple(field.name for field in fields(Result))
 
 def read_published(path: Path) -> list[Result]:
     """The figures of a file, in its order; raises InputError that names the first line which cannot be read."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error})") from None
+    lines = read_lines(path)
     results: list[Result] = []
     header_seen = False
     for number, line in enumerate(lines, 1):
