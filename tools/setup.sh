@@ -15,8 +15,19 @@ esac
 # What the environment depends on. The folder belongs to it: a venv does not survive being moved.
 wanted=$(cat "$root/setup.py" "$root/tools/constraints.txt"; echo "$venv ${SPOOFTRACE_PYTHON:-}")
 stamp=$venv/.spooftrace-setup
-# An optional torchaudio, perhaps installed by hand since, must not break the rest.
-make_importable() { "$root/tools/torchaudio_extension.sh" "$venv"; }
+make_importable() {
+  local link
+  # pip writes the absolute path of lib/ there, which Python reads in the encoding of the locale: with LC_ALL=C a path
+  # that is not ASCII would stop it. From the packages' folder the way is always the same.
+  for link in "$venv"/lib/python3.*/site-packages/__editable__.spooftrace-*.pth; do
+    if [ -f "$link" ] && [ "$(cat "$link")" != ../../../../../lib ]; then
+      echo ../../../../../lib >"$link.new"
+      mv "$link.new" "$link" # in one step: a job may be starting
+    fi
+  done
+  # An optional torchaudio, perhaps installed by hand since, must not break the rest.
+  "$root/tools/torchaudio_extension.sh" "$venv"
+}
 up_to_date() { [ -x "$venv/bin/spooftrace" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; }
 if up_to_date; then make_importable; exit 0; fi
 
@@ -24,8 +35,15 @@ python=${SPOOFTRACE_PYTHON:-python3}
 if ! command -v "$python" >/dev/null; then
   echo "tools/setup.sh: '$python' not found: install Python 3.10 or newer, or set SPOOFTRACE_PYTHON" >&2; exit 1
 fi
+# Its output may hold more than the version. A shim of pyenv or asdf is there even where no Python is behind it.
+if ! version=$("$python" -c 'import sys; print("version %d.%d.%d" % sys.version_info[:3])' 2>&1) ||
+  ! version=$(grep -m 1 '^version ' <<<"$version"); then
+  echo "tools/setup.sh: '$python' ($(command -v "$python")) does not run${version:+: $(head -n 1 <<<"$version")}" >&2
+  echo "tools/setup.sh: set SPOOFTRACE_PYTHON to Python 3.10 or newer" >&2; exit 1
+fi
+version=${version#version }
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
-  echo "tools/setup.sh: $("$python" --version) is too old: set SPOOFTRACE_PYTHON to Python 3.10 or newer" >&2; exit 1
+  echo "tools/setup.sh: Python $version ($python) is too old: set SPOOFTRACE_PYTHON to Python 3.10 or newer" >&2; exit 1
 fi
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
   echo "tools/setup.sh: $python cannot make virtual environments: install the system package python3-venv" >&2; exit 1
@@ -41,15 +59,20 @@ if up_to_date; then make_importable; exit 0; fi
 
 echo "tools/setup.sh: installing into tools/venv (a few minutes the first time)" >&2
 # A venv made elsewhere has the wrong paths inside: start anew rather than repair it.
-if [ -e "$venv" ] && ! grep -qsF "$venv" "$venv/bin/activate"; then rm -rf "$venv"; fi
+made_in=$venv/.spooftrace-folder
+if [ -e "$venv" ] && [ "$(cat "$made_in" 2>/dev/null)" != "$venv" ] && ! grep -qsF "$venv" "$venv/bin/activate"; then
+  rm -rf "$venv"
+fi
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+printf '%s' "$venv" >"$made_in" # the venv's own scripts hold it too, but quoted
 rm -f "$stamp"
 
 pip() { "$venv/bin/python" -m pip --disable-pip-version-check "$@"; }
 progress=(--progress-bar on)
 [ -t 2 ] || progress=(--progress-bar off)
 started=$SECONDS
-if ! pip install --quiet "${progress[@]}" -c "$root/tools/constraints.txt" -e "$root[dev]" >&2; then
+cd "$root" # pip takes some characters of a path for its own syntax
+if ! pip install --quiet "${progress[@]}" -c tools/constraints.txt -e ".[dev]" >&2; then
   echo "tools/setup.sh: installation failed (see above); run it again, what is installed already is kept" >&2; exit 1
 fi
 make_importable
