@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import io
-import re
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
-from spooftrace.errors import InputError
-
-if TYPE_CHECKING:
-    import soundfile
+from spooftrace.audio.decoding import FETCH, Recording, opened
+from spooftrace.audio.levels import Levels
+from spooftrace.errors import InputError, display
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
 MAX_OVERSHOOT = 0.5
-# Programs that write to a pipe do not know the length and declare about the largest number that fits.
-STREAMED = 0x7FFFF000
-OGG_PAGE = 65307  # bytes at most
-FETCH = "get the file again"
+# Seconds behind the last sample wanted that are decoded, too, so that the resampling filter sees all it needs.
+FILTER_MARGIN = 0.5
+
+
+class AudioInfo(NamedTuple):
+    """What an audio file has: samples per channel, rate in Hz, channels."""
+
+    samples: int
+    rate: int
+    channels: int
 
 
 def read_audio(
@@ -31,10 +31,12 @@ def read_audio(
     start: float | None = None,
     end: float | None = None,
     allow_pipes: bool = False,
+    most: int | None = None,
 ) -> np.ndarray:
-    """Read an audio file (wav, flac, ogg, mp3 ...) as one channel at the given rate.
+    """Read an audio file (wav, flac, ogg, mp3 ...; with PyAV m4a, aac, webm ...) as one channel at the given rate.
 
-    Channels are averaged; another rate is converted with soxr (HQ). Silence is not an error.
+    Channels are averaged; another rate is converted with soxr (HQ). What the file holds counts, not what its header
+    says about the length. Silence is not an error, but like other odd levels it is noted (``spooftrace.audio.notes``).
 
     Args:
         path: the file, or with ``allow_pipes`` also a ``command |`` that prints one.
@@ -42,112 +44,139 @@ def read_audio(
         start: where to begin, in seconds; ``None``: at the beginning.
         end: where to stop, in seconds; up to 0.5 s beyond the end of the file are forgiven; ``None``: at the end.
         allow_pipes: run ``command |`` with bash, as Kaldi does, instead of refusing it.
+        most: the result has at most so many samples, and what lies behind them is not decoded.
 
     Returns:
-        float32 (N,), full scale = 1.
+        float32 (N,), N > 0, full scale = 1.
 
     Raises:
-        InputError: the file is missing, empty, not audio, damaged, shorter than its header says, has no samples or
-            NaN or infinite ones, or ``start`` and ``end`` do not lie in it.
+        InputError: the file is missing, empty, not audio, damaged, cut short, has no samples (at this rate) or NaN or
+            infinite ones, an impossible rate, or ``start`` and ``end`` do not lie in it.
     """
-    with _opened(path, allow_pipes) as file:
-        first, last = _span(path, file, start, end)
-        file.seek(first)
-        samples = file.read(last - first, dtype="float32", always_2d=True)  # (N, C)
-        if len(samples) < last - first:
-            raise InputError(f"{path}: ends after {first + len(samples)} of {file.frames} samples; {FETCH}")
-        wave = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]  # (N, C) -> (N,)
-        if not np.isfinite(wave).all():
-            raise InputError(f"{path}: has NaN or infinite samples; {FETCH} or leave it out")
-        if file.samplerate == rate:
-            return wave
-        import soxr  # only here: most corpora already have the right rate
-
-        return soxr.resample(wave, file.samplerate, rate, quality="HQ")
+    samples, own_rate = read_samples(path, start, end, allow_pipes, None if most is None else most / rate)
+    return convert(samples, own_rate, rate, path)[:most]
 
 
-def audio_info(path: str | Path) -> tuple[int, int, int]:
-    """``(samples per channel, rate in Hz, channels)`` from the header, without decoding.
+def read_samples(
+    path: str | Path,
+    start: float | None = None,
+    end: float | None = None,
+    allow_pipes: bool = False,
+    most_seconds: float | None = None,
+) -> tuple[np.ndarray, int]:
+    """The samples of an audio file as it has them: float32 (N, C), and its rate in Hz.
+
+    Arguments and errors are those of ``read_audio``; ``most_seconds`` stops the decoder soon after that time.
+    """
+    with opened(path, allow_pipes) as recording:
+        first, last = _span(path, recording, start, end)
+        if most_seconds is not None:
+            limit = first + round((most_seconds + FILTER_MARGIN) * recording.rate)
+            if recording.frames is None:  # what lies behind is not looked at
+                return _read_up_to(path, recording, first, limit, last), recording.rate
+            last = min(limit, recording.frames if last is None else last)
+        levels = Levels(recording.channels, recording.lossy)
+        blocks = []
+        for block in recording.blocks(first, last):
+            _check(path, levels.add(block))
+            blocks.append(block)
+        if not blocks:
+            raise InputError(f"{display(path)}: has no samples; {FETCH} or leave it out")
+        levels.report(path)
+        return blocks[0] if len(blocks) == 1 else np.concatenate(blocks), recording.rate
+
+
+def convert(samples: np.ndarray, own_rate: int, rate: int, path: str | Path) -> np.ndarray:
+    """Samples (N, C) at a file's own rate as one channel at another rate: float32 (M,).
 
     Raises:
-        InputError: as for ``read_audio``, as far as the header and the file's size show it.
+        InputError: there are so few that none is left; the message names ``path``.
     """
-    with _opened(path, False) as file:
-        return file.frames, file.samplerate, file.channels
+    wave = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]  # (N, C) -> (N,)
+    if own_rate == rate:
+        return wave
+    import soxr  # only here: most corpora already have the right rate
+
+    converted = soxr.resample(wave, own_rate, rate, quality="HQ")
+    if not len(converted):
+        count = f"{len(wave):,} sample{'s' if len(wave) > 1 else ''} at {own_rate:,} Hz"
+        raise InputError(f"{display(path)}: has {count}, which are no samples at {rate:,} Hz; leave it out")
+    return converted
 
 
-@contextmanager
-def _opened(path: str | Path, allow_pipes: bool) -> Iterator[soundfile.SoundFile]:
-    import soundfile
+def audio_info(path: str | Path) -> AudioInfo:
+    """``(samples per channel, rate in Hz, channels)``, without decoding where the file says how long it is.
 
-    source: str | io.BytesIO = str(path)
-    if source.rstrip().endswith("|"):
-        if not allow_pipes:
-            raise InputError(f"'{path}' would run a command; write the audio to files or allow pipes")
-        source = _command_output(source.rstrip()[:-1])
-    elif not Path(source).is_file():
-        raise InputError(
-            f"{path}: {'not a file' if Path(source).exists() else 'no such file'}; check the path or {FETCH}"
-        )
-    elif Path(source).stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty; {FETCH}")
-    try:
-        with soundfile.SoundFile(source) as file:
-            if file.frames >= 1 << 48:
-                raise InputError(f"{path}: the header does not say how long the audio is; write the file again")
-            if _is_cut_short(file.extra_info) or (file.format == "OGG" and not _ogg_is_whole(_tail(source))):
-                raise InputError(f"{path}: the file is cut short, its header announces more; {FETCH}")
-            if file.frames == 0:
-                raise InputError(f"{path}: has no samples; {FETCH} or leave it out")
-            yield file
-    except soundfile.SoundFileError as error:
-        reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-        raise InputError(f"{path}: damaged, cut short or not audio ({reason}); {FETCH}") from None
-
-
-def _span(path: str | Path, file: soundfile.SoundFile, start: float | None, end: float | None) -> tuple[int, int]:
-    """First and one past the last sample to read, at the file's own rate."""
-    first = 0 if start is None else round(start * file.samplerate)
-    last = file.frames if end is None else round(end * file.samplerate)
-    overshoot = (last - file.frames) / file.samplerate
-    if not 0 <= first < min(last, file.frames) or overshoot > MAX_OVERSHOOT:
-        seconds = file.frames / file.samplerate
-        raise InputError(f"{path}: has {seconds:.3f} s, cannot read from {start} to {end}; correct the segment")
-    return first, min(last, file.frames)
-
-
-def _is_cut_short(log: str) -> bool:
-    """Does libsndfile's log of opening a file say that its header announces more than there is?
-
-    For wav and aiff libsndfile otherwise just plays what is left; flac and mp3 show it while decoding.
+    Raises:
+        InputError: as for ``read_audio``, as far as the header and the end of the file show it.
     """
-    sizes = re.search(r"^ ?(?:data|SSND) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
-    if sizes and int(sizes[2]) < int(sizes[1]) < STREAMED:
-        return True
-    return "does not match value from 'ds64' chunk" in log
+    with opened(path) as recording:
+        return AudioInfo(_count(recording), recording.rate, recording.channels)
 
 
-def _ogg_is_whole(tail: bytes) -> bool:
-    """Is the last page of an ogg file (RFC 3533, section 6) complete and marked as the end of the stream?"""
-    page = tail[tail.rfind(b"OggS") :]
-    if len(page) < 27 or len(page) < 27 + page[26]:  # page[26]: number of entries in the table of segment sizes
-        return False
-    size = 27 + page[26] + sum(page[27 : 27 + page[26]])
-    return bool(page[5] & 4) and len(page) >= size
+def check_audio(path: str | Path) -> AudioInfo:
+    """Decode a whole file in little memory, and note odd levels; returns what ``audio_info`` does.
+
+    Raises:
+        InputError: as for ``read_audio``.
+    """
+    with opened(path) as recording:
+        levels = Levels(recording.channels, recording.lossy)
+        samples = 0
+        for block in recording.blocks():
+            _check(path, levels.add(block))
+            samples += len(block)
+        if not samples:
+            raise InputError(f"{display(path)}: has no samples; {FETCH} or leave it out")
+        levels.report(path)
+        return AudioInfo(samples, recording.rate, recording.channels)
 
 
-def _tail(source: str | io.BytesIO) -> bytes:
-    """The end of the file, as much as an ogg page can have."""
-    if isinstance(source, io.BytesIO):
-        return source.getvalue()[-OGG_PAGE:]
-    with open(source, "rb") as file:
-        file.seek(max(Path(source).stat().st_size - OGG_PAGE, 0))
-        return file.read()
+def audio_kind(path: str | Path) -> str:
+    """Container and coding of a file, such as ``FLAC/PCM_16``.
+
+    Raises:
+        InputError: as for ``audio_info``.
+    """
+    with opened(path) as recording:
+        return recording.kind
 
 
-def _command_output(command: str) -> io.BytesIO:
-    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False)
-    if result.returncode or not result.stdout:
-        words = result.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise InputError(f"'{command.strip()} |' failed with status {result.returncode}: {words[-1]}; correct the scp")
-    return io.BytesIO(result.stdout)
+def _count(recording: Recording) -> int:
+    return recording.frames if recording.frames is not None else sum(map(len, recording.blocks()))
+
+
+def _check(path: str | Path, finite: bool) -> None:
+    if not finite:
+        raise InputError(f"{display(path)}: has NaN or infinite samples; {FETCH} or leave it out")
+
+
+def _read_up_to(path: str | Path, recording: Recording, first: int, limit: int, last: int | None) -> np.ndarray:
+    """Samples from ``first`` to before ``limit``, fewer where the recording of unknown length ends."""
+    stop = limit if last is None else min(limit, last)
+    levels = Levels(recording.channels, recording.lossy)
+    blocks: list[np.ndarray] = []
+    place = first
+    for block in recording.blocks(first):
+        _check(path, levels.add(block))
+        blocks.append(block[: stop - place])
+        place += len(block)
+        if place >= stop:
+            break
+    levels.report(path)
+    return np.concatenate(blocks)
+
+
+def _span(path: str | Path, recording: Recording, start: float | None, end: float | None) -> tuple[int, int | None]:
+    """First and one past the last sample to read, at the file's own rate; None: to the end."""
+    if start is None and end is None:
+        return 0, None
+    frames = _count(recording)
+    first = 0 if start is None else round(start * recording.rate)
+    last = frames if end is None else round(end * recording.rate)
+    overshoot = (last - frames) / recording.rate
+    if not 0 <= first < min(last, frames) or overshoot > MAX_OVERSHOOT:
+        seconds = frames / recording.rate
+        wanted = f"cannot read from {start} to {end}; correct the segment"
+        raise InputError(f"{display(path)}: has {seconds:.3f} s, {wanted}")
+    return first, min(last, frames)

@@ -1,0 +1,186 @@
+"""Containers that are a list of chunks (RIFF, RIFX, RF64, BW64, W64, AIFF, CAF) or a header and samples (AU).
+
+Each says how many bytes of audio it has, and the number is wrong in recordings whose writer died (0, or the last
+count that was saved), in files above 4 GiB (the number has wrapped), and in files that were cut.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+from spooftrace.audio.spliced import Piece
+
+# Programs that write to a pipe do not know the length and declare about the largest number that fits.
+STREAMED = 0x7FFFF000
+W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the identifiers of its chunks
+MOST_PADDING = 1 << 16  # zeros behind the last chunk that fill up a sector, not audio
+TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of music players, behind all chunks
+
+
+class Family(NamedTuple):
+    """How chunks are written.
+
+    Attributes:
+        identifier: its length in bytes.
+        size: how the size is written, as a struct format.
+        whole: the size counts the header, too.
+        unit: a chunk begins at a multiple of so many bytes.
+    """
+
+    identifier: int
+    size: str
+    whole: bool
+    unit: int
+
+
+class Chunk(NamedTuple):
+    """A chunk: its identifier, the offsets of its size field and its body, the body's size, the end with padding."""
+
+    name: bytes
+    field: int
+    body: int
+    size: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Audio:
+    """Where the audio lies, as the header has it and as the file has it.
+
+    Attributes:
+        start: offset of the first byte of audio.
+        declared: bytes of audio by the header; None if it leaves that open.
+        available: bytes of audio that are there.
+        pieces: the file with the right number in its header; empty if the header is right.
+    """
+
+    start: int
+    declared: int | None
+    available: int
+    pieces: tuple[Piece, ...] = ()
+
+
+def find_audio(file: BinaryIO, size: int) -> Audio | None:
+    """The audio of a file of ``size`` bytes; None if it is no such container, or one without audio.
+
+    What lies behind the declared audio counts as audio unless it is a list of chunks, a tag, or a sector filled up.
+    """
+    head = _at(file, 0, 40)
+    if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
+        return _au(head, size)
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        family, first = Family(4, "<I", False, 2), 12
+    elif (head[:4], head[8:12]) in ((b"RIFX", b"WAVE"), (b"FORM", b"AIFF"), (b"FORM", b"AIFC")):
+        family, first = Family(4, ">I", False, 2), 12
+    elif head[:16] == W64_RIFF:
+        family, first = Family(16, "<Q", True, 8), 40
+    elif head[:4] == b"caff":
+        family, first = Family(4, ">q", False, 1), 8
+    else:
+        return None
+    long_size: Chunk | None = None
+    for chunk in _chunks(file, first, size, family):
+        if chunk.name == b"ds64" and head[:4] in (b"RF64", b"BW64"):
+            long_size = chunk
+        if chunk.name[:4] in (b"data", b"SSND"):
+            return _audio(file, size, family, chunk, long_size, head)
+    return None
+
+
+def _au(head: bytes, size: int) -> Audio | None:
+    order = ">" if head[:4] == b".snd" else "<"
+    start, declared = struct.unpack_from(f"{order}II", head, 4)
+    if start > size:
+        return None
+    if declared >= STREAMED:
+        return Audio(start, None, size - start)
+    pieces: tuple[Piece, ...] = ()
+    if declared < size - start:
+        pieces = ((0, 8), struct.pack(f"{order}I", min(size - start, 0xFFFFFFFF)), (12, size - 12))
+    return Audio(start, declared, size - start, pieces)
+
+
+def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[Chunk]:
+    """The chunks from a place on, as far as their sizes lead to one another."""
+    header = family.identifier + struct.calcsize(family.size)
+    while place + header <= size:
+        part = _at(file, place, header)
+        (declared,) = struct.unpack_from(family.size, part, family.identifier)
+        length = declared - header if family.whole else declared
+        if length < 0 and part[:4] != b"data":
+            return
+        body = place + header
+        end = body + length
+        yield Chunk(part[: family.identifier], place + family.identifier, body, length, end + -end % family.unit)
+        place = end + -end % family.unit
+
+
+def _audio(
+    file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, head: bytes
+) -> Audio | None:
+    declared: int | None = chunk.size
+    if long_size is not None and chunk.size == 0xFFFFFFFF:
+        (declared,) = struct.unpack("<Q", _at(file, long_size.body + 8, 8).ljust(8, b"\0"))
+    elif (family.size == ">q" and chunk.size < 0) or (family.size[1] == "I" and chunk.size >= STREAMED):
+        declared = None
+    available = max(size - chunk.body, 0)
+    if declared is not None and declared <= available:
+        end = chunk.body + declared
+        if _is_trailer(file, end, size, family):
+            available = declared
+    pieces: tuple[Piece, ...] = ()
+    if (declared != available and (declared is None or declared < available)) or head[:4] == b"BW64":
+        pieces = _with_size(file, size, family, chunk, long_size, available)
+    return Audio(chunk.body, declared, available, pieces)
+
+
+def _with_size(
+    file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, available: int
+) -> tuple[Piece, ...]:
+    """The file with the size of its audio in the header, and RF64 for BW64, which has the same layout."""
+    header = chunk.body - chunk.field if family.whole else 0
+    value = available + header + (family.identifier if family.whole else 0)
+    if family.size[1] == "I":  # more than fits: libsndfile then goes by the size of the file
+        value = min(value, 0xFFFFFFFF)
+    patches = {chunk.field: struct.pack(family.size, value)}
+    if long_size is not None:
+        patches = {long_size.body + 8: struct.pack("<QQ", available, 0)}
+    if _at(file, 0, 4) == b"BW64":
+        patches[0] = b"RF64"
+    pieces: list[Piece] = []
+    place = 0
+    for offset, content in sorted(patches.items()):
+        pieces += [(place, offset - place), content]
+        place = offset + len(content)
+    return (*pieces, (place, size - place))
+
+
+def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
+    """Whether what lies from ``end`` on is what may follow the audio."""
+    if size - end < 2:
+        return True
+    if _at(file, end, 8).startswith(TAGS):
+        return True
+    if size - end <= MOST_PADDING and not any(_at(file, end, size - end)):
+        return end > size // 2
+    for start in {end, end + -end % family.unit}:
+        last = start
+        for chunk in _chunks(file, start, size, family):
+            name = chunk.name[:4]
+            if not all(32 <= byte < 127 for byte in name) or (family.whole and chunk.name[4:] != W64_TAIL):
+                break
+            last = chunk.end
+        if last > start and last >= size - 1:
+            return True
+        if last > start and _at(file, last, 8).startswith(TAGS):
+            return True
+    return False
+
+
+def _at(file: BinaryIO, place: int, count: int) -> bytes:
+    file.seek(place)
+    return file.read(count)

@@ -1,0 +1,304 @@
+"""Audio files of every kind as blocks of samples at their own rate, whatever their headers say about the length."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+import numpy as np
+
+from spooftrace.audio.chunks import STREAMED, find_audio
+from spooftrace.audio.flac import read_header
+from spooftrace.audio.mpeg import Stream, after_id3, find_stream
+from spooftrace.audio.notes import note
+from spooftrace.audio.ogg import find_links
+from spooftrace.audio.spliced import Piece, Spliced
+from spooftrace.errors import InputError, display
+
+if TYPE_CHECKING:
+    import soundfile
+
+RATES = (1000, 768000)  # Hz; what headers say beyond is damage
+BLOCK = 1 << 20  # samples of all channels that are decoded at a time
+UNKNOWN = 1 << 48  # libsndfile's number of samples where it knows none
+FETCH = "get the file again"
+MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".m2a")
+
+
+class Recording(Protocol):
+    """An open audio file.
+
+    Attributes:
+        rate: Hz.
+        channels: number of channels.
+        frames: samples of each channel; None if only decoding tells.
+        lossy: the samples come out of a lossy decoder.
+        kind: container and coding, such as ``WAV/PCM_16``.
+    """
+
+    rate: int
+    channels: int
+    frames: int | None
+    lossy: bool
+    kind: str
+
+    def blocks(self, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+        """Blocks (N, C) of float32, from sample ``first`` to before ``last``, or to the end.
+
+        Raises:
+            InputError: The file is damaged or ends before.
+        """
+        ...
+
+
+@contextmanager
+def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
+    """Open an audio file.
+
+    Args:
+        path: the file, or with ``allow_pipes`` also a ``command |`` that prints one.
+        allow_pipes: run commands.
+
+    Raises:
+        InputError: The file is missing, empty, not audio, cut short, has no samples or an impossible rate, or needs a
+            package that is not installed.
+    """
+    name = display(path)
+    with ExitStack() as stack:
+        file = stack.enter_context(_source(path, name, allow_pipes))
+        size = file.seek(0, os.SEEK_END)
+        if size == 0:
+            raise InputError(f"{name}: the file is empty; {FETCH}")
+        views = _views(path, name, file, size)
+        try:
+            recording: Recording = stack.enter_context(_SoundFiles(path, name, file, views))
+        except _NotReadError as error:
+            from spooftrace.audio.foreign import open_foreign
+
+            recording = stack.enter_context(open_foreign(file, name, str(error)))
+        if not RATES[0] <= recording.rate <= RATES[1]:
+            raise InputError(f"{name}: its header says {recording.rate:,} Hz, which no recording has; {FETCH}")
+        if recording.frames == 0:
+            raise InputError(f"{name}: has no samples; {FETCH} or leave it out")
+        yield recording
+
+
+class _NotReadError(Exception):
+    """Libsndfile does not read the file, for the reason given."""
+
+
+class _Views:
+    """How a file is to be given to libsndfile: as it is, or as pieces; several where streams follow one another."""
+
+    def __init__(self, pieces: Sequence[Sequence[Piece]] = ()) -> None:
+        self.pieces = pieces
+        self.declared: int | None = None  # samples by a header that is to be compared with what is decoded
+        self.stream: Stream | None = None  # of MPEG audio
+
+
+def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
+    """Look at the header and the end of a file: where it is wrong about the length, and where the file is cut short."""
+    file.seek(0)
+    head = file.read(16)
+    if head[:4] == b"OggS":
+        links = find_links(file, size)
+        if not links.whole:
+            raise InputError(f"{name}: the file is cut short within a page; {FETCH}")
+        if not links.ended:
+            note(path, "unended")
+        return _Views([[part] for part in links.ranges] if len(links.ranges) > 1 else ())
+    audio = find_audio(file, size)
+    if audio is not None:
+        if audio.declared is not None and audio.declared > audio.available:
+            announced = f"announces {audio.declared:,} bytes of audio, {audio.available:,} are there"
+            raise InputError(f"{name}: the file is cut short, its header {announced}; {FETCH}")
+        if audio.declared is not None and audio.available > audio.declared:
+            note(path, "understated", f"{audio.declared:,} of {audio.available:,} bytes")
+        return _Views([audio.pieces] if audio.pieces else ())
+    with _mapped(file) as data:
+        start = after_id3(data)
+        header = read_header(file, start, size)
+        if header is not None:
+            views = _Views() if header.confirmed else _Views([header.pieces])
+            views.declared = None if header.confirmed else header.declared
+            return views
+        if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG_SUFFIXES):
+            stream = find_stream(data)
+            if stream is not None:
+                return _mpeg_views(name, stream)
+    return _Views()
+
+
+def _mpeg_views(name: str, stream: Stream) -> _Views:
+    if stream.missing:
+        raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
+    # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
+    views = _Views([[*stream.runs, (None, 2 * stream.frames * stream.largest + (1 << 16))]])
+    views.stream = stream
+    return views
+
+
+class _SoundFiles:
+    """A file that libsndfile reads, or several streams of it, one after the other."""
+
+    def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
+        self.path, self.name, self.views = path, name, views
+        self._stack = ExitStack()
+        sources = [Spliced(file, pieces) for pieces in views.pieces] or [_original(path, file)]
+        try:
+            self._files = [self._open(source) for source in sources]
+        except BaseException:
+            self._stack.close()
+            raise
+        first = self._files[0]
+        self.rate, self.channels = first.samplerate, first.channels
+        self.kind = f"{first.format}/{first.subtype}"
+        self.lossy = first.subtype in ("VORBIS", "OPUS") or first.subtype.startswith("MPEG_LAYER")
+        if any((other.samplerate, other.channels) != (self.rate, self.channels) for other in self._files):
+            self._stack.close()
+            raise InputError(f"{name}: its rate or number of channels changes on the way; cut it into several files")
+        self.frames: int | None = sum(part.frames for part in self._files)
+        if views.stream is not None:
+            self.frames = sum(end - begin for begin, end in views.stream.kept)
+        elif self.frames >= UNKNOWN or views.declared is not None:
+            self.frames = None
+
+    def __enter__(self) -> _SoundFiles:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def _open(self, source: io.RawIOBase | BinaryIO | bytes) -> soundfile.SoundFile:
+        import soundfile
+
+        try:
+            file = self._stack.enter_context(_in_order()(source))
+        except soundfile.SoundFileError as error:
+            raise _NotReadError(str(getattr(error, "error_string", error)).strip().rstrip(".")) from None
+        if _is_cut_short(file.extra_info):
+            raise InputError(f"{self.name}: the file is cut short, its header announces more; {FETCH}")
+        return file
+
+    def blocks(self, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
+        """As ``Recording.blocks``."""
+        import soundfile
+
+        end = self.frames if last is None else last
+        place = first if first and self._seek(first) else 0
+        try:
+            for block in self._kept(place, end):
+                begin, place = place, place + len(block)
+                part = block[max(first - begin, 0) : None if end is None else end - begin]
+                if len(part):
+                    yield part
+                if end is not None and place >= end:
+                    return
+        except soundfile.SoundFileError as error:
+            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
+            raise InputError(f"{self.name}: damaged or cut short ({reason}); {FETCH}") from None
+        declared = self.views.declared or 0
+        if end is not None or place < declared:
+            total = self.frames if end is not None else declared
+            raise InputError(f"{self.name}: ends after {place:,} of {total:,} samples, cut short or damaged; {FETCH}")
+        if place > declared > 0:
+            note(self.path, "understated", f"{declared:,} of {place:,} samples")
+
+    def _seek(self, first: int) -> bool:
+        """Go to a sample where that is possible and exact; otherwise everything before is decoded."""
+        (file, *others) = self._files
+        exact = file.subtype.startswith(("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW"))
+        return exact and not others and self.frames is not None and file.seek(first) == first
+
+    def _kept(self, place: int, end: int | None) -> Iterator[np.ndarray]:
+        """What is decoded, without what is no audio."""
+        stream = self.views.stream
+        if stream is None:
+            for file in self._files:
+                yield from self._decoded(file, None if end is None else end - place)
+            return
+        place = 0
+        for block in self._decoded(self._files[0], stream.frames * stream.samples):
+            for begin, stop in stream.kept:
+                part = block[max(begin - place, 0) : max(stop - place, 0)]
+                if len(part):
+                    yield part
+            place += len(block)
+
+    def _decoded(self, file: soundfile.SoundFile, most: int | None) -> Iterator[np.ndarray]:
+        # Never as much as a header asks for: it may be wrong by any factor.
+        size = max(BLOCK // self.channels, 1)
+        left = most
+        while left is None or left > 0:
+            block = file.read(size if left is None else min(size, left), dtype="float32", always_2d=True)  # (N, C)
+            if not len(block):
+                return
+            yield block
+            left = None if left is None else left - len(block)
+
+
+@cache
+def _in_order() -> type[soundfile.SoundFile]:
+    """A ``SoundFile`` that reads on without a seek after each block, which fails where the length is not known."""
+    import soundfile
+
+    class InOrder(soundfile.SoundFile):
+        def seekable(self) -> bool:
+            return False
+
+    return InOrder
+
+
+@contextmanager
+def _source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]:
+    text = str(path)
+    if isinstance(path, str) and text.rstrip().endswith("|"):
+        if not allow_pipes:
+            raise InputError(f"'{name}' would run a command; write the audio to files or allow pipes")
+        yield _command_output(text.rstrip()[:-1])
+        return
+    if not Path(path).is_file():
+        missing = "not a file" if Path(path).exists() else "no such file"
+        raise InputError(f"{name}: {missing}; check the path or {FETCH}")
+    with open(path, "rb") as file:
+        yield file
+
+
+def _original(path: str | Path, file: BinaryIO) -> BinaryIO | bytes:
+    """What to give to soundfile: the name, from which libsndfile knows a few formats without header, or the content."""
+    file.seek(0)
+    if isinstance(file, io.BytesIO) or str(path).lower().endswith(".raw"):
+        return file
+    return os.fsencode(path)
+
+
+@contextmanager
+def _mapped(file: BinaryIO) -> Iterator[memoryview]:
+    """The bytes of a file without reading them all."""
+    if isinstance(file, io.BytesIO):
+        yield memoryview(file.getvalue())
+        return
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
+        yield view
+
+
+def _is_cut_short(log: str) -> bool:
+    """Does libsndfile's log of opening a file say that its header announces more than there is?"""
+    sizes = re.search(r"^ ?(?:data|SSND) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
+    return bool(sizes and int(sizes[2]) < int(sizes[1]) < STREAMED)
+
+
+def _command_output(command: str) -> io.BytesIO:
+    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False)
+    if result.returncode or not result.stdout:
+        words = result.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
+        raise InputError(f"'{command.strip()} |' failed with status {result.returncode}: {words[-1]}; correct the scp")
+    return io.BytesIO(result.stdout)

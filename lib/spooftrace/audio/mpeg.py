@@ -1,0 +1,221 @@
+"""MPEG audio streams (layer I, II, III; MPEG-1, 2 and 2.5): which bytes are frames, and which samples are audio.
+
+A stream has no length. Encoders for layer III put one into a first frame without audio (Xing, Info or VBRI); where it
+is missing, libsndfile estimates the length from the size of the file, which is too long at 44.1 kHz and far too short
+at a variable bitrate. So the frames are counted here, by their headers (ISO/IEC 11172-3, section 2.4.1.3, and the
+extension of 13818-3). The samples are those that ffmpeg (libavformat/mp3dec.c) keeps: with the delay and the padding
+of a LAME tag removed, all of them without one.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+# kbit/s by (MPEG-1?, layer); index 0 is the free format, whose frames have any constant size.
+BITRATES = {
+    (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (0, 32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by the version's bits
+SAME = 0xFE0C  # bits of the second and third byte that all frames of a stream share: version, layer, rate
+SEARCHED = 1 << 16  # bytes in which the first frame is looked for, as ffmpeg does
+DECODER_DELAY = 529  # samples by which a layer III decoder lags
+LARGEST_FREE = 8192  # bytes of a frame of the free format
+
+
+class Frame(NamedTuple):
+    """What a frame header says: bytes of the frame (0: free format), samples per channel."""
+
+    size: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The audio of an MPEG file.
+
+    Attributes:
+        runs: (offset, size) of the bytes that are frames of audio, one after the other.
+        frames: number of frames in them.
+        samples: of each frame, per channel.
+        largest: bytes of the largest frame.
+        kept: (first, past the last) of the decoded samples that are audio.
+        missing: why the file is not whole, or "".
+    """
+
+    runs: Sequence[tuple[int, int]]
+    frames: int
+    samples: int
+    largest: int
+    kept: Sequence[tuple[int, int]]
+    missing: str
+
+
+class _Tag(NamedTuple):
+    """A first frame without audio: frames and bytes that it announces, samples of delay and of padding."""
+
+    frames: int
+    delay: int
+    padding: int
+
+
+@cache
+def parse(second: int, third: int) -> Frame | None:
+    """The frame that a header with these second and third bytes begins; None if none does."""
+    version, layer = second >> 3 & 3, 4 - (second >> 1 & 3)
+    bitrate, rate = third >> 4, third >> 2 & 3
+    if second & 0xE0 != 0xE0 or version == 1 or layer == 4 or bitrate == 15 or rate == 3:
+        return None
+    hertz, first = RATES[version][rate], version == 3
+    samples = {1: 384, 2: 1152, 3: 1152 if first else 576}[layer]
+    bits, padding = 1000 * BITRATES[first, layer][bitrate], third >> 1 & 1
+    if not bits:
+        return Frame(0, samples)
+    return Frame((12 * bits // hertz + padding) * 4 if layer == 1 else samples // 8 * bits // hertz + padding, samples)
+
+
+def find_stream(data: Sequence[int]) -> Stream | None:
+    """Count the frames of a file, in one pass over its headers.
+
+    Args:
+        data: the bytes, e.g. a memory map.
+
+    Returns:
+        None if this is no MPEG audio.
+    """
+    start = after_id3(data)
+    free: dict[int, int] = {}
+    first = _next_frame(data, start, min(start + SEARCHED, len(data)), None, free)
+    if first is None:
+        return None
+    same = _fixed(data, first)
+    tag = _read_tag(data, first)
+    runs: list[tuple[int, int]] = []
+    place: int | None = first
+    count = largest = samples = 0
+    cut = ""
+    while place is not None:
+        begin = place
+        while (size := _frame_size(data, place, same, free)) and place + size <= len(data):
+            frame = parse(data[place + 1], data[place + 2])
+            assert frame is not None
+            samples, largest = frame.samples, max(largest, size)
+            count += 1
+            place += size
+        if place > begin:
+            runs.append((begin, place - begin))
+        if size:  # a header follows a frame without a gap, so this is a frame, and it does not end in the file
+            cut = f"its last frame ends {place + size - len(data)} bytes behind the end"
+            break
+        place = _next_frame(data, place, len(data), same, free)
+    if tag is not None and runs:
+        skipped = _frame_size(data, first, same, free)
+        runs[0] = (runs[0][0] + skipped, runs[0][1] - skipped)
+        count -= 1
+        if tag.frames > count and not cut:
+            cut = f"its header announces {tag.frames:,} frames, {count:,} are there"
+    return Stream(runs, count, samples, largest, _kept(tag, count * samples, samples), cut)
+
+
+def after_id3(data: Sequence[int]) -> int:
+    """The place behind the ID3v2 tags at the beginning, 0 without any."""
+    place = 0
+    while bytes(data[place : place + 3]) == b"ID3" and place + 10 <= len(data):
+        size = 0
+        for byte in data[place + 6 : place + 10]:
+            size = size << 7 | byte & 0x7F
+        place += size + (20 if data[place + 5] & 0x10 else 10)  # with a footer
+    return min(place, len(data))
+
+
+def _fixed(data: Sequence[int], place: int) -> int:
+    return (data[place + 1] << 8 | data[place + 2]) & SAME
+
+
+def _frame_size(data: Sequence[int], place: int, same: int | None, free: dict[int, int]) -> int:
+    """Bytes of the frame at a place; 0 if there is none, or one of another stream."""
+    if place + 4 > len(data) or data[place] != 0xFF:
+        return 0
+    frame = parse(data[place + 1], data[place + 2])
+    if frame is None or (same is not None and _fixed(data, place) != same):
+        return 0
+    return frame.size or _free_size(data, place, free)
+
+
+def _free_size(data: Sequence[int], place: int, free: dict[int, int]) -> int:
+    """Bytes of a frame of the free format: measured once, to the next header that looks the same."""
+    fixed, padding = _fixed(data, place), data[place + 2] >> 1 & 1
+    if fixed not in free:
+        header = bytes(data[place : place + 3])
+        part = bytes(data[place : place + LARGEST_FREE])
+        nearest = part.find(header[:2], 24)
+        while nearest > 0 and (part[nearest + 2 : nearest + 3] or b"\0")[0] & 0xFD != header[2] & 0xFD:
+            nearest = part.find(header[:2], nearest + 1)
+        if nearest < 0:
+            return 0
+        free[fixed] = nearest - padding
+    return free[fixed] + padding
+
+
+def _next_frame(data: Sequence[int], start: int, stop: int, same: int | None, free: dict[int, int]) -> int | None:
+    """Where frames go on: a header and, where its frame ends, another one or the end of the file."""
+    block = 1 << 16
+    for base in range(start, stop, block):
+        part = bytes(data[base : min(base + block, stop)])
+        place = part.find(0xFF)
+        while place >= 0:
+            size = _frame_size(data, base + place, same, free)
+            end = base + place + size
+            if size and (end == len(data) or _frame_size(data, end, _fixed(data, base + place), free)):
+                return base + place
+            place = part.find(0xFF, place + 1)
+    return None
+
+
+def _read_tag(data: Sequence[int], first: int) -> _Tag | None:
+    """The Xing, Info or VBRI tag in a first frame of layer III; None where that frame is audio."""
+    version, layer = data[first + 1] >> 3 & 3, 4 - (data[first + 1] >> 1 & 3)
+    if layer != 3:
+        return None
+    mono = data[first + 3] >> 6 == 3
+    side = (17 if mono else 32) if version == 3 else (9 if mono else 17)
+    head = bytes(data[first : first + 4 + 32 + 160])
+    if head[36:40] == b"VBRI" and len(head) >= 54:
+        (frames,) = struct.unpack_from(">I", head, 50)
+        return _Tag(frames, -1, 0) if frames else None
+    place = 4 + side
+    if head[place : place + 4] not in (b"Xing", b"Info"):
+        return None
+    (flags,) = struct.unpack_from(">I", head, place + 4)
+    place += 8
+    numbers = {}
+    for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
+        if flags & bit:
+            numbers[bit] = int.from_bytes(head[place : place + 4], "big")
+            place += size
+    if not numbers.get(1) and not numbers.get(2):
+        return None
+    frames = numbers.get(1, 0)
+    if head[place : place + 4] not in (b"LAME", b"Lavf", b"Lavc"):
+        return _Tag(frames, -1, 0)
+    both = int.from_bytes(head[place + 21 : place + 24], "big")
+    return _Tag(frames, both >> 12, both & 0xFFF)
+
+
+def _kept(tag: _Tag | None, total: int, samples: int) -> list[tuple[int, int]]:
+    if tag is None or tag.delay < 0:
+        return [(0, total)]
+    first, announced = tag.delay + DECODER_DELAY, tag.frames * samples
+    end = announced - tag.padding + DECODER_DELAY
+    if not tag.frames or end >= announced:
+        return [(min(first, total), total)]
+    # The padding ends where the tag says that the stream ends; what follows, as after `cat a.mp3 b.mp3`, is audio.
+    return [(a, b) for a, b in ((first, min(end, total)), (announced, total)) if a < b]

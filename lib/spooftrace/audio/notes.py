@@ -1,0 +1,136 @@
+"""What a command noticed about the audio that it read: counted by kind, and said once, at the end.
+
+Audio is read by threads and by processes of their own, so whoever notices something writes a line to a file that the
+command reads when it is done. Outside of a command a note is a Python warning.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from spooftrace.errors import display
+
+FOLDER = "SPOOFTRACE_AUDIO_NOTES"  # environment variable: where the processes of a command write their notes
+# Kind -> what is said of a file, and of several.
+KINDS = {
+    "understated": (
+        "holds more audio than its header says, all of which is read",
+        "hold more audio than their headers say, all of which is read",
+    ),
+    "unended": (
+        "lacks the mark that ends it and may be cut short",
+        "lack the mark that ends them and may be cut short",
+    ),
+    "silent": ("is digital silence", "are digital silence"),
+    "antiphase": (
+        "is antiphase stereo: its channels cancel out when they are averaged",
+        "are antiphase stereo: their channels cancel out when they are averaged",
+    ),
+    "one-sided": (
+        "has a silent channel, so that the average is quieter",
+        "have a silent channel, so that the average is quieter",
+    ),
+    "beyond": (
+        "has samples beyond full scale [-1, 1], perhaps integers saved as floating-point numbers",
+        "have samples beyond full scale [-1, 1], perhaps integers saved as floating-point numbers",
+    ),
+    "clipped": ("is clipped", "are clipped"),
+}
+_noted: set[tuple[str, str, str]] = set()
+
+
+class AudioWarning(UserWarning):
+    """Something about an audio file that a result may suffer from."""
+
+
+def note(path: str | Path, kind: str, detail: str = "") -> None:
+    """Note something about a file, once in a process.
+
+    Args:
+        path: the file.
+        kind: a key of ``KINDS``.
+        detail: numbers, for a single file.
+    """
+    folder = os.environ.get(FOLDER)
+    if folder is None or not Path(folder).is_dir():
+        words = f"{KINDS[kind][0]} ({detail})" if detail else KINDS[kind][0]
+        warnings.warn(f"{display(path)}: {words}", AudioWarning, stacklevel=3)
+        return
+    entry = (folder, kind, os.fspath(path))
+    if entry not in _noted:
+        _noted.add(entry)
+        # One short write to a file that is open for appending is not torn by those of other processes.
+        line = json.dumps([kind, os.fspath(path), detail]) + "\n"  # ASCII, whatever the name
+        file = os.open(Path(folder) / "notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with open(file, "wb") as notes:
+            notes.write(line.encode())
+
+
+class Notes:
+    """The notes of a command."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self) -> dict[str, dict[str, str]]:
+        """Kind -> file -> detail, in the order in which they came, those of ``KINDS`` in theirs."""
+        found: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+        path = self._folder / "notes"
+        if path.exists():
+            for line in path.read_text(encoding="ascii").splitlines():
+                kind, name, detail = json.loads(line)
+                found[kind].setdefault(name, detail)
+        return {kind: files for kind, files in found.items() if files}
+
+    def lines(self, names: Mapping[str, str] | None = None) -> list[str]:
+        """A line for each kind: how many files, and the first of them.
+
+        Args:
+            names: what a file is called in the line, where that is not its path.
+        """
+        result = []
+        for kind, files in self.read().items():
+            first, detail = next(iter(files.items()))
+            name = display((names or {}).get(first, first))
+            one, several = KINDS[kind]
+            if len(files) == 1:
+                result.append(f"1 audio file {one}{f' ({detail})' if detail else ''}: {name}")
+            else:
+                result.append(f"{len(files):,} audio files {several}, first {name}{f' ({detail})' if detail else ''}")
+        return result
+
+
+@contextlib.contextmanager
+def gathered(program: str, names: Mapping[str, str] | None = None, own: bool = False) -> Iterator[Notes | None]:
+    """Gather the notes of this process and of those that it starts, and print them to stderr at the end.
+
+    Does nothing in a process that was started by one which gathers notes already.
+
+    Args:
+        program: begins each line.
+        names: as for ``Notes.lines``.
+        own: gather apart from who gathers already.
+    """
+    outer = os.environ.get(FOLDER)
+    if outer is not None and not own and Path(outer).is_dir():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="spooftrace-") as folder:
+        os.environ[FOLDER] = folder
+        notes = Notes(Path(folder))
+        try:
+            yield notes
+        finally:
+            if outer is None:
+                del os.environ[FOLDER]
+            else:
+                os.environ[FOLDER] = outer
+            for line in notes.lines(names):
+                print(f"{program}: warning: {line}", file=sys.stderr)

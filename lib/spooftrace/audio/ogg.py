@@ -1,0 +1,63 @@
+"""Ogg files (RFC 3533): whether the last page is whole, and the streams that follow one another in a chained file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+PAGE = 65307  # bytes at most
+FIRST, LAST = 2, 4  # flags of a page: of a stream
+
+
+@dataclass(frozen=True)
+class Links:
+    """The streams of an Ogg file.
+
+    Attributes:
+        ranges: (offset, size) of each.
+        whole: the last page is complete.
+        ended: it is marked as the last one.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    whole: bool
+    ended: bool
+
+
+def find_links(file: BinaryIO, size: int) -> Links:
+    """The streams of an Ogg file of ``size`` bytes, which begins with ``OggS``."""
+    first = _page(file, 0, size)
+    start = max(size - PAGE, 0)
+    file.seek(start)
+    place = file.read().rfind(b"OggS")
+    last = _page(file, start + place, size) if place >= 0 else None
+    if first is None or last is None:
+        return Links(((0, size),), whole=False, ended=False)
+    ended = bool(last.flags & LAST)
+    if last.serial == first.serial:  # no other stream can have this number, so there is only one
+        return Links(((0, size),), True, ended)
+    starts, place, in_headers = [0], 0, True
+    while (page := _page(file, place, size)) is not None:
+        if page.flags & FIRST and not in_headers:
+            starts.append(place)
+        in_headers = bool(page.flags & FIRST)  # several streams side by side all begin before any goes on
+        place += page.size
+    ends = [*starts[1:], size]
+    return Links(tuple((a, b - a) for a, b in zip(starts, ends, strict=True)), place == size, ended)
+
+
+@dataclass(frozen=True)
+class _Page:
+    flags: int
+    serial: bytes
+    size: int
+
+
+def _page(file: BinaryIO, place: int, size: int) -> _Page | None:
+    """The page that begins at a place and is all there."""
+    file.seek(place)
+    head = file.read(27 + 255)
+    if head[:4] != b"OggS" or len(head) < 27 or len(head) < 27 + head[26]:  # [26]: entries in the table of sizes
+        return None
+    length = 27 + head[26] + sum(head[27 : 27 + head[26]])
+    return _Page(head[5], head[14:18], length) if place + length <= size else None
