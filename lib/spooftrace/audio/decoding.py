@@ -141,7 +141,9 @@ def _mpeg_views(name: str, stream: Stream) -> _Views:
     if stream.missing:
         raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
     # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
-    views = _Views([[*stream.runs, (None, 2 * stream.frames * stream.largest + (1 << 16))]])
+    # A decoder believes in a frame when another one follows: the last one comes twice, and is decoded once.
+    behind = (None, 2 * stream.frames * stream.largest + (1 << 16))
+    views = _Views([[*stream.runs, stream.last, behind]])
     views.stream = stream
     return views
 
@@ -214,9 +216,16 @@ class _SoundFiles:
 
     def _seek(self, first: int) -> bool:
         """Go to a sample where that is possible and exact; otherwise everything before is decoded."""
+        import soundfile
+
         (file, *others) = self._files
         exact = file.subtype.startswith(("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW"))
-        return exact and not others and self.frames is not None and file.seek(first) == first
+        if not exact or others or self.frames is None:
+            return False
+        try:
+            return file.seek(first) == first
+        except soundfile.SoundFileError:  # damaged: decoding from the beginning shows where
+            return False
 
     def _kept(self, place: int, end: int | None) -> Iterator[np.ndarray]:
         """What is decoded, without what is no audio."""

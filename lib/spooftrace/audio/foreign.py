@@ -135,7 +135,9 @@ class ForeignFile:
     def _stream(self, container: av.container.InputContainer) -> av.AudioStream:
         stream = container.streams.best("audio")
         if stream is None:
-            raise InputError(f"{self.name}: has no audio in it; leave it out")
+            raise InputError(
+                f"{self.name}: damaged or not audio (ffmpeg finds no sound in it); {FETCH} or leave it out"
+            )
         return stream
 
     @staticmethod

@@ -47,6 +47,7 @@ class Stream:
         frames: number of frames in them.
         samples: of each frame, per channel.
         largest: bytes of the largest frame.
+        last: (offset, size) of the last frame.
         kept: (first, past the last) of the decoded samples that are audio.
         missing: why the file is not whole, or "".
     """
@@ -55,6 +56,7 @@ class Stream:
     frames: int
     samples: int
     largest: int
+    last: tuple[int, int]
     kept: Sequence[tuple[int, int]]
     missing: str
 
@@ -102,13 +104,14 @@ def find_stream(data: Sequence[int]) -> Stream | None:
     place: int | None = first
     count = largest = samples = 0
     cut = ""
+    last = (first, 0)
     while place is not None:
         begin = place
         while (size := _frame_size(data, place, same, free)) and place + size <= len(data):
             frame = parse(data[place + 1], data[place + 2])
             assert frame is not None
             samples, largest = frame.samples, max(largest, size)
-            count += 1
+            count, last = count + 1, (place, size)
             place += size
         if place > begin:
             runs.append((begin, place - begin))
@@ -122,7 +125,7 @@ def find_stream(data: Sequence[int]) -> Stream | None:
         count -= 1
         if tag.frames > count and not cut:
             cut = f"its header announces {tag.frames:,} frames, {count:,} are there"
-    return Stream(runs, count, samples, largest, _kept(tag, count * samples, samples), cut)
+    return Stream(runs, count, samples, largest, last, _kept(tag, count * samples, samples), cut)
 
 
 def after_id3(data: Sequence[int]) -> int:
@@ -196,14 +199,19 @@ def _read_tag(data: Sequence[int], first: int) -> _Tag | None:
         return None
     (flags,) = struct.unpack_from(">I", head, place + 4)
     place += 8
-    numbers = {}
+    numbers: dict[int, int] = {}
+    announced_at = place
     for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)):
         if flags & bit:
+            if bit == 1:
+                announced_at = place + size
             numbers[bit] = int.from_bytes(head[place : place + 4], "big")
             place += size
     if not numbers.get(1) and not numbers.get(2):
         return None
     frames = numbers.get(1, 0)
+    if frames and len(data) - first - announced_at > numbers.get(2, 0) * 17 // 16 > 0:
+        frames = 0  # something was appended, and ffmpeg then believes in no number of frames
     if head[place : place + 4] not in (b"LAME", b"Lavf", b"Lavc"):
         return _Tag(frames, -1, 0)
     both = int.from_bytes(head[place + 21 : place + 24], "big")
