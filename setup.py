@@ -21,7 +21,7 @@ setup(
     packages=find_packages("lib"),
     install_requires=[
         "geoopt>=0.5.1",  # the Poincaré ball
-        "jsonargparse>=4.49",
+        "jsonargparse>=4.53",
         "kaldiio>=2.18",
         "lightning>=2.5",
         "matplotlib>=3.8",

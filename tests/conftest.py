@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
+from hostile import nothing_happens  # noqa: F401  # a fixture
 from hypothesis import settings
 from miniature.speech import Speech
 from signals import give_children_default_signals
 
+from spooftrace import config_classes
 from spooftrace.datadir import DataDir
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is slow, which is no failure
@@ -24,6 +26,12 @@ def pytest_configure():
 def speech():
     """Real utterances and spoofed copies for the miniatures."""
     return Speech()
+
+
+@pytest.fixture(autouse=True)
+def allowed_modules(request, monkeypatch):
+    """Configurations of a test may name classes of the miniatures and of the test's own module."""
+    monkeypatch.setattr(config_classes, "_allowed", ["miniature", request.module.__name__])
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@
 #   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: fp32)
 #   --train_args TEXT     overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
 #   --score_args TEXT     options of spooftrace score, e.g. "--data.eval_crop full"
+#   --allow_module NAME   a Python package of your own whose classes the configuration of the system names
 #   --allow_partial true  prepare what is there of a corpus that is not complete
 #   --on_bad_audio skip   leave damaged recordings out, listed in data/<set>/bad_audio.txt, instead of stopping
 # Stages:
@@ -49,6 +50,7 @@ num_nodes=1
 precision=fp32
 train_args=
 score_args=
+allow_module=
 allow_partial=false
 on_bad_audio=fail
 
@@ -62,6 +64,10 @@ if [ "$seed" = default ]; then
   seed=1234 # of what the recipe itself draws
   [ "$seeds" != default ] || seed_given=false
 fi
+# Names of experiments are names of folders in exp/, which status and report look through.
+[[ -z $tag || $tag =~ ^[A-Za-z0-9][A-Za-z0-9_.+=-]*$ ]] || _refuse "option --tag needs letters, digits and . _ + = -, found '$tag'"
+allowed=()
+[ -z "$allow_module" ] || allowed=(--allow-module "$allow_module")
 for _name in stage stop_stage seed nj ngpu num_nodes; do
   [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"
 done
@@ -89,6 +95,9 @@ system_files() { # system_files NAME: its configuration as published, as the rec
     done
   done
 }
+for _name in "${systems[@]}"; do
+  [[ $_name =~ ^[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9_-]+)?$ ]] || _refuse "option --system needs names, found '$_name'"
+done
 for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
   [ -z "$(system_files "$_name")" ] || continue
   _refuse "no system '$_name' in conf/systems or the recipe's conf: $(
@@ -228,9 +237,9 @@ _extract() {
   [ "$dump" = dump ] || extracted+=" $dump"
   log "stage 3: extract cached streams of $name"
   $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
-    spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --precision "$precision" \
+    spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" --precision "$precision" \
     --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
-  spooftrace extract "${config[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
+  spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
 }
 
 train_systems() { # train_systems TRAIN DEV: all systems and seeds as one array job
@@ -246,7 +255,7 @@ _add_training() {
   fi
   [ "$num_nodes" -eq 1 ] || options+=(--num_nodes "$num_nodes")
   # shellcheck disable=SC2086  # train_args holds several words
-  add_job "$step" "$exp/train.log" spooftrace train "${config[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
+  add_job "$step" "$exp/train.log" spooftrace train "${config[@]}" "${allowed[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
     --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${options[@]}" $train_args
 }
 
@@ -260,7 +269,7 @@ score_sets() { # score_sets SET ...: with all systems and seeds; with several GP
 _add_scoring() {
   local jobs_each=$((ngpu > 1 ? ngpu : 1)) job
   # shellcheck disable=SC2206  # score_args holds several words
-  local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" $score_args)
+  local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" "${allowed[@]}" $score_args)
   log "stage 5: score with $exp"
   if [ "$jobs_each" -eq 1 ]; then
     add_job score "$exp/score.log" "${command[@]}"

@@ -56,10 +56,12 @@ def main(words: Sequence[str] | None = None) -> int:
     module.add_arguments(parser)
     takes_overrides = "overrides" in inspect.signature(module.run).parameters
     try:
-        if takes_overrides:
-            args, overrides = parser.parse_known_args(words[1:])
-            return module.run(args, overrides) or 0
-        return module.run(parser.parse_args(words[1:])) or 0
+        args, overrides = parser.parse_known_args(words[1:]) if takes_overrides else (parser.parse_args(words[1:]), [])
+        if getattr(args, "allow_module", None):
+            from spooftrace.config_classes import allow_modules
+
+            allow_modules(args.allow_module)
+        return module.run(args, *([overrides] if takes_overrides else [])) or 0
     except InputError as error:
         print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
         return 1

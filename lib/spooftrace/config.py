@@ -1,16 +1,17 @@
 """Configuration of a system: YAML files merged in order, command-line overrides last, everything checked.
 
 A configuration names classes by ``class_path`` and gives their ``init_args``; jsonargparse checks both against the
-classes' own signatures, so a misspelt key or a wrong type is an error that names the key. Nothing in a YAML file is
-executed. A ``class_path`` without a dot is looked up in the room it belongs to: ``backend: {class_path: AASIST}`` is
-``spooftrace.backends.AASIST``.
+classes' own signatures, so a misspelt key or a wrong type is an error that names the key. A ``class_path`` without a
+dot is looked up in the room it belongs to: ``backend: {class_path: AASIST}`` is ``spooftrace.backends.AASIST``.
+
+A configuration is data: :mod:`spooftrace.config_classes` says which classes it may name,
+:mod:`spooftrace.config_text` how large it may be.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import importlib
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -20,13 +21,15 @@ from typing import Any
 import yaml
 
 from spooftrace.atomic import atomic_write
+from spooftrace.config_classes import find_class, only_these_imports, resolve_classes, shown
 from spooftrace.config_errors import explain
+from spooftrace.config_text import parse_yaml, read_yaml
 from spooftrace.errors import InputError
 from spooftrace.settings import Data, Schedule, Training, check_settings
 
 __all__ = ["Data", "Schedule", "Training", "build", "load_config", "merge", "save_config"]
 
-ROOMS = {"streams": "spooftrace.frontends", "backend": "spooftrace.backends", "task": "spooftrace.tasks"}
+REQUIRED = ("streams", "backend", "task", "optimizer")
 
 
 def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -40,14 +43,21 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> d
         The resolved configuration as plain dictionaries, with every default filled in.
 
     Raises:
-        InputError: A file is missing or is not YAML; a key is unknown; a value has the wrong type.
+        InputError: A file is missing or is not YAML; a key is unknown; a value has the wrong type; a class may not be
+            named by configurations.
     """
     merged: dict[str, Any] = {}
     for file in files:
         merged = merge(merged, _read_yaml(Path(file)))
     merged = merge(merged, _parse_overrides(overrides))
     where = ", ".join(str(file) for file in files)
-    return _check(_expand_class_paths(merged, where), where)
+    missing = [section for section in REQUIRED if not merged.get(section)]
+    if missing:
+        raise InputError(
+            f"{where}: {', '.join(missing)}: {'is' if len(missing) == 1 else 'are'} missing; a recipe's own conf holds "
+            "only what differs from conf/systems: give the file from there first, then this one"
+        )
+    return _check(resolve_classes(merged, where), where)
 
 
 def save_config(config: Mapping[str, Any], path: str | Path) -> None:
@@ -60,19 +70,27 @@ def build(node: Mapping[str, Any]) -> Any:
     """Construct the object of a checked ``{class_path, init_args}`` node, and first those that it holds.
 
     Raises:
-        InputError: The class refuses a value, e.g. a layer that a model does not have.
+        InputError: Configurations may not name the class, or it refuses a value, e.g. a layer that a model does not
+            have.
     """
-    module, _, name = node["class_path"].rpartition(".")
-    arguments = {
-        key: build(value) if isinstance(value, Mapping) and "class_path" in value else value
-        for key, value in node.get("init_args", {}).items()
-    }
+    name = node["class_path"].rpartition(".")[2]
+    kind = find_class(node["class_path"])
+    arguments = {key: _built(value) for key, value in (node.get("init_args") or {}).items()}
     try:
-        return getattr(importlib.import_module(module), name)(**arguments)
+        return kind(**arguments)
     except InputError:
         raise
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name}: {_one_line(error)}") from error
+    except (TypeError, ValueError, RuntimeError, ArithmeticError, LookupError, AssertionError, MemoryError) as error:
+        raise InputError(f"{name}: {_one_line(error) or type(error).__name__}") from error
+
+
+def _built(value: Any) -> Any:
+    """A value of a node with the objects of the nodes in it."""
+    if isinstance(value, Mapping):
+        if "class_path" in value:
+            return build(value)
+        return {key: _built(inner) for key, inner in value.items()}
+    return [_built(inner) for inner in value] if isinstance(value, list) else value
 
 
 def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,12 +111,7 @@ def merge(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: a configuration is a mapping such as 'data: {{crop: 64600}}'")
     return content
@@ -122,7 +135,7 @@ def _parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 
 def _parse_value(text: str, option: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        value = parse_yaml(text)
     except yaml.YAMLError:
         raise InputError(f"'{option} {text}': the value is not valid YAML") from None
     if isinstance(value, str):
@@ -130,22 +143,6 @@ def _parse_value(text: str, option: str) -> Any:
         with contextlib.suppress(ValueError):
             return float(value)
     return value
-
-
-def _expand_class_paths(config: dict[str, Any], where: str) -> dict[str, Any]:
-    config = copy.deepcopy(config)
-    nodes = [(key, key, config.get(key)) for key in ("backend", "task")]
-    streams = config.get("streams")
-    if isinstance(streams, dict):
-        nodes += [("streams", f"streams.{name}", node) for name, node in streams.items()]
-    for room, key, node in nodes:
-        if isinstance(node, dict) and isinstance(node.get("class_path"), str) and "." not in node["class_path"]:
-            module = importlib.import_module(ROOMS[room])
-            if node["class_path"] not in module.__all__:
-                known = ", ".join(sorted(module.__all__))
-                raise InputError(f"{where}: {key}.class_path: no class '{node['class_path']}'; there are {known}")
-            node["class_path"] = f"{ROOMS[room]}.{node['class_path']}"
-    return config
 
 
 def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
@@ -171,7 +168,7 @@ def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
     for name, argument in sections.items():
         parser.add_argument(f"--{name}", **argument)
         if name in config and not isinstance(config[name], Mapping):
-            raise InputError(f"{where}: {name}: must be a mapping of keys to values, not {config[name]}")
+            raise InputError(f"{where}: {name}: must be a mapping of keys to values, not {shown(config[name])}")
 
     def names(section: str) -> list[str]:
         return (
@@ -179,7 +176,7 @@ def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
         )
 
     def parse(content: Mapping[str, Any]) -> Any:
-        with contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stderr(io.StringIO()), only_these_imports():
             return parser.parse_object(content, defaults=True)
 
     try:

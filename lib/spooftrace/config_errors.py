@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+
+from spooftrace.audio.options import AUGMENTATIONS
+from spooftrace.config_classes import find_class
+from spooftrace.errors import InputError
 
 # What jsonargparse writes in front of the actual mistake, outermost first.
 KEY = re.compile(r'Parser key "([^"]+)": ')
@@ -70,11 +73,12 @@ def explain(message: str, sections: Callable[[str], Iterable[str]]) -> str:
 
 def _arguments(class_path: str) -> tuple[list[str] | None, bool]:
     """Names of the arguments of a class, None if they cannot be had; whether it is a plain group of settings."""
-    module, _, name = class_path.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module), name)
-        return list(inspect.signature(found).parameters), hasattr(found, "__dataclass_fields__")
-    except (ImportError, AttributeError, TypeError, ValueError):
+    for kind in AUGMENTATIONS.values():
+        if class_path == f"{kind.__module__}.{kind.__name__}":
+            return list(inspect.signature(kind).parameters), True
+    try:  # the message may quote a value that only looks like the name of a class
+        return list(inspect.signature(find_class(class_path)).parameters), False
+    except (InputError, TypeError, ValueError):
         return None, False
 
 

@@ -207,15 +207,12 @@ def _status(folder: Path, name: str, failures: Sequence[str]) -> Status:
 
 def _settings(path: Path) -> dict[str, Any]:
     """A resolved configuration, unchecked; {} where there is none yet."""
-    import yaml
+    from spooftrace.config_text import read_yaml
 
-    if not path.is_file():
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            return yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # the fast one, if it is there
-    except yaml.YAMLError:
-        raise InputError(f"{path}: not YAML; remove the experiment, or restore the file") from None
+    content = (read_yaml(path) if path.is_file() else None) or {}
+    if not isinstance(content, dict) or not isinstance(content.get("trainer", {}), dict):
+        raise InputError(f"{path}: not a configuration; remove the experiment, or restore the file")
+    return content
 
 
 def _finished(path: Path) -> dict[str, Any]:

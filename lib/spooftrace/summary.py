@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spooftrace.config_classes import add_allow_option
 from spooftrace.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace summary``."""
     parser.add_argument("--config", action="append", required=True, help="YAML file; may be given several times")
     parser.add_argument("--seconds", type=float, default=4.0, help="length of the audio that is counted (default: 4)")
+    add_allow_option(parser)
     parser.epilog = "Anything else is an override of the configuration: --backend.init_args.dilation 1"
 
 
@@ -88,6 +90,7 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
     Raises:
         InputError: the audio is too short for the back-end.
     """
+    from spooftrace.backends.contract import check_backend
     from spooftrace.config import build
 
     parts, streams = [], []
@@ -108,6 +111,7 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
     label = f"backend ({_class(config['backend'])})"
     try:
         backend = build(config["backend"])
+        check_backend(backend)
     except InputError as error:
         return [*parts, Part(label, problem=str(error))]
     inputs = [

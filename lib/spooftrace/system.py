@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spooftrace.atomic import atomic_write
+from spooftrace.backends.contract import check_backend
 from spooftrace.config import build
 from spooftrace.errors import InputError
 from spooftrace.frontends.base import SAMPLE_RATE
@@ -48,6 +49,7 @@ class System(nn.Module):
 
     def _check(self, shapes: Mapping[str, StreamShape]) -> None:
         """Raise InputError if streams of these shapes, the back-end and the task do not fit together."""
+        check_backend(self.backend)
         backend = type(self.backend).__name__
         if len(shapes) != len(self.backend.layouts):
             raise InputError(

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace import processes
+from spooftrace.config_classes import add_allow_option, allowed_modules
 from spooftrace.errors import InputError
 from spooftrace.lock import hold
 from spooftrace.stopping import Stopped, StopSignals
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
     parser.add_argument("--ngpu", type=int, default=0, help="GPUs to train on, of each node; 0: the CPU (default)")
     parser.add_argument("--num_nodes", type=int, default=1, help="nodes to train on, those of a SLURM job (1)")
+    add_allow_option(parser)
     parser.epilog = "Anything else is an override of the configuration: --optimizer.init_args.lr 1e-5"
 
 
@@ -340,6 +342,7 @@ def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -
         "git_commit": git_commit(),
         "versions": versions(),
         "command": shlex.join(["spooftrace", *sys.argv[1:]]),
+        "allowed_modules": allowed_modules(),
         **facts,
     }
     with atomic_write(exp / "run.json") as file:

@@ -28,7 +28,18 @@ def test_notice_requeue_resume_on_two_nodes(slurm, make_data, write_config):
     )
     for seed, name in enumerate(("train", "dev")):
         make_data(name, 14, seed=seed)
-    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp"]
+    command = [
+        "train",
+        "--config",
+        str(config),
+        "--train",
+        "data/train",
+        "--dev",
+        "data/dev",
+        "--allow-module",
+        "miniature",
+        "--exp",
+    ]
     assert main([*command, "one"]) == 0
 
     spooftrace = [sys.executable, "-m", "spooftrace.cli", *command, "two", "--num_nodes", "2"]

@@ -72,13 +72,20 @@ MISTAKES = [  # what is written -> key, what is wrong with it
     ),
     ({"backend": {"init_args": {"input_dim": "x"}}}, "backend.init_args.input_dim: must be a whole number, not x"),
     ({"backend": {"class_path": "AASSIST"}}, "backend.class_path: no class 'AASSIST'; there are AASIST,"),
-    ({"backend": {"class_path": "nowhere.AASIST"}}, "backend.class_path: No module named 'nowhere'"),
+    (
+        {"backend": {"class_path": "nowhere.AASIST"}},
+        "backend.class_path: 'nowhere.AASIST' is not a class of spooftrace, and a configuration runs no other code; "
+        "if nowhere is yours, give --allow-module nowhere",
+    ),
     ({"task": {"class_path": "Detektion"}}, "task.class_path: no class 'Detektion'; there are Attribution"),
     ({"task": {"init_args": {"loss": {"class_path": "OCSoftmax"}}}}, "task.init_args.loss.init_args.dim: is missing"),
     ({"streams": {"lfcc": {"class_path": "LFC"}}}, "streams.lfcc.class_path: no class 'LFC'"),
     ({"streams": {"lfcc": {"init_args": {"bands": 3}}}}, "streams.lfcc.init_args.bands: no such key; there are cmn"),
     ({"optimizer": {"init_args": {"learning_rate": 0.1}}}, "optimizer.init_args.learning_rate: no such key"),
-    ({"optimizer": {"class_path": "torch.optim.Adan"}}, "optimizer.class_path: module 'torch.optim' has no attribute"),
+    (
+        {"optimizer": {"class_path": "torch.optim.Adan"}},
+        "optimizer.class_path: no class 'torch.optim.Adan'; did you mean Adam?",
+    ),
     ({"rawboost": 3}, "rawboost: no such key; there are backend, data, optimizer"),
 ]
 
@@ -113,8 +120,32 @@ def test_bad_files(tmp_path):
     with pytest.raises(InputError, match="no such configuration"):
         load_config([tmp_path / "absent.yaml"])
     (tmp_path / "broken.yaml").write_text("data: {crop: [", encoding="utf-8")
-    with pytest.raises(InputError, match=r"broken.yaml: not valid YAML"):
+    with pytest.raises(InputError, match=r"broken.yaml:2: not valid YAML"):
         load_config([tmp_path / "broken.yaml"])
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        ("backend: {init_args: {input_dim: 512}}\n", "streams, task, optimizer: are missing"),
+        ("data: {cached: [whisper]}\n", "streams, backend, task, optimizer: are missing"),
+        ("{}\n", "streams, backend, task, optimizer: are missing"),
+        (LFCC.read_text(encoding="utf-8").replace("task:", "taks:"), "task: is missing"),
+        (LFCC.read_text(encoding="utf-8").replace("optimizer:", "optimiser:"), "optimizer: is missing"),
+    ],
+    ids=["override", "data only", "empty", "misspelt task", "misspelt optimizer"],
+)
+def test_sections_that_are_missing_are_named(tmp_path, text, missing):
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_config([tmp_path / "mine.yaml"])
+    assert str(caught.value).startswith(f"{tmp_path / 'mine.yaml'}: {missing}")
+    assert "conf/systems" in str(caught.value)
+
+
+def test_overrides_of_a_recipe_alone_are_named():
+    with pytest.raises(InputError, match=r"whisper_linear.yaml: .*missing"):
+        load_config([ROOT / "egs/mini/conf/whisper_linear.yaml"])
 
 
 def test_yaml_cannot_execute(tmp_path):

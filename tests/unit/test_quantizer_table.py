@@ -91,5 +91,5 @@ def test_a_model_that_does_not_fit_is_one_line(trained, tmp_path):
     with pytest.raises(InputError, match=r"model\.safetensors: no such file; train the system first"):
         quantizer_weights(exp, tmp_path)
     (exp / "config.yaml").write_text("backend: {")
-    with pytest.raises(InputError, match=r"config\.yaml: not valid YAML"):
+    with pytest.raises(InputError, match=r"config\.yaml:2: not valid YAML"):
         quantizer_weights(exp, tmp_path)

@@ -158,17 +158,17 @@ def test_several_folders_are_one_table(recipe, capsys):
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
-        ("config.yaml", "a: [", "not YAML"),
-        ("run.json", "{", "damaged"),
-        ("run.json", '{"epochs": null}', "damaged"),
-        ("epochs.tsv", "epoch\tloss\n1\n", "not 2 numbers in every line"),
+        ("config.yaml", "a: [\n", "2: not valid YAML"),
+        ("run.json", "{", " damaged"),
+        ("run.json", '{"epochs": null}', " damaged"),
+        ("epochs.tsv", "epoch\tloss\n1\n", " not 2 numbers in every line"),
     ],
 )
 def test_damaged_files_are_named(recipe, capsys, path, text, message):
     experiment("a")
     write(f"exp/a/{path}", text)
     assert main(["status"]) == 1
-    assert f"error: exp/a/{path}: {message}" in capsys.readouterr().err
+    assert f"error: exp/a/{path}:{message}" in capsys.readouterr().err
 
 
 def test_nothing_there(recipe, capsys):

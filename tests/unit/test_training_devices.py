@@ -52,7 +52,18 @@ def test_two_devices_train_as_one(make_data, write_config):
     )
     make_data("train", 14, seed=1)
     make_data("dev", 13, seed=2)  # five batches of three, so that the shares differ
-    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp"]
+    command = [
+        "train",
+        "--config",
+        str(config),
+        "--train",
+        "data/train",
+        "--dev",
+        "data/dev",
+        "--allow-module",
+        "miniature",
+        "--exp",
+    ]
     assert main([*command, "one"]) == 0
 
     Path("devices.py").write_text(DEVICES, encoding="utf-8")
@@ -92,7 +103,19 @@ def test_what_all_processes_find_wrong_is_said_once(make_data, write_config):
         make_data(name, 4)
     Path("data/dev/utt2label").unlink()
     Path("devices.py").write_text(DEVICES, encoding="utf-8")
-    command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", "exp"]
+    command = [
+        "train",
+        "--config",
+        str(config),
+        "--train",
+        "data/train",
+        "--dev",
+        "data/dev",
+        "--allow-module",
+        "miniature",
+        "--exp",
+        "exp",
+    ]
     done = subprocess.run(
         [sys.executable, "devices.py", *command, "--ngpu", "2"],
         capture_output=True,

@@ -129,6 +129,8 @@ def _train(args: argparse.Namespace) -> int:
 
     from spooftrace.codecs.codec import NeuralCodec
     from spooftrace.codecs.training import WEIGHTS, CodecTraining, train_codec
+    from spooftrace.config_classes import only_these_imports
+    from spooftrace.config_text import read_yaml
     from spooftrace.errors import InputError
 
     parser = ArgumentParser(exit_on_error=False)
@@ -136,8 +138,12 @@ def _train(args: argparse.Namespace) -> int:
     parser.add_class_arguments(CodecTraining, "training")
     if not args.config.is_file():
         raise InputError(f"{args.config}: no such configuration file; see conf/codec/")
+    content = read_yaml(args.config)
+    if not isinstance(content, dict):
+        raise InputError(f"{args.config}: must be a mapping with 'codec' and 'training'; see conf/codec/")
     try:
-        config = parser.parse_path(str(args.config))
+        with only_these_imports():
+            config = parser.parse_object(content)
     except ArgumentError as error:
         raise InputError(f"{args.config}: {' '.join(str(error).split())}") from None
     settings = CodecTraining(**vars(config.training))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.arrayjob import add_job_options, share
+from spooftrace.config_classes import add_allow_option
 from spooftrace.extraction.store import collect, is_complete
 
 __all__ = ["add_arguments", "collect", "extract", "is_complete", "run"]
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="audio of a batch, padding included (default: 8 on a CPU, 160 on a GPU); never changes a number "
         "beyond rounding",
     )  # fmt: skip
+    add_allow_option(parser)
     parser.epilog = "Anything else is an override of the configuration: --data.cached '[whisper]'"
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from spooftrace.atomic import atomic_write
+from spooftrace.config_text import read_yaml
 from spooftrace.errors import InputError
 from spooftrace.report.markdown import image, table
 
@@ -81,12 +81,7 @@ def draw_quantizers(weights: np.ndarray, title: str, path: Path) -> None:
 
 def _backend(path: Path) -> dict[str, Any]:
     """The node ``backend`` of a resolved configuration; {} without one."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({' '.join(str(error).split())}); train again") from None
+    config = read_yaml(path) if path.exists() else None
     node = config.get("backend") if isinstance(config, dict) else None
     return node if isinstance(node, dict) else {}
 

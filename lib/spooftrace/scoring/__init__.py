@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.arrayjob import add_job_options, fingerprint, share
+from spooftrace.config_classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.scoring.store import Parts, is_complete, origin, write
@@ -66,6 +67,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("fp32", "bf16", "fp16"), default="fp32",
         help="compute front-ends with fewer bits where the hardware can, much faster, not exact (default: fp32)",
     )  # fmt: skip
+    add_allow_option(parser)
     group = parser.add_argument_group("how utterances are scored (default: as config.yaml says)")
     for option, (value, text) in POLICY.items():
         group.add_argument(f"--{option}", metavar=value, help=text)
