@@ -52,15 +52,15 @@ if runs 2; then
       log "stage 2: unseen codecs and language models, each beside the real speech of eval_id"
       subset_data_dir.sh --where utt2label=bonafide data/eval_id data/real
       for unseen in $(prepared eval_ood); do combine_data.sh data/eval_unseen data/real "data/$unseen"; done
-      alm=$(prepared $alm)
-      [ -z "$alm" ] || combine_data.sh data/eval_alm data/real $(printf 'data/%s ' $alm) ;;
+      # Sets that the corpus lacks are named all the same: then eval_alm is marked as incomplete.
+      [ -z "$(prepared $alm)" ] || combine_data.sh data/eval_alm data/real $(printf 'data/%s ' $alm) ;;
     codec)
       log "stage 2: known and unseen codecs together"
-      combine_data.sh data/eval_open data/eval_id $(printf 'data/%s ' $(prepared eval_ood)) ;;
+      combine_data.sh data/eval_open data/eval_id data/eval_ood ;;
     parse)
       log "stage 2: codec speech alone, in the test set known and unseen codecs"
       for set in train dev eval_id; do subset_data_dir.sh --where utt2label=spoof "data/$set" "data/${set}_parse"; done
-      combine_data.sh data/eval_parse data/eval_id_parse $(printf 'data/%s ' $(prepared eval_ood)) ;;
+      combine_data.sh data/eval_parse data/eval_id_parse data/eval_ood ;;
   esac
 fi
 

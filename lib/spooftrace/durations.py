@@ -22,6 +22,7 @@ from spooftrace.audio.reading import MAX_OVERSHOOT
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
+from spooftrace.datadir.incomplete import UNUSABLE, Gap, replace_gaps
 from spooftrace.datadir.tables import has_content
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
@@ -144,7 +145,10 @@ def collect(data: DataDir, skip: bool = False) -> DataDir:
         raise InputError(f"{data.path}: {len(bad):,} utterances cannot be used, first '{utt}' ({reason}); {more}")
     if not seconds:
         raise InputError(f"{data.path}: none of {len(bad):,} utterances can be used; check the paths in wav.scp")
-    _list_bad(data.path / "bad_audio.txt", bad, seconds)
+    out = _list_bad(data.path / "bad_audio.txt", bad, seconds)
+    name = data.path.resolve().name
+    # First of all: a killed run must not leave a smaller set that passes for the whole.
+    replace_gaps(data.path, [UNUSABLE], [Gap(name, UNUSABLE, out, out + len(seconds))] if out else [])
     if bad:
         tables = restrict(data.tables, seconds)
         data = DataDir.write(data.path, {**tables, "utt2dur": seconds})
@@ -214,16 +218,21 @@ def _durations(
     return seconds, bad
 
 
-def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> None:
-    """Add utterances and reasons to those that an earlier run took out, but for those that are ``good`` by now."""
+def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> int:
+    """Add utterances and reasons to those that an earlier run took out, but for those that are ``good`` by now.
+
+    Returns how many utterances are listed then.
+    """
     earlier = read_lines(path) if path.exists() else []
     out = [line for line in earlier if line.partition(" ")[0] not in good]
-    text = "".join(f"{line}\n" for line in dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
+    lines = list(dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
+    text = "".join(f"{line}\n" for line in lines)
     if not text:
         path.unlink(missing_ok=True)
     elif not has_content(path, text):
         with atomic_write(path) as file:
             file.write(text)
+    return len({line.partition(" ")[0] for line in lines})
 
 
 def _summarise(data: DataDir, seconds: Mapping[str, str], good: Mapping[str, str]) -> None:

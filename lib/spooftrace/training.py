@@ -125,6 +125,7 @@ def _fit(
     for part in ("lightning.pytorch", "lightning.fabric"):  # no advertisements, no lists of what is unused
         logging.getLogger(part).setLevel(logging.WARNING)
     from spooftrace.config import save_config
+    from spooftrace.datadir.incomplete import as_json, read_gaps
     from spooftrace.frontends.weights import keep_configuration
     from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
     from spooftrace.saving import WholeCheckpoints
@@ -222,6 +223,9 @@ def _fit(
         "best": {monitor: float(best.best_model_score)} if monitor else {},
         "device": _device_name(num_gpus),
     }
+    gaps = {role: read_gaps(folder) for role, folder in (("train", train_dir), ("dev", dev_dir))}
+    if any(gaps.values()):
+        facts["incomplete"] = {role: as_json(missing) for role, missing in gaps.items() if missing}
     _write_run(config, exp, facts)
     result = f"best {monitor} {facts['best'][monitor]:.4f}" if monitor else "the model is that of the last one"
     print(f"{exp}: trained {facts['epochs']} epochs, {result}")

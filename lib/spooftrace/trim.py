@@ -22,7 +22,7 @@ from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.trimming import DETECTORS, remove_silence
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
-from spooftrace.datadir.edit import carry_convention
+from spooftrace.datadir.edit import carry_notes
 from spooftrace.datadir.tables import has_content
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
@@ -141,7 +141,7 @@ def collect(directory: Path, out: Path, settings: Mapping[str, str]) -> DataDir:
     tables["utt2dur"] = {utt: seconds_text(done[utt][1], RATE) for utt in data.utts}
     _list_without_speech(out / "no_speech.txt", [utt for utt in data.utts if done[utt][2] == 0])
     result = DataDir.write(out, tables)
-    carry_convention([directory], out)
+    carry_notes([directory], out)
     before, after, found = np.array([done[utt] for utt in data.utts]).sum(axis=0)
     whole = len(data.utts) - found
     print(

@@ -29,7 +29,9 @@ from spooftrace.codecs.resynthesis import align
 from spooftrace.codecs.table import Setting
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
-from spooftrace.datadir.edit import carry_convention
+from spooftrace.datadir.edit import carry_notes
+from spooftrace.datadir.incomplete import REJECTED as REJECTED_COPIES
+from spooftrace.datadir.incomplete import Gap, replace_gaps
 from spooftrace.datadir.tables import has_content
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
@@ -195,7 +197,9 @@ def collect(directory: Path, out: Path, routes: Sequence[Route]) -> DataDir:
     for name in routes[0].labels:
         tables[name] = {copy: route.labels[name] for copy, (_, route) in copies.items()}
     result = DataDir.write(out, tables)
-    carry_convention([directory], out)
+    carry_notes([directory], out)
+    if rejected:
+        replace_gaps(out, [REJECTED_COPIES], [Gap(out.resolve().name, REJECTED_COPIES, len(rejected), len(origin))])
     lost = f"; {len(rejected):,} rejected, see {out / 'rejected.txt'}" if rejected else ""
     print(f"{out}: {len(copies):,} copies of {len(data.utts):,} utterances{lost}")
     return result

@@ -22,6 +22,7 @@ from spooftrace.audio.chain import finish
 from spooftrace.codecs.coder import load_coder
 from spooftrace.codecs.table import find_setting
 from spooftrace.datadir import DataDir
+from spooftrace.datadir.incomplete import carry_gaps
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
@@ -125,7 +126,9 @@ def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> Da
     for name in ("utt2spk", "utt2dur"):
         if name in original.tables:
             tables[name] = {utt: original.tables[name][source] for utt, source in origin.items()}
-    return DataDir.write(out, tables)
+    made = DataDir.write(out, tables)
+    carry_gaps([data], out)
+    return made
 
 
 def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:

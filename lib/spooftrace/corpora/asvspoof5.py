@@ -41,6 +41,7 @@ from spooftrace.atomic import atomic_write
 from spooftrace.corpora.protocol import Trials, csv_rows, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir, write_table
+from spooftrace.datadir.incomplete import Gap, write_gaps
 from spooftrace.errors import InputError
 
 
@@ -199,6 +200,12 @@ def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], aud
         if found != expected and not release.allow_partial:
             raise InputError(f"{path}: {found:,} {what} instead of {expected:,} (--allow-partial takes what is there)")
     folder = release.out / f"{name}_track2"
+    gaps = [
+        Gap(folder.name, f"{what} missing from the corpus", max(0, expected - found), expected)
+        for what, (found, expected) in counts.items()
+        if found != expected
+    ]
+    write_gaps(folder, gaps)
     with atomic_write(folder / "trials") as file:
         file.writelines(f"{trial.target} {trial.utt} {trial.key} {trial.attack}\n" for trial in trials)
     write_table(folder / "enroll", {target: " ".join(listed) for target, listed in enroll.items()})

@@ -22,6 +22,7 @@ from pathlib import Path
 from spooftrace.atomic import atomic_write
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
+from spooftrace.datadir.incomplete import AUDIO, TRIALS, WHOLE_SET, Gap, write_gaps
 from spooftrace.datadir.tables import has_content, table_text
 from spooftrace.errors import InputError
 
@@ -99,6 +100,8 @@ class Release:
                 raise
             # An older version of the set must not pass for this one.
             (self.out / name / "utt2spk").unlink(missing_ok=True)
+            (self.out / name).mkdir(parents=True, exist_ok=True)
+            write_gaps(self.out / name, [Gap(name, WHOLE_SET, 1, 1)])
             print(f"{self.out / name}: left out: {error}")
 
     def find(self, *candidates: str) -> Path:
@@ -183,10 +186,21 @@ class Release:
         if not has_content(folder / "convention", self.convention + "\n"):
             with atomic_write(folder / "convention") as file:
                 file.write(self.convention + "\n")
+        write_gaps(folder, self._gaps(name, trials, expected if differences else None, len(missing)))
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
         print(self._summary(data, len(trials), extra, expected, differences))
         return data
+
+    def _gaps(self, name: str, trials: Trials, expected: Expected | None, missing: int) -> list[Gap]:
+        """What the set lacks of the release; ``expected`` only where the trials are not those released."""
+        gaps = []
+        if expected:
+            counts = trials.counts()
+            found = len(trials) if expected.bonafide is not None else counts["spoof"]
+            released = (expected.bonafide or 0) + expected.spoof
+            gaps.append(Gap(name, TRIALS, max(0, released - found), released))
+        return [*gaps, Gap(name, AUDIO, missing, len(trials))] if missing else gaps
 
     def _listing(self, folder: Path, suffix: str, deep: bool) -> set[str]:
         """The audio files of a folder, looked up once for all sets that share it."""

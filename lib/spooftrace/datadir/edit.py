@@ -11,6 +11,7 @@ from pathlib import Path
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_tables
 from spooftrace.datadir.directory import DataDir, known_files
+from spooftrace.datadir.incomplete import REPAIRED, WHOLE_SET, Gap, carry_gaps, read_gaps, replace_gaps
 from spooftrace.datadir.tables import has_content, read_messy_table, select, spk2utt_from_utt2spk, table_text
 from spooftrace.errors import InputError
 
@@ -75,6 +76,11 @@ def fix(path: str | Path) -> list[str]:
         (path / ".backup").mkdir(exist_ok=True)
         for name in set(changed) & set(tables):
             shutil.copy2(path / name, path / ".backup" / name)
+    if lost := len(tables["utt2spk"]) - len(fixed["utt2spk"]):
+        name = path.resolve().name
+        before = sum(gap.missing for gap in read_gaps(path) if (gap.set, gap.what) == (name, REPAIRED))
+        listed = before + len(tables["utt2spk"])
+        replace_gaps(path, [REPAIRED], [Gap(name, REPAIRED, before + lost, listed)])
     DataDir.write(path, fixed, allow_pipes=True)
     return done
 
@@ -179,14 +185,15 @@ def subset(data: DataDir, utts: Collection[str], dest: str | Path, source: str =
     if not utts:
         raise InputError(f"{source}: leaves no utterance of {data.path}; choose others")
     made = DataDir.write(dest, restrict(data.tables, sorted(set(utts))), allow_pipes=True)
-    carry_convention([data.path], dest)
+    carry_notes([data.path], dest)
     return made
 
 
 def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, list[str]]:
     """Join data directories into ``dest``. A file that one of them lacks is left out.
 
-    Where only some have ``segments``, whole files become segments from 0 to their ``utt2dur``.
+    Where only some have ``segments``, whole files become segments from 0 to their ``utt2dur``. A source that the corpus
+    does not have (stage 1 with ``--allow-partial`` left it out) is passed over, and ``dest`` is incomplete.
 
     Returns:
         The new directory, and the names of the files left out.
@@ -196,7 +203,10 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
     """
     if Path(dest).resolve() in {Path(source).resolve() for source in sources}:
         raise InputError(f"{dest}: is one of the sources; give the result another directory")
-    parts = [DataDir.read(source, allow_pipes=True) for source in sources]
+    there = [source for source in sources if not _is_left_out(source)]
+    if not there:
+        raise InputError(f"{dest}: none of its sources could be prepared; get more of the corpus")
+    parts = [DataDir.read(source, allow_pipes=True) for source in there]
     contents = [dict(part.tables) for part in parts]
     if any("segments" in tables for tables in contents):
         for part, tables in zip(parts, contents, strict=True):
@@ -221,8 +231,20 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
                         f"{part.path / name}: '{key}' has '{value}', but in {other} '{first}'; rename or remove one"
                     )
     made = DataDir.write(dest, joined, allow_pipes=True)
-    carry_convention([part.path for part in parts], dest)
+    carry_notes(sources, dest)
     return made, sorted(anywhere - everywhere)
+
+
+def carry_notes(sources: Iterable[str | Path], dest: str | Path) -> None:
+    """Let ``dest`` be evaluated as the directories that it was made out of, and lack what they lack."""
+    sources = [Path(source) for source in sources]
+    carry_convention([source for source in sources if not _is_left_out(source)], dest)
+    carry_gaps(sources, dest)
+
+
+def _is_left_out(path: str | Path) -> bool:
+    """Whether this is the place of a set that the corpus does not have."""
+    return not (Path(path) / "utt2spk").exists() and any(gap.what == WHOLE_SET for gap in read_gaps(path))
 
 
 def carry_convention(sources: Iterable[Path], dest: str | Path) -> None:

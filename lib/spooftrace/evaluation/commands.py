@@ -6,14 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
-from spooftrace.common.text import keep_pipes
+from spooftrace.common.text import keep_pipes, read_text
+from spooftrace.datadir.incomplete import Gap, as_json, gaps_of, read_gaps
 from spooftrace.errors import InputError
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
+from spooftrace.evaluation.breakdown import Table
 from spooftrace.evaluation.detection import breakdown_tables, evaluate_detection, format_text
 from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, read_data_key, read_key
 from spooftrace.evaluation.layout import write_tables
@@ -95,6 +98,9 @@ def run(args: argparse.Namespace) -> None:
     check_outputs(outputs, [getattr(args, name) for name in READ])
     with keep_pipes():
         metrics, text = TASKS[args.task](args)
+    if gaps := _gaps(args):
+        metrics["incomplete"] = as_json(gaps)
+        text = "\n".join([*(f"INCOMPLETE, not comparable with figures on the whole set: {gap}" for gap in gaps), text])
     if args.out:
         with atomic_write(args.out) as file:
             json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)
@@ -161,7 +167,7 @@ def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if args.bootstrap or args.against:
         texts += _uncertainty(args, key, trials, subset, metrics)
     if args.tables:
-        texts.append(_tables(args.tables, breakdown_tables(trials, convention, asv)))
+        texts.append(_tables(args, breakdown_tables(trials, convention, asv)))
     if export_to := _export_to(args.export):
         export.write_export(everything, *export_to)
         texts.append(f"wrote {export_to[1]} ({export_to[0]}, {len(everything)} trials)")
@@ -251,12 +257,28 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
-    return metrics, "\n".join([text, _tables(args.tables, tables(metrics))]) if args.tables else text
+    return metrics, "\n".join([text, _tables(args, tables(metrics))]) if args.tables else text
 
 
-def _tables(folder: Path, tables: Mapping[str, Any]) -> str:
-    write_tables(folder, tables)
-    return f"wrote {len(tables)} tables to {folder}"
+def _tables(args: argparse.Namespace, tables: Mapping[str, Table]) -> str:
+    if gaps := _gaps(args):
+        lacking = f" (INCOMPLETE: {'; '.join(map(str, gaps))})"
+        tables = {name: replace(table, title=table.title + lacking) for name, table in tables.items()}
+    write_tables(args.tables, tables)
+    return f"wrote {len(tables)} tables to {args.tables}"
+
+
+def _gaps(args: argparse.Namespace) -> list[Gap]:
+    """What the test set lacks, by its data directory and by what the scores were made of."""
+    folders = [args.data, args.key and args.key.parent]
+    gaps = [gap for folder in folders if folder for gap in read_gaps(folder)]
+    made = args.scores.with_name("scores.json")
+    if made.is_file():
+        try:
+            gaps += gaps_of(json.loads(read_text(made)).get("incomplete", []))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InputError(f"{made}: not what the scoring stage writes; score this set again") from None
+    return list(dict.fromkeys(gaps))
 
 
 def _export_to(text: str | None) -> tuple[str, Path] | None:

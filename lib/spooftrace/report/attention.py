@@ -24,6 +24,7 @@ from spooftrace.atomic import atomic_write
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.report.canvas import png
+from spooftrace.report.incomplete import title_of
 
 # Map -> what looks at what.
 TITLES = {
@@ -99,7 +100,9 @@ def report_attention(
         print(*COLUMNS, sep="\t", file=file)
         for name, row in numbers.items():
             print(name, *pair, *(f"{number:.6f}" for number in row), sep="\t", file=file)
-    draw_attention(dict(zip(pair, (bonafide, copy), strict=True)), exp.name, stem.with_name(f"{stem.name}.png"))
+    draw_attention(
+        dict(zip(pair, (bonafide, copy), strict=True)), title_of(exp, data), stem.with_name(f"{stem.name}.png")
+    )
     return [
         f"{exp}: attention over {pair[0]} and its copy {pair[1]}, see {stem}.png",
         *(

@@ -9,6 +9,8 @@ import numpy as np
 
 from spooftrace.evaluation.attribution import OPEN_SET_COLUMNS
 from spooftrace.report.confusion import class_order, confusion_table, confusions
+from spooftrace.report.incomplete import marked
+from spooftrace.report.incomplete import notes as incomplete_notes
 from spooftrace.report.markdown import (
     MAX_COLUMNS,
     SEEDS_CONVENTION,
@@ -33,10 +35,10 @@ TITLES = {key: name[0].upper() + name[1:] for key, name in F1S.items()}
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
     """A section for each test set, those of trimmed copies apart; confusion matrices go to ``figures``."""
-    groups = group_by_seed(runs)
     labels = next(metrics["label_table"] for run in runs for metrics in run.metrics.values())
     metrics_of_table = [metric for metric in ATTRIBUTION if metric.startswith(f"{labels}.")]
     for test_set in main_sets(runs):
+        groups = marked(group_by_seed(runs), [test_set, test_set + TRIM])
         there = evaluated_on(groups, test_set)
         claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], metrics_of_table)
         tables = (results_table, seeds_table, _parts_table, class_table, system_table, confusion_table, open_set_table)
@@ -130,7 +132,7 @@ def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
         counts = [run.metrics[name]["trials"] for name in (test_set, test_set + TRIM) if name in run.metrics]
         if len(set(counts)) > 1:
             notes.append(f"WARNING, {run.name}: {counts[0]:,} utterances of {test_set}, {counts[1]:,} trimmed ones.")
-    return notes + scoring_notes(own, test_set)
+    return notes + incomplete_notes(runs, [test_set, test_set + TRIM]) + scoring_notes(own, test_set)
 
 
 def _parts_table(groups: Sequence[Group], test_set: str) -> str:

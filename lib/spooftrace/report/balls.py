@@ -9,6 +9,7 @@ import numpy as np
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.report.canvas import COLOURS, png
+from spooftrace.report.incomplete import title_of
 
 TARGETS = ("kHz", "kbit/s", "Q")
 MARKERS = "o^sDvPX*"
@@ -40,8 +41,8 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     weights, points = _look(exp, config, directory, dump)  # (T, K), (N, K, 2)
     codecs = directory.table("utt2codec")
     paths = [figures / f"{exp.name}_{what}.png" for what in ("attention", "balls")]
-    draw_attention(weights, exp.name, paths[0])
-    draw_balls(points, [codecs[utt] for utt in directory.utts], exp.name, paths[1])
+    draw_attention(weights, title_of(exp, data), paths[0])
+    draw_balls(points, [codecs[utt] for utt in directory.utts], title_of(exp, data), paths[1])
     shares = (f"{name} {' '.join(f'{share:.2f}' for share in row)}" for name, row in zip(TARGETS, weights, strict=True))
     return [f"{exp}: weights of the subspaces: {', '.join(shares)}; see {paths[0]} and {paths[1]}"]
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from spooftrace.atomic import atomic_write
 from spooftrace.report import attribution, detection, parsing
 from spooftrace.report.curvatures import curvatures
+from spooftrace.report.incomplete import notes
 from spooftrace.report.markdown import MISSING, bullets, imports, runs_table, versions
 from spooftrace.report.published import read_published
 from spooftrace.report.runs import Run, find_runs
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
         bullets(dict.fromkeys(rules)),
         "## Runs",
         runs_table(everyone),
+        bullets(notes(everyone)),
         bullets(imports(everyone)),
         f"Versions:\n\n{bullets(versions(everyone))}",
         f"Commands that made them:\n\n{_commands(everyone)}",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from spooftrace.errors import InputError
+from spooftrace.report.incomplete import marked
 from spooftrace.report.markdown import image
 from spooftrace.report.runs import Run, group_by_seed
 
@@ -16,7 +17,7 @@ PREFIX = "curvature_"
 def curvatures(runs: Sequence[Run], figures: Path, page_folder: Path) -> list[str]:
     """Draw the curvatures of each system that has any, its seeds together; returns parts of a Markdown page."""
     parts = []
-    for group in group_by_seed(runs):
+    for group in marked(group_by_seed(runs), []):
         courses = [course for run in group.runs if (course := read_curvatures(run.folder / "epochs.tsv"))]
         if courses:
             path = figures / f"{group.runs[0].name}_curvatures.png"

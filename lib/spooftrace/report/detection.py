@@ -12,6 +12,8 @@ import numpy as np
 from spooftrace.errors import InputError
 from spooftrace.evaluation import read_trials
 from spooftrace.metrics import eer
+from spooftrace.report.incomplete import marked
+from spooftrace.report.incomplete import notes as incomplete_notes
 from spooftrace.report.markdown import (
     MAX_COLUMNS,
     MISSING,
@@ -37,8 +39,8 @@ SMALL_CELL = 100
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
     """A section for each test set; DET curves go to ``figures``."""
-    groups = group_by_seed(runs)
     for test_set in test_sets(runs):
+        groups = marked(group_by_seed(runs), [test_set])
         tables = [make(groups, test_set) for make in (results_table, seeds_table, costs_table)]
         systems = {run.system for run in runs if test_set in run.metrics}
         claims = quoted(published, systems, [test_set], DETECTION_QUOTED)
@@ -114,7 +116,7 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     if names_of:
         steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
         notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
-    notes += scoring_notes(runs, test_set)
+    notes += [*incomplete_notes(runs, [test_set]), *scoring_notes(runs, test_set)]
     ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
     tied = [f"{name} {count:,}" for name, count in ties.items() if count]
     if tied:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from spooftrace.report.incomplete import mark
 from spooftrace.report.runs import Run
 
 MISSING = "n/a"
@@ -159,7 +160,7 @@ def _run_row(run: Run) -> list[str]:
     info = run.info
     known = info.get("parameters") or {}
     return [
-        run.name,
+        run.name + mark(run),
         run.system,
         text_of(run.seed),
         *(_count(known.get(key)) for key in ("backend", "trainable", "total")),

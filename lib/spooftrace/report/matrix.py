@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
-from spooftrace.report.markdown import MISSING, table
+from spooftrace.report.incomplete import MARK, gaps_of_metrics, training_gaps
+from spooftrace.report.markdown import MISSING, bullets, table
 from spooftrace.report.runs import read_metrics
 
 
@@ -26,25 +28,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the table and print it."""
     cells: dict[str, dict[str, dict[str, Any]]] = {}
+    lacking: dict[str, list[str]] = {}
     for path in args.metrics:
         parts = path.resolve().parts
         if len(parts) < 6 or parts[-4] != "matrix":
             raise InputError(f"{path}: not EXP/matrix/RECIPE/SET/metrics.json; use utils/make_matrix.sh")
         recipe, test_set = parts[-3:-1]
         system = f"{parts[-7]}/{parts[-5]}" if parts[-6] == "exp" else parts[-5]
-        cells.setdefault(system, {})[f"{recipe}/{test_set}"] = read_metrics(path)
+        metrics = read_metrics(path)
+        cells.setdefault(system, {})[f"{recipe}/{test_set}"] = metrics
+        gaps = lacking.setdefault(system, training_gaps(path.resolve().parents[3]))
+        gaps += [f"{recipe}/{gap}" for gap in gaps_of_metrics(metrics)]
     columns = sorted({column for row in cells.values() for column in row})
-    rows = [[system, *(_percent(row.get(column)) for column in columns)] for system, row in cells.items()]
+    names = {system: system + (MARK if lacking[system] else "") for system in cells}
+    rows = [[names[system], *(_percent(row.get(column)) for column in columns)] for system, row in cells.items()]
     first = {column: next(row[column] for row in cells.values() if column in row) for column in columns}
     counts = [f"{first[column]['bonafide']:,} + {first[column]['spoof']:,}" for column in columns]
     text = table(["Trained system", *columns], [*rows, ["bona fide + spoof trials", *counts]])
     conventions = sorted({metrics["eer_convention"] for row in cells.values() for metrics in row.values()})
     with atomic_write(args.out / "matrix.md") as file:
-        file.write("\n\n".join(["# Pooled EER in % across corpora", text, *conventions]) + "\n")
+        file.write("\n\n".join(["# Pooled EER in % across corpora", text, *_notes(lacking), *conventions]) + "\n")
     with atomic_write(args.out / "matrix.csv") as file:
-        csv.writer(file, lineterminator="\n").writerows([["system", *columns], *rows])
+        # The mark would turn numbers into text: what is missing has a column of its own.
+        plain = [["system", *columns], *([cell.removesuffix(MARK) for cell in row] for row in rows)]
+        if any(lacking.values()):
+            for row, told in zip(plain, ["incomplete", *map("; ".join, lacking.values())], strict=True):
+                row.append(told)
+        csv.writer(file, lineterminator="\n").writerows(plain)
     print(f"Pooled EER in %\n\n{text}\n\nwrote {args.out / 'matrix.md'} and {args.out / 'matrix.csv'}")
 
 
 def _percent(metrics: dict[str, Any] | None) -> str:
-    return MISSING if metrics is None else f"{100 * metrics['eer']:.2f}"
+    if metrics is None:
+        return MISSING
+    return f"{100 * metrics['eer']:.2f}{MARK if gaps_of_metrics(metrics) else ''}"
+
+
+def _notes(lacking: Mapping[str, Sequence[str]]) -> list[str]:
+    """What the mark stands for, each thing once."""
+    items = dict.fromkeys(gap for gaps in lacking.values() for gap in gaps)
+    return (
+        [bullets(f"\\* INCOMPLETE, not comparable with figures on the whole: {gap}." for gap in items)] if items else []
+    )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.metrics.regression import TARGETS
+from spooftrace.report.incomplete import marked
+from spooftrace.report.incomplete import notes as incomplete_notes
 from spooftrace.report.markdown import MAX_COLUMNS, Section, bullets, image, percent, scoring_notes, spread, table
 from spooftrace.report.names import MEASURES, PARSING, PARTS, UNITS
 from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
@@ -35,9 +37,9 @@ FIGURES = [
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
     """A section for each test set, those of trimmed copies apart; figures of each system go to ``figures``."""
-    groups = group_by_seed(runs)
     layout = Layout(FIGURES, _cells_of, _floors_of)
     for test_set in main_sets(runs):
+        groups = marked(group_by_seed(runs), [test_set, test_set + TRIM])
         there = evaluated_on(groups, test_set)
         claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], PARSING)
         parts = [set_table(groups, test_set, part) for part in ("", *PARTS)]
@@ -108,7 +110,7 @@ def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
     nearest = first["nearest_codec"]
     notes.append(f"The nearest codec is one of {len(nearest['candidates'])}.")
     notes += [f"Not to be told apart by these values: {', '.join(names)}." for names in nearest["same_values"]]
-    return notes + scoring_notes(own, test_set)
+    return notes + incomplete_notes(runs, [test_set, test_set + TRIM]) + scoring_notes(own, test_set)
 
 
 def _codecs(groups: Sequence[Group], test_set: str) -> dict[str, str]:

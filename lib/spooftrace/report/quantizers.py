@@ -10,6 +10,7 @@ import numpy as np
 from spooftrace.atomic import atomic_write
 from spooftrace.config_text import read_yaml
 from spooftrace.errors import InputError
+from spooftrace.report.incomplete import title_of
 from spooftrace.report.markdown import image, table
 
 BACKEND = "spooftrace.backends.QAFStatic"
@@ -41,13 +42,13 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
     means = weights.mean(axis=1)
     _write(weights, exp / "quantizer_weights.tsv")
     figure = figures / f"{exp.name}_quantizers.png"
-    draw_quantizers(weights, f"Quantizer weights, {exp.name}", figure)
+    draw_quantizers(weights, f"Quantizer weights, {title_of(exp)}", figure)
     count = len(weights)
     header = ["Quantizer", *(str(q + 1) for q in range(count))]
     rows = [["Mean weight", *(f"{mean:.4f}" for mean in means)]]
     return [
-        f"Quantizer weights of {exp.name}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them are "
-        f"in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
+        f"Quantizer weights of {title_of(exp)}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them "
+        f"are in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
         table(header, rows),
         image(f"Quantizer weights of {exp.name}", figure, figures.parent if page is None else page),
     ]

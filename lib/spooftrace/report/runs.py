@@ -96,7 +96,7 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
         read_metrics(others[0], tuple(METRICS_KEYS))  # says that it cannot be reported
     if not found:
         raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
-    info = {folder: _run_info(folder) for runs in found.values() for folder in runs}
+    info = {folder: run_info(folder) for runs in found.values() for folder in runs}
     order = list(METRICS_KEYS)
     kinds = {
         kind: [Run(folder, info[folder], sets) for folder, sets in sorted(found[kind].items())]
@@ -108,7 +108,8 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
     return kinds, others
 
 
-def _run_info(folder: Path) -> dict[str, Any]:
+def run_info(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` of an experiment says; {} without one."""
     return _read_json(folder / "run.json") if (folder / "run.json").exists() else {}
 
 

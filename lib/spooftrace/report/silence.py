@@ -24,6 +24,7 @@ from spooftrace.datadir.tables import read_list
 from spooftrace.errors import InputError
 from spooftrace.evaluation.outputs import judged, read_outputs, truth_table
 from spooftrace.metrics.attribution import tracing_report
+from spooftrace.report.incomplete import marked
 from spooftrace.report.parts import TRIM
 from spooftrace.report.runs import Run, find_runs, group_by_seed
 
@@ -217,7 +218,7 @@ def _systems(data: Path, exp: Path) -> dict[str, dict[str, float]]:
         (group, labels)
         for (task, labels), runs in kinds.items()
         if task == "attribution"
-        for group in group_by_seed([run for run in runs if data.name in run.metrics])
+        for group in marked(group_by_seed([run for run in runs if data.name in run.metrics]), [data.name])
     ]
     heads = Counter(group.name for group, _ in groups)
     systems = {}

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from spooftrace.arrayjob import add_job_options, fingerprint, share
 from spooftrace.config_classes import add_allow_option
 from spooftrace.datadir import DataDir
+from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.errors import InputError
 from spooftrace.scoring.store import Parts, is_complete, origin, write
 
@@ -220,7 +221,8 @@ class Scoring:
                     f"{out}: part {job} of {num_jobs} is not finished, {len(missing):,} utterances have no score, "
                     f"first '{missing[0]}'; run 'spooftrace score' for it with the same options (again, if it failed)"
                 )
-        write(out, made, data.utts, scores, embeddings, build(self.config["task"]))
+        incomplete = as_json(read_gaps(directory))
+        write(out, made, data.utts, scores, embeddings, build(self.config["task"]), incomplete)
         parts.remove()
         print(f"{out}: {len(data.utts):,} scores")
 

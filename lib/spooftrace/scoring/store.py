@@ -108,6 +108,7 @@ def write(
     scores: Mapping[str, str],
     embeddings: Mapping[str, ArchiveReader] | None,
     task: Task,
+    incomplete: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """Write the finished files, ``scores.json`` last; embeddings of other scores go.
 
@@ -118,6 +119,7 @@ def write(
         scores: Of each utterance, as text.
         embeddings: The archive that holds each utterance's, or None for none.
         task: Writes the lines of the score file.
+        incomplete: What the data directory lacks (:mod:`spooftrace.datadir.incomplete`).
     """
     _description(out).unlink(missing_ok=True)
     ark, scp = _embeddings(out)
@@ -135,6 +137,8 @@ def write(
             file.writelines(f"{line}\n" for line in lines)
     with atomic_write(_description(out)) as file:
         content = {**made, "utterances": len(utts), "embeddings": embeddings is not None}
+        if incomplete:
+            content["incomplete"] = list(incomplete)
         json.dump(content, file, indent=2, sort_keys=True)
         file.write("\n")
 
