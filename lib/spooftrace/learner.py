@@ -11,13 +11,14 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping
+from lightning.pytorch.callbacks import Callback, Checkpoint
 from torch import Tensor
 
 from spooftrace.batches import Batches
 from spooftrace.config import build
 from spooftrace.errors import InputError
 from spooftrace.schedules import learning_rate_factor
+from spooftrace.selection import KeepBest
 from spooftrace.stopping import Stopped, StopSignals
 from spooftrace.system import System
 
@@ -153,9 +154,10 @@ class Learner(lightning.LightningModule):
         checkpoint["threads"] = torch.get_num_threads()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._check_fits(checkpoint["state_dict"])
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
-        self.epochs = list(checkpoint.get("epochs", []))  # none in those of earlier versions
+        self.epochs = list(checkpoint["epochs"])
         # Sums round by how many threads share them, so a run goes on with as many as it began with, wherever that is.
         torch.set_num_threads(checkpoint.get("threads", torch.get_num_threads()))
         # Lightning restores the place inside an epoch, but after a whole one begins with the batches of the first.
@@ -163,23 +165,15 @@ class Learner(lightning.LightningModule):
         if place["done"] == len(self.train_batches):
             self.train_batches.set_position(place["epoch"] + 1)
 
-
-class StopEarly(EarlyStopping):
-    """Ends the training once the last ``patience`` epochs were not better than one before them.
-
-    Lightning's own decides for good: an epoch that may not be the last one yet because of ``min_epochs`` would stop
-    the run later, whatever better epochs come in between, and a resumed run would not know of it.
-    """
-
-    def __init__(self, monitor: str, patience: int) -> None:
-        super().__init__(monitor, mode="min", patience=patience, check_finite=False)  # not finite is not better
-
-    def on_train_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        trainer.should_stop = self.wait_count >= self.patience
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        super().on_train_epoch_end(trainer, learner)
-        trainer.should_stop = self.wait_count >= self.patience
+    def _check_fits(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse the weights of another system, of which Lightning would take what has the same name."""
+        own = {f"system.{key}": value.shape for key, value in self.system.own_state().items()}
+        wrong = sorted(key for key in own.keys() | state.keys() if key not in state or own.get(key) != state[key].shape)
+        if wrong:
+            raise InputError(
+                f"{self.trainer.ckpt_path}: checkpoint of another system: {len(wrong)} weights do not fit, first "
+                f"{wrong[0].removeprefix('system.')}; put the right one back, or remove it to start this training anew"
+            )
 
 
 class KeepLast(Checkpoint):
@@ -188,10 +182,17 @@ class KeepLast(Checkpoint):
     It is also saved when one of ``signals`` asks for the end, which then comes as :class:`Stopped`: after the batch at
     hand, or, where that is the last of its epoch, after the dev set. A ``Checkpoint`` callback runs after all others,
     so that what it saves includes their state.
+
+    Args:
+        path: ``last.ckpt``.
+        minutes: Between two checkpoints inside an epoch.
+        signals: Those that end the training.
+        best: Keeps the best epochs; the others are removed when ``last.ckpt`` says which are the best.
     """
 
-    def __init__(self, path: Path, minutes: float, signals: StopSignals) -> None:
+    def __init__(self, path: Path, minutes: float, signals: StopSignals, best: KeepBest) -> None:
         self.path = path
+        self.best = best
         self.interval = 60 * minutes
         self.signals = signals
         self.seconds_before = 0.0  # training time of earlier runs of the same experiment
@@ -214,6 +215,8 @@ class KeepLast(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
         self._save(trainer)
+        if trainer.is_global_zero:
+            self.best.remove_others(learner.epochs)
         signum, _ = self._agreed(trainer)
         if signum:
             raise Stopped(signum, f"after epoch {trainer.current_epoch + 1}, which is saved")

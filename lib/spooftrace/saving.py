@@ -1,14 +1,22 @@
-"""How Lightning writes its checkpoints here."""
+"""Checkpoints of a training: how they are written and read."""
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spooftrace.atomic import atomic_write
+from spooftrace.errors import InputError
+
+# What a checkpoint to resume from consists of, besides what only some trainings have.
+NEEDED = (
+    "pytorch-lightning_version", "epoch", "global_step", "loops", "callbacks", "optimizer_states", "lr_schedulers",
+    "state_dict", "epoch_loss", "epochs",
+)  # fmt: skip
 
 
 class WholeCheckpoints(TorchCheckpointIO):
@@ -27,3 +35,50 @@ class WholeCheckpoints(TorchCheckpointIO):
                 if isinstance(error.__context__, OSError):
                     raise error.__context__ from None
                 raise
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        return read_checkpoint(Path(path), NEEDED)
+
+
+def read_checkpoint(path: Path, needed: tuple[str, ...] = ("state_dict",)) -> dict[str, Any]:
+    """A checkpoint that a training has written, on the CPU.
+
+    The checksums that the file has of its parts are compared, which torch itself does not do.
+
+    Args:
+        path: The file.
+        needed: What has to be in it.
+
+    Raises:
+        InputError: It is damaged, or something else.
+    """
+    with open(path, "rb") as file:
+        try:
+            checkpoint = _load(file)
+        except Exception as error:  # each way of being damaged has error types of its own
+            reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
+            raise InputError(f"{path}: damaged checkpoint ({reason[:160]}); {_remedy(path)}") from None
+    missing = [key for key in needed if key not in checkpoint] if isinstance(checkpoint, dict) else list(needed)
+    if missing:
+        raise InputError(f"{path}: not a checkpoint of a training here, it lacks {missing[0]}; {_remedy(path)}")
+    return checkpoint
+
+
+def _load(file: IO[bytes]) -> Any:
+    with zipfile.ZipFile(file) as archive:
+        wrong = archive.testzip()
+    if wrong is not None:
+        raise zipfile.BadZipFile(f"wrong checksum of {wrong.partition('/')[2] or wrong}")
+    file.seek(0)
+    return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _remedy(path: Path) -> str:
+    """What to do without this checkpoint."""
+    if path.name != "last.ckpt":
+        return f"put a copy of it back, or remove {path.parent} to start this training anew"
+    others = sorted(other.name for other in path.parent.glob("epoch*.ckpt"))
+    kept = f" (which replaces the best epochs so far, {', '.join(others)})" if others else ""
+    return f"put a copy of it back, or remove it to start this training anew{kept}"

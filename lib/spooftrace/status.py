@@ -186,7 +186,8 @@ def _status(folder: Path, name: str, failures: Sequence[str]) -> Status:
     figures = [epoch[monitor] for epoch in epochs if monitor in epoch]
     best = f"{monitor} {min(figures):.4f}" if figures else None
     sets = _sets(folder)
-    if finished:
+    # One that is being made longer has the new length in config.yaml, and run.json of the shorter one.
+    if finished and all(trainer.get(key) == value for key, value in finished["length"].items()):
         done = finished["epochs"]
         each = finished["train_seconds"] / done if done else None
         return Status(name, "trained", done, of, best, each, None, sets, failures)
@@ -219,7 +220,11 @@ def _finished(path: Path) -> dict[str, Any]:
     """What ``run.json`` says of a finished training; {} of one that is not."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return {"epochs": int(content["epochs"]), "train_seconds": float(content["train_seconds"])}
+        return {
+            "epochs": int(content["epochs"]),
+            "train_seconds": float(content["train_seconds"]),
+            "length": dict(content.get("length", {})),
+        }
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from spooftrace.backends.contract import check_backend
 from spooftrace.config import build
 from spooftrace.errors import InputError
 from spooftrace.frontends.base import SAMPLE_RATE
+from spooftrace.resuming import is_described
 
 
 class StreamShape(NamedTuple):
@@ -155,13 +157,22 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read weights written by :func:`save_weights`; raises ``InputError`` for a missing or damaged file."""
+    """Read weights written by :func:`save_weights`; raises ``InputError`` for a missing or damaged file.
+
+    It is damaged, too, if it is not the file that ``run.json`` beside it describes.
+    """
     try:
-        return load_file(path)
+        weights = load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no trained model there; run stage 4 (training) first") from None
     except Exception as error:  # safetensors raises its own error type for damaged files
         raise InputError(f"{path}: not a readable model file ({error}); train again") from None
+    if not is_described(path):
+        raise InputError(
+            f"{path}: not the file that run.json beside it describes, so it is damaged or was replaced; run stage 4 "
+            "(training) again, which makes it again from the checkpoints"
+        )
+    return weights
 
 
 def pick_device(num_gpus: int) -> torch.device:
@@ -169,6 +180,18 @@ def pick_device(num_gpus: int) -> torch.device:
     if num_gpus == 0:
         return torch.device("cpu")
     available = torch.cuda.device_count()
+    if num_gpus and not (torch.version.cuda or torch.version.hip):
+        raise InputError(
+            f"--ngpu {num_gpus}: this torch {torch.__version__} is built for CPUs only; install a build of it for "
+            "GPUs, or use --ngpu 0"
+        )
+    if num_gpus and not available:
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        hint = "" if visible is None else f" with CUDA_VISIBLE_DEVICES={visible!r}"
+        raise InputError(
+            f"--ngpu {num_gpus}: torch {torch.__version__} finds no GPU here{hint}; see what nvidia-smi says, or use "
+            "--ngpu 0"
+        )
     if num_gpus > available:
         raise InputError(f"--ngpu {num_gpus}: {available} GPU(s) are available here; use --ngpu {available}")
     return torch.device("cuda")

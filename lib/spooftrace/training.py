@@ -14,8 +14,7 @@ import shlex
 import sys
 import time
 import warnings
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from spooftrace.errors import InputError
 from spooftrace.lock import hold
 from spooftrace.stopping import Stopped, StopSignals
 
-LOCK = ".lock"  # in the folder of an experiment
+LOCK, EPOCHS = ".lock", "epochs.tsv"  # in the folder of an experiment
 # All processes of a training find the same error. The first one says it, and the others are ended before they do.
 OTHERS_SECONDS = 5.0
 
@@ -91,16 +90,9 @@ def _train(
     config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
     signals: StopSignals,
 ) -> None:  # fmt: skip
-    from spooftrace.config import load_config
+    from spooftrace.resuming import is_finished
 
-    saved, run = exp / "config.yaml", exp / "run.json"
-    # Without a checkpoint nothing is lost: whatever went wrong may have been the configuration.
-    begun = run.exists() or _last_checkpoint(exp).exists()
-    if begun and saved.exists() and load_config([saved]) != config:
-        raise InputError(
-            f"{exp}: holds a training with another configuration; choose another folder (run.sh --tag) or remove it"
-        )
-    if run.exists():
+    if is_finished(exp, config):
         print(f"{exp}: already trained")
         return
     _fit(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
@@ -118,7 +110,7 @@ def _fit(
     for message in (*harmless, "torch.*all_gather is deprecated"):
         warnings.filterwarnings("ignore", message=f".*{message}")
     import lightning
-    from lightning.pytorch.callbacks import LambdaCallback, ModelCheckpoint
+    from lightning.pytorch.callbacks import LambdaCallback
     from lightning.pytorch.loggers import TensorBoardLogger
     from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
@@ -127,8 +119,10 @@ def _fit(
     from spooftrace.config import save_config
     from spooftrace.datadir.incomplete import as_json, read_gaps
     from spooftrace.frontends.weights import keep_configuration
-    from spooftrace.learner import KeepLast, Learner, Progress, StopEarly
+    from spooftrace.learner import KeepLast, Learner, Progress
+    from spooftrace.resuming import MODEL, last_checkpoint
     from spooftrace.saving import WholeCheckpoints
+    from spooftrace.selection import LAST_EPOCH, KeepBest, StopEarly, best_epochs
     from spooftrace.starting import start_from_others
     from spooftrace.system import System, count_parameters, pick_device, save_weights
 
@@ -139,7 +133,8 @@ def _fit(
     cached = open_streams(config, dump, train_dir)
     system = System(config, {name: stream.shape for name, stream in cached.items()})
     _check_monitor(system.task, options["monitor"])
-    if not _last_checkpoint(exp).exists():
+    resume = last_checkpoint(exp) if last_checkpoint(exp).exists() else None
+    if resume is None:
         start_from_others(system, config)
     learner = Learner(system, config)
     train_set = make_batches(config, system, train_dir, dump, training=True)
@@ -155,17 +150,11 @@ def _fit(
         batches.share(processes.rank(), world)
     learner.train_batches, learner.dev_batches = train_set, dev_sets
 
-    folder = exp / "checkpoints"
-    monitor = None if options["monitor"] == "last_epoch" else options["monitor"]
-    best = ModelCheckpoint(
-        folder, "epoch{epoch:03d}", monitor, mode="min", save_top_k=options["average_best"],
-        save_weights_only=True, auto_insert_metric_name=False, enable_version_counter=False,
-    )  # fmt: skip
-    last = KeepLast(_last_checkpoint(exp), options["checkpoint_minutes"], signals)
-    if last.path.exists() and not zipfile.is_zipfile(last.path):
-        raise InputError(f"{last.path}: damaged checkpoint; remove it to start this training anew")
+    monitor = options["monitor"]
+    best = KeepBest(last_checkpoint(exp).parent, monitor, options["average_best"])
+    last = KeepLast(last_checkpoint(exp), options["checkpoint_minutes"], signals, best)
     stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
-    table = LambdaCallback(on_train_epoch_end=lambda trainer, _: _write_epochs(trainer, learner, exp / "epochs.tsv"))
+    table = LambdaCallback(on_train_epoch_end=lambda trainer, _: _write_epochs(trainer, learner, exp / EPOCHS))
     # A front-end that joins in later has no gradients before, which DDP has to expect.
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
@@ -190,8 +179,8 @@ def _fit(
     )
     if trainer.is_global_zero:
         _describe(system, train_set, dev_sets[0])
+        _remove_leftovers(exp)
     save_config(config, exp / "config.yaml")
-    resume = last.path if last.path.exists() else None
     try:
         trainer.fit(learner, train_set, dev_sets, ckpt_path=resume, weights_only=True)
     except SystemExit:
@@ -206,11 +195,11 @@ def _fit(
     if not trainer.is_global_zero:
         return
 
-    save_weights(_average(learner, best), exp / "model.safetensors")
+    save_weights(_average(learner, best.paths(learner.epochs)), exp / MODEL)
     for node in config["streams"].values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
-    backend = count_parameters(system.backend)
+    backend, best_epoch = count_parameters(system.backend), best_epochs(learner.epochs, monitor, 1)[0]
     facts = {
         "parameters": {
             "backend": backend,
@@ -218,16 +207,16 @@ def _fit(
             "total": count_parameters(system),
         },
         "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
-        "epochs": trainer.current_epoch,
-        "best_epoch": _epoch_of(best.best_model_path),
-        "best": {monitor: float(best.best_model_score)} if monitor else {},
+        "epochs": len(learner.epochs),
+        "best_epoch": best_epoch,
+        "best": {} if monitor == LAST_EPOCH else {monitor: learner.epochs[best_epoch - 1][monitor]},
         "device": _device_name(num_gpus),
     }
     gaps = {role: read_gaps(folder) for role, folder in (("train", train_dir), ("dev", dev_dir))}
     if any(gaps.values()):
         facts["incomplete"] = {role: as_json(missing) for role, missing in gaps.items() if missing}
     _write_run(config, exp, facts)
-    result = f"best {monitor} {facts['best'][monitor]:.4f}" if monitor else "the model is that of the last one"
+    result = f"best {monitor} {facts['best'][monitor]:.4f}" if facts["best"] else "the model is that of the last one"
     print(f"{exp}: trained {facts['epochs']} epochs, {result}")
 
 
@@ -285,8 +274,13 @@ def _check_monitor(task: Any, monitor: str) -> None:
         raise InputError(f"trainer.monitor {monitor}: the task {type(task).__name__} has {', '.join(known)}")
 
 
-def _last_checkpoint(exp: Path) -> Path:
-    return exp / "checkpoints" / "last.ckpt"
+def _remove_leftovers(exp: Path) -> None:
+    """Remove what killed trainings have half written; the lock of ``exp`` is held."""
+    from spooftrace.atomic import remove_leftovers
+    from spooftrace.resuming import CONFIG, MODEL, RUN, last_checkpoint
+
+    remove_leftovers(exp, CONFIG, MODEL, RUN, EPOCHS)
+    remove_leftovers(last_checkpoint(exp).parent)
 
 
 def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
@@ -300,12 +294,13 @@ def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
     )
 
 
-def _average(learner: Any, best: Any) -> dict[str, Any]:
-    """Mean of the best epochs' weights; counters, which have no mean, come from the very best epoch."""
+def _average(learner: Any, paths: Sequence[Path]) -> dict[str, Any]:
+    """Mean of the weights in these checkpoints; counters, which have no mean, come from the first, the very best."""
     import torch
 
-    paths = sorted(best.best_k_models or [best.best_model_path], key=lambda path: (path != best.best_model_path, path))
-    states = [torch.load(path, map_location="cpu", weights_only=True)["state_dict"] for path in paths]
+    from spooftrace.saving import read_checkpoint
+
+    states = [read_checkpoint(path)["state_dict"] for path in paths]
     prefix = "system."
     mean = {}
     for key, value in states[0].items():
@@ -313,10 +308,6 @@ def _average(learner: Any, best: Any) -> dict[str, Any]:
             value = torch.stack([state[key].double() for state in states]).mean(0).to(value.dtype)
         mean[key.removeprefix(prefix)] = value
     return {key: mean[key] for key in learner.system.own_state()}
-
-
-def _epoch_of(checkpoint: str) -> int:
-    return int(Path(checkpoint).stem.removeprefix("epoch")) + 1  # people count from 1
 
 
 def _device_name(num_gpus: int) -> str:
@@ -338,7 +329,8 @@ def _write_epochs(trainer: Any, learner: Any, path: Path) -> None:
 
 def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:
     from spooftrace.atomic import atomic_write
-    from spooftrace.provenance import git_commit, versions
+    from spooftrace.provenance import file_sha256, git_commit, versions
+    from spooftrace.resuming import LENGTH, MODEL, RUN
 
     content = {
         "system": exp.name.rpartition("_")[0] or exp.name,
@@ -347,8 +339,10 @@ def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -
         "versions": versions(),
         "command": shlex.join(["spooftrace", *sys.argv[1:]]),
         "allowed_modules": allowed_modules(),
+        "length": {key: config["trainer"][key] for key in LENGTH},
+        "model_sha256": file_sha256(exp / MODEL),
         **facts,
     }
-    with atomic_write(exp / "run.json") as file:
+    with atomic_write(exp / RUN) as file:
         json.dump(content, file, indent=2, sort_keys=True)
         file.write("\n")

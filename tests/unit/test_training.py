@@ -206,4 +206,4 @@ def test_damaged_checkpoint_is_named(make_data, write_config, capsys):
     last = Path("exp/a_s1/checkpoints/last.ckpt")
     last.write_bytes(last.read_bytes()[:-100])
     assert train(config, "exp/a_s1") == 1
-    assert "last.ckpt: damaged checkpoint; remove it" in capsys.readouterr().err
+    assert "last.ckpt: damaged checkpoint (" in capsys.readouterr().err

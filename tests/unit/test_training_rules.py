@@ -1,6 +1,5 @@
 """What a training run may do besides going on to the end: selection, stopping, schedules, front-ends that join in."""
 
-import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,31 +13,6 @@ from spooftrace.errors import InputError
 from spooftrace.learner import Learner
 from spooftrace.starting import start_from_others
 from spooftrace.system import load_weights
-
-
-@pytest.fixture
-def live(make_data, write_config):
-    """Trains a small system whose front-end is trained, too; gives run.json of the experiment."""
-    for number, name in enumerate(("train", "dev")):
-        make_data(name, 14, seed=number)
-
-    def train(
-        exp: str, trainer: dict, status: int = 0, lr: float = 0.01, schedule=None, num_gpus: int = 0, **data
-    ) -> dict:
-        config = write_config(
-            f"{exp}.yaml",
-            streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
-            backend={"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}},
-            data={"crop": 3200, "batch_size": 4, "num_workers": 0, **data},
-            optimizer={"class_path": "torch.optim.Adam", "init_args": {"lr": lr}},
-            schedule=schedule or {"kind": "constant"},
-            trainer=trainer,
-        )
-        command = ["train", "--config", str(config), "--train", "data/train", "--dev", "data/dev", "--exp", exp]
-        assert main([*command, "--ngpu", str(num_gpus)]) == status
-        return json.loads(Path(exp, "run.json").read_text(encoding="utf-8")) if status == 0 else {}
-
-    return train
 
 
 def epoch_weights(exp: str, epoch: int) -> dict[str, torch.Tensor]:
@@ -217,8 +191,8 @@ def test_corrected_configuration_is_accepted(live, monkeypatch, capsys):
     live("a", {"max_epochs": 1}, status=1, lr=1e30)
     assert "lower optimizer.init_args.lr" in capsys.readouterr().err
     live("a", {"max_epochs": 1})
-    live("a", {"max_epochs": 2}, status=1)
-    assert "another configuration" in capsys.readouterr().err
+    live("a", {"max_epochs": 1}, status=1, lr=0.5)
+    assert "another configuration: optimizer.init_args.lr 0.01 (now 0.5);" in capsys.readouterr().err
 
 
 def test_missing_and_unknown_labels_are_named(live, capsys):

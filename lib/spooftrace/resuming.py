@@ -1,0 +1,148 @@
+"""Whether a folder holds a training that is over, that can go on, or of another configuration."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from spooftrace.errors import InputError
+from spooftrace.provenance import file_sha256
+
+MODEL, RUN, CONFIG = "model.safetensors", "run.json", "config.yaml"  # in the folder of an experiment
+# Settings that change no result.
+WITHOUT_EFFECT = ("trainer.checkpoint_minutes", "data.num_workers")
+# Settings that only decide when a training ends.
+LENGTH = ("max_epochs", "min_epochs", "patience")
+
+
+def last_checkpoint(exp: Path) -> Path:
+    """Where a training keeps what it resumes from."""
+    return exp / "checkpoints" / "last.ckpt"
+
+
+def is_finished(exp: Path, config: Mapping[str, Any]) -> bool:
+    """Whether ``exp`` holds the finished training of this configuration; says on stdout why one is finished anew.
+
+    Raises:
+        InputError: It holds a training of another configuration, which cannot become one of this by going on; or files
+            are gone or damaged that cannot be made again.
+    """
+    from spooftrace.config import load_config
+
+    run, has_checkpoint = read_run(exp), last_checkpoint(exp).exists()
+    if not run and not has_checkpoint:  # nothing is lost: whatever went wrong may have been the configuration
+        return False
+    if not (exp / CONFIG).exists():
+        raise InputError(
+            f"{exp}: {CONFIG} is gone, so what was trained there is not known; restore it, {_or_else(exp)}"
+        )
+    saved = load_config([exp / CONFIG])
+    length = run.get("length") or {key: saved["trainer"][key] for key in LENGTH}
+    others = [_text(*difference) for difference in _differences(saved, config) if not _may_change(difference[0])]
+    if others:
+        raise InputError(f"{exp}: holds a training with another configuration: {'; '.join(others)}; {_otherwise(exp)}")
+    as_long = all(length[key] == config["trainer"][key] for key in LENGTH)
+    problem = _problem_of_model(exp) if run else ""
+    if run and as_long and not problem:
+        return True
+    if not has_checkpoint:
+        what = problem or f"trained with {_lengths(length, config)}"
+        raise InputError(
+            f"{exp}: {what}, but there is no {last_checkpoint(exp).relative_to(exp)} to go on from; restore it, "
+            f"{_or_else(exp)}"
+        )
+    before = length if run else saved["trainer"]  # an interrupted training may have been made longer before
+    _check_length(exp, before, config)
+    if problem:
+        print(f"{exp}: {problem}; made again from its checkpoints", flush=True)
+    return False
+
+
+def read_run(exp: Path) -> dict[str, Any]:
+    """What ``run.json`` says of a finished training; {} of one that is not.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    try:
+        content = json.loads((exp / RUN).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        content = None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{exp / RUN}: damaged; remove it and run stage 4 (training) again")
+    return content
+
+
+def is_described(model: Path) -> bool:
+    """Whether ``run.json`` beside a model tells its SHA-256, or none, as that of an imported or older one does not."""
+    expected = read_run(model.parent).get("model_sha256")
+    return expected is None or file_sha256(model) == expected
+
+
+def _check_length(exp: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse another length that the training would not have come by, had it been given from the start."""
+    from spooftrace.saving import NEEDED, read_checkpoint
+    from spooftrace.selection import end_of
+
+    trainer, kind = config["trainer"], config["schedule"]["kind"]
+    if all(before[key] == trainer[key] for key in LENGTH):
+        return
+    if kind == "cosine" and before["max_epochs"] != trainer["max_epochs"]:
+        change = _text("trainer.max_epochs", before["max_epochs"], trainer["max_epochs"])
+        raise InputError(
+            f"{exp}: holds a training with another configuration: {change}; with schedule.kind cosine the learning "
+            f"rate of every step depends on it, so this training cannot go on with another one; {_otherwise(exp)}"
+        )
+    history = read_checkpoint(last_checkpoint(exp), NEEDED)["epochs"]
+    end = end_of(history, trainer)
+    if end is not None and end < len(history):
+        raise InputError(
+            f"{exp}: with {_lengths(before, config)} this training would have ended after epoch {end}, but "
+            f"{len(history)} are done; {_otherwise(exp)}"
+        )
+
+
+def _problem_of_model(exp: Path) -> str:
+    """What is wrong with the trained model, in words; empty if nothing is."""
+    if not (exp / MODEL).exists():
+        return f"{MODEL} is gone"
+    return "" if is_described(exp / MODEL) else f"{MODEL} is not the file that {RUN} describes"
+
+
+def _may_change(key: str) -> bool:
+    return key in WITHOUT_EFFECT or key in [f"trainer.{name}" for name in LENGTH]
+
+
+def _differences(saved: Any, given: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Every key whose value differs, with both values; None for what is not there."""
+    if isinstance(saved, Mapping) and isinstance(given, Mapping):
+        for name in sorted(saved.keys() | given.keys()):
+            yield from _differences(saved.get(name), given.get(name), f"{key}.{name}" if key else name)
+    elif saved != given:
+        yield key, saved, given
+
+
+def _lengths(before: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    given = config["trainer"]
+    return ", ".join(_text(f"trainer.{key}", before[key], given[key]) for key in LENGTH if before[key] != given[key])
+
+
+def _text(key: str, saved: Any, given: Any) -> str:
+    return f"{key} {_short(saved)} (now {_short(given)})"
+
+
+def _short(value: Any) -> str:
+    text = "null" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _otherwise(exp: Path) -> str:
+    return f"choose another folder (run.sh --tag) or remove {exp}"
+
+
+def _or_else(exp: Path) -> str:
+    return f"or remove {exp} to train anew"
