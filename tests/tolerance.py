@@ -8,7 +8,7 @@ The rule: rounding each of n terms of a sum to nearest, in any order, leaves an 
 u * sqrt(n) times the size of the numbers, u being half the distance from 1 to the next number (Higham and Mary, "A new
 approach to probabilistic rounding error analysis", 2019). Two computations differ by at most twice that, eps * sqrt(n).
 In a network, n counts the terms of all sums that follow one after another. Normalisation, attention and activations
-amplify errors by a few times, for which there is a factor.
+amplify errors; the factor stands for that.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-AMPLIFICATION = 4
+AMPLIFICATION = 2
 
 
 def terms(model: nn.Module) -> int:
@@ -26,21 +26,22 @@ def terms(model: nn.Module) -> int:
     return sum(parameter[0].numel() for parameter in model.parameters() if parameter.ndim > 1)
 
 
-def rounding(expected: Tensor | float, terms: int, dtype: torch.dtype = torch.float32) -> float:
+def rounding(expected: Tensor | float, sums: int | nn.Module, dtype: torch.dtype = torch.float32) -> float:
     """The largest difference that rounding explains.
 
     Args:
         expected: the right numbers; the largest absolute value counts.
-        terms: length of the sums, one after another.
+        sums: the number of terms of all sums one after another, or the network that they are in.
         dtype: the precision of the less exact of the two computations.
     """
-    scale = float(torch.as_tensor(expected).abs().max())
-    return AMPLIFICATION * torch.finfo(dtype).eps * math.sqrt(terms) * scale
+    count = terms(sums) if isinstance(sums, nn.Module) else sums
+    scale = float(torch.as_tensor(expected).detach().abs().max())
+    return AMPLIFICATION * torch.finfo(dtype).eps * math.sqrt(count) * scale
 
 
 def assert_equal_up_to_rounding(
-    actual: Tensor, expected: Tensor, terms: int, dtype: torch.dtype = torch.float32
+    actual: Tensor, expected: Tensor, sums: int | nn.Module, dtype: torch.dtype = torch.float32
 ) -> None:
-    """Assert equal shapes and differences that rounding explains; the tensors may be of different precisions."""
-    bound = rounding(expected, terms, dtype)
+    """Assert equal shapes and differences that ``rounding`` explains; the tensors may be of different precisions."""
+    bound = rounding(expected, sums, dtype)
     torch.testing.assert_close(actual, expected, atol=bound, rtol=0, check_dtype=False)

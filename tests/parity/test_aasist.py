@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from backend_cases import check_stored, official_keys, reference
+from backend_cases import assert_equals_stored, check_stored, official_keys, reference
+from tolerance import assert_equal_up_to_rounding
 
 from spooftrace.backends import AASIST
 from spooftrace.backends.sinc import sinc_filters
@@ -47,19 +48,19 @@ def test_outputs_equal_official(name, init_args):
     for layer in ("conv_time", "encoder", "GAT_layer_S", "pool_S", "pool_T", "drop"):
         getattr(model, layer).register_forward_hook(lambda _m, _x, y, layer=layer: seen.update({layer: y}))
     with torch.no_grad():
-        logits = model(case["inputs"]["x"])
+        logits = model.double()(case["inputs"]["x"][:1].double())  # the first item: float64 is slow
     outputs = case["outputs"]
 
     def agree(ours, key):
-        torch.testing.assert_close(ours, outputs[key], atol=1e-5, rtol=1e-5)
+        assert_equals_stored(ours, outputs[key][:1])
 
     agree(seen["conv_time"].abs().mean(dim=2), "conv_time_mean_abs")
-    agree(seen["encoder"][0].contiguous(), "encoder_first_item")
+    assert_equals_stored(seen["encoder"][0].contiguous(), outputs["encoder_first_item"])
     agree(seen["GAT_layer_S"], "gat_S")
     agree(seen["pool_S"], "pool_S")
     agree(seen["pool_T"], "pool_T")
     agree(seen["drop"], "last_hidden")
-    torch.testing.assert_close(logits, outputs["logits"], atol=1e-5, rtol=0)
+    agree(logits, "logits")
 
 
 @VARIANTS
@@ -99,7 +100,7 @@ def test_items_of_a_batch_do_not_meet_in_eval():
     wave = torch.randn(3, 4000)
     with torch.no_grad():
         together, alone = model(wave), torch.cat([model(item[None]) for item in wave])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert_equal_up_to_rounding(together, alone, model)
 
 
 def test_gradients_reach_every_live_parameter():

@@ -1,7 +1,7 @@
 """AttM and its LSTM compute what pandarialTJU/AttM_INTERSPEECH24 computes."""
 
 import torch
-from backend_cases import check_stored, count, keys, official_keys, reference
+from backend_cases import assert_equals_stored, check_stored, count, keys, official_keys, reference
 
 from spooftrace.backends import AttMLSTM, LSTMProbe
 from spooftrace.backends.aggregation import AttentiveMerging
@@ -13,8 +13,8 @@ def test_merging_equals_official():
     merging.load_state_dict(case["state_dict"], strict=True)
     assert sum(p.numel() for p in merging.parameters()) == case["meta"]["n_params"] == 197_264
     with torch.no_grad():
-        merged = merging(case["inputs"]["x_BLTC"])
-    torch.testing.assert_close(merged, case["outputs"]["merged_BTC"], atol=1e-5, rtol=0)
+        merged = merging.double()(case["inputs"]["x_BLTC"].double())
+    assert_equals_stored(merged, case["outputs"]["merged_BTC"])
 
 
 def test_lstm_equals_official():
@@ -23,8 +23,8 @@ def test_lstm_equals_official():
     probe.load_state_dict(case["state_dict"], strict=True)
     assert sum(p.numel() for p in probe.parameters()) == 935_810
     with torch.no_grad():
-        logits = probe(case["inputs"]["x_BTC"])
-    torch.testing.assert_close(logits, case["outputs"]["logits"], atol=1e-5, rtol=0)
+        logits = probe.double()(case["inputs"]["x_BTC"].double())
+    assert_equals_stored(logits, case["outputs"]["logits"])
 
 
 def test_published_sizes():

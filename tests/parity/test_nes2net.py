@@ -3,7 +3,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from backend_cases import check_stored, count, keys, official_keys, reference
+from backend_cases import assert_equals_stored, check_stored, count, keys, official_keys, reference
+from tolerance import assert_equal_up_to_rounding
 
 from spooftrace.backends import Nes2Net, Nes2NetX
 from spooftrace.backends.aggregation import AttentiveMerging, make_aggregation
@@ -35,10 +36,10 @@ def test_outputs_equal_official(model_class, name, init_args, parameters):
     assert sum(p.numel() for p in model.parameters()) == parameters
     features = case["inputs"]["feat_BCT"]  # (B, D, T)
     with torch.no_grad():
-        block0 = model.Build_in_Res2Nets[0](features[:, :128])
-        output = model(features.transpose(1, 2))
-    torch.testing.assert_close(block0, case["outputs"]["block0_out"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(output, case["outputs"]["logits"], atol=1e-5, rtol=0)
+        block0 = model.double().Build_in_Res2Nets[0](features[:, :128].double())
+        output = model(features.transpose(1, 2).double())
+    assert_equals_stored(block0, case["outputs"]["block0_out"])
+    assert_equals_stored(output, case["outputs"]["logits"])
 
 
 @pytest.mark.parametrize(("name", "kind"), [("sea", "sea"), ("weightedsum", "weighted_sum")])
@@ -47,8 +48,9 @@ def test_aggregation_equals_official(name, kind):
     aggregation = make_aggregation(kind, num_layers=25, dim=1024)
     aggregation.load_state_dict(case["state_dict"], strict=True)
     with torch.no_grad():
-        frames = aggregation(case["inputs"]["hidden_states"].transpose(0, 1))  # (L, B, T, D) -> (B, L, T, D)
-    torch.testing.assert_close(frames, case["outputs"]["feat_BTC"], atol=1e-5, rtol=0)
+        layers = case["inputs"]["hidden_states"].transpose(0, 1)  # (L, B, T, D) -> (B, L, T, D)
+        frames = aggregation.double()(layers.double())
+    assert_equals_stored(frames, case["outputs"]["feat_BTC"])
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_items_of_a_batch_do_not_meet_in_eval():
     frames = torch.randn(3, 11, 128)
     with torch.no_grad():
         together, alone = model(frames), torch.cat([model(item[None]) for item in frames])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-5)
+    assert_equal_up_to_rounding(together, alone, model)
 
 
 @pytest.mark.parametrize("pool", ["mean", "astp"])

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from backend_cases import check_stored, count, keys, official_keys, reference
+from backend_cases import assert_equals_stored, check_stored, count, keys, official_keys, reference
 
 from spooftrace.backends import SLS
 
@@ -16,11 +16,11 @@ def test_outputs_equal_official():
     case = reference("sls_small_T9")
     model = SLS(num_frames=9).eval()
     model.load_state_dict(case["state_dict"], strict=True)
-    layers = case["inputs"]["layers_fp16_LTBC"].float().permute(2, 0, 1, 3)  # (L, T, B, D) -> (B, L, T, D)
+    layers = case["inputs"]["layers_fp16_LTBC"].double().permute(2, 0, 1, 3)  # (L, T, B, D) -> (B, L, T, D)
     with torch.no_grad():
-        gates, output = model.gates(layers), model(layers)
-    torch.testing.assert_close(gates.unsqueeze(2), case["outputs"]["layer_weights_sigmoid"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(output, case["outputs"]["log_softmax"], atol=1e-5, rtol=0)
+        gates, output = model.double().gates(layers), model(layers)
+    assert_equals_stored(gates.unsqueeze(2), case["outputs"]["layer_weights_sigmoid"])
+    assert_equals_stored(output, case["outputs"]["log_softmax"])
 
 
 def test_published_size_and_keys():
