@@ -69,8 +69,10 @@ def test_lines_of_the_release_with_a_blank_at_their_end(tmp_path):
 
 
 def test_other_classes_are_kept(tmp_path):
-    tables = corpus.read_protocol(write(tmp_path / "A1.txt", "p225_001.wav fake L1\n")).tables
-    assert (tables["utt2system"], tables["utt2codec"]) == ({"p225_001": "L1"}, {"p225_001": "-"})
+    lines = "p225_001.wav real 0\np225_002.wav fake L1\np225_003.wav fake 1\np225_004.wav fake 7\n"
+    tables = corpus.read_protocol(write(tmp_path / "A1.txt", lines), classes=None).tables
+    assert list(tables["utt2system"].values()) == ["-", "L1", "1", "7"]  # not the codecs F01 and F07
+    assert list(tables["utt2codec"].values()) == ["real", "-", "-", "-"]
 
 
 def test_other_classes_are_those_of_language_models_only(release, tmp_path):
@@ -81,7 +83,7 @@ def test_other_classes_are_those_of_language_models_only(release, tmp_path):
         text = (labels / f"{name}.txt").read_text()
         line = next(line for line in text.splitlines() if "fake" in line)
         (labels / f"{name}.txt").write_text(text.replace(line, f"{line.split()[0]} fake 77"))
-    with pytest.raises(InputError, match=r"C1.txt:\d+: unknown system '77' of '"):
+    with pytest.raises(InputError, match=r"C1.txt:\d+: unknown class '77' of '"):
         prepare(copy, tmp_path / "out")
     shutil.copy(release / "Codecfake/label/C1.txt", labels)
     prepared = {data.path.name: data for data in prepare(copy, tmp_path / "out")}
@@ -93,6 +95,9 @@ def test_other_classes_are_those_of_language_models_only(release, tmp_path):
     [
         ("F01_SSB13650058.wav spoofed 1", "label.txt:2: unknown label 'spoofed'"),
         ("p225_001.wav real 0", "label.txt:2: 'p225_001' is listed a second time"),
+        ("F08_p225_002.wav fake 8", "label.txt:2: unknown class '8' of 'F08_p225_002.wav', known are 0 to 7"),
+        ("p225_002.wav fake F01", "label.txt:2: unknown class 'F01'"),
+        ("p225_002.wav fake encodec", "label.txt:2: unknown class 'encodec'"),
         ("p225_002.wav real 3", "label.txt:2: 'p225_002.wav' is real, but of class 3"),
         ("p225_002.wav fake 0", "label.txt:2: 'p225_002.wav' is fake, but of class 0"),
         ("LA_0079 LA_T_1138215 - - bonafide", "label.txt:2: 5 columns, expected 3; is this the protocol of another"),

@@ -133,7 +133,7 @@ def test_number_of_frames_is_exact(xlsr):
     assert (front_end.layout, front_end.dim, front_end.frame_rate) == ("frames", 32, 50)
 
 
-def test_normalisation_is_that_of_s3prl_and_up_to_epsilon_that_of_the_feature_extractor(batch):
+def test_normalisation_is_that_of_s3prl_or_of_the_feature_extractor(batch):
     wave, wave_len = batch
     wave = wave.masked_fill(torch.arange(wave.shape[1]) >= wave_len.unsqueeze(1), 0)
     ours = standardize(wave, wave_len)
@@ -143,9 +143,35 @@ def test_normalisation_is_that_of_s3prl_and_up_to_epsilon_that_of_the_feature_ex
         torch.testing.assert_close(ours[row, :length], F.layer_norm(one, one.shape), atol=1e-5, rtol=1e-5)
         if length > 1:
             theirs = extractor(one.numpy(), sampling_rate=16000).input_values[0]
-            np.testing.assert_allclose(ours[row, :length], theirs, atol=5e-3)
+            np.testing.assert_allclose(standardize(wave, wave_len, 1e-7)[row, :length], theirs, atol=1e-5)
         assert not ours[row, length:].any()
     assert not standardize(torch.zeros(1, 500), torch.tensor([500])).any()  # silence, not NaN
+
+
+@pytest.mark.parametrize(
+    ("rms", "offset"),
+    [(0.05, 0.0), (0.0046, 0.001), (0.0009, 0.0), (1e-4, 0.0), (1e-5, 2e-4), (0.0, 0.0), (0.0, 0.01)],
+)
+def test_quiet_waves_are_normalised_as_the_official_code_does(rms, offset):
+    """1e-5 and 1e-7 give waves that differ more the quieter the recording is; silence gives zeros, not NaN."""
+    wave = torch.from_numpy(np.random.RandomState(13).standard_normal(64600).astype(np.float32)) * rms + offset
+    length = torch.tensor([64600])
+    extractor = transformers.Wav2Vec2FeatureExtractor(do_normalize=True)
+    theirs = extractor(wave.numpy(), sampling_rate=16000).input_values[0]
+    # A constant is its mean up to rounding, which the division by sqrt(1e-7) makes 3,000 times larger.
+    tolerance = 1e-5 + offset * 3e-4
+    np.testing.assert_allclose(standardize(wave[None], length, 1e-7)[0], theirs, atol=tolerance)
+    layer_norm = F.layer_norm(wave, wave.shape)
+    np.testing.assert_allclose(standardize(wave[None], length)[0], layer_norm, atol=tolerance)
+
+
+def test_normalize_eps_is_part_of_what_decides_the_features(xlsr):
+    wave, length = torch.randn(1, 4000) * 0.0009, torch.tensor([4000])
+    ours, official = (HuggingFace(xlsr, normalize=True, normalize_eps=eps) for eps in (1e-5, 1e-7))
+    assert not torch.allclose(ours(wave, length)[0], official(wave, length)[0], atol=1e-3)
+    assert ours.fingerprint() == HuggingFace(xlsr, normalize=True).fingerprint() != official.fingerprint()
+    with pytest.raises(ValueError, match="normalize_eps 0: greater than 0"):
+        HuggingFace(xlsr, normalize=True, normalize_eps=0)
 
 
 def test_normalize_is_what_the_model_says_unless_given(models, batch, tmp_path):

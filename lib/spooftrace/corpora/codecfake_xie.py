@@ -14,8 +14,9 @@ A line is ``FILE real|fake CLASS``, e.g. ``F01_SSB13650058.wav fake 1``; some li
 speech of AISHELL-3 (``SSB...``) or VCTK (``p225_001``), whose ids tell the speaker. C1 to C6 test one codec each, C7 an
 unseen one; A1 to A3 are audio language models.
 
-``utt2system`` has F01 to F07 for the classes 1 to 7, as the file names begin, and the class as it stands for others,
-which A1 to A3 may have. ``utt2codec`` follows a secondary description of the classes; only F03 and F04 have been
+``utt2system`` has F01 to F07 for the classes 1 to 7, as the file names begin. A1 to A3 number their classes otherwise,
+and what a number means there is not documented: ``utt2system`` has the class as it stands, ``utt2codec`` has ``-``.
+Elsewhere ``utt2codec`` follows a secondary description of the classes; only F03 and F04 have been
 confirmed (by the names in ST-Codecfake).
 
 Beware: the same real recordings are in C1 to C6, and the archives are spanned zips that ``zip -s 0`` of older Info-ZIP
@@ -26,7 +27,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 
 from spooftrace.corpora.protocol import Trials, rows
@@ -68,25 +69,33 @@ def run(args: argparse.Namespace) -> list[DataDir]:
         with release.part(name):
             protocol = release.find(f"label/{name}.txt", f"{name}.txt")
             audio = release.find(name if name in ("train", "dev") else f"test/{name}")
-            systems = None if name in LANGUAGE_MODELS else {"-", *CODECS}
-            release.write(name, read_protocol(protocol, systems), expected, audio, ".wav")
+            classes = None if name in LANGUAGE_MODELS else SYSTEMS
+            release.write(name, read_protocol(protocol, classes), expected, audio, ".wav")
     return release.prepared
 
 
-def read_protocol(path: str | Path, systems: Collection[str] | None = None) -> Trials:
-    """The utterances of a label file: speaker and source, label, system F01 to F07, codec.
+def read_protocol(path: str | Path, classes: Mapping[str, str] | None = SYSTEMS) -> Trials:
+    """The utterances of a label file: speaker and source, label, system, codec.
 
     Args:
         path: the file.
-        systems: the systems that it may have; by default any.
+        classes: class of spoofed speech -> system F01 to F07; None where the classes are not those of the codecs (A1
+            to A3), so that the system is the class as it stands and the codec ``-``.
 
     Raises:
-        InputError: a line is not of this corpus (file and line are named).
+        InputError: a line is not of this corpus, or of a class that ``classes`` does not have (file and line are
+            named).
     """
-    trials = Trials(known={"utt2system": systems} if systems else None)
+    trials = Trials()
     for number, (file, label, kind) in rows(path, 3):
-        system = SYSTEMS.get(kind, kind)
-        add_file(trials, (path, number), file, label, kind, system=system, codec=CODECS.get(system, "-"))
+        system = kind if classes is None else classes.get(kind, "-")
+        codec = "-" if classes is None else CODECS.get(system, "-")
+        add_file(trials, (path, number), file, label, kind, system=system, codec=codec)
+        if classes is not None and kind != "0" and kind not in classes:
+            raise InputError(
+                f"{path}:{number}: unknown class '{kind}' of '{file}', known are 0 to {len(classes)}; the file is "
+                "damaged, or newer"
+            )
     return trials
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Layout, Length, length_mask
 
 LAYOUTS: dict[str, Layout] = {"layers": "layers", "last": "frames", "pooled": "vector"}  # output -> layout
-# Of the waveform normalisation: fairseq, unilm and s3prl (F.layer_norm). transformers' feature extractor has 1e-7.
+# Added to the variance of a waveform that is normalised, by fairseq, unilm and s3prl (F.layer_norm).
 EPSILON = 1e-5
 
 
@@ -19,7 +19,7 @@ class LayeredFrontEnd(FrontEnd):
     """Chosen layers of a model with convolutions in front: lengths, layout and arguments of ``HuggingFace``.
 
     Args:
-        output, layers, normalize: as in ``HuggingFace``; ``layers`` checked by ``check_layers``.
+        output, layers, normalize, normalize_eps: as in ``HuggingFace``; ``layers`` checked by ``check_layers``.
         width: D of one layer.
         convolutions: kernel and stride of each convolution, in samples of its input.
         finetune: as in ``FrontEnd``.
@@ -33,7 +33,10 @@ class LayeredFrontEnd(FrontEnd):
         width: int,
         convolutions: Sequence[tuple[int, int]],
         finetune: bool = False,
+        normalize_eps: float = EPSILON,
     ):
+        if not 0 < normalize_eps < 1:
+            raise ValueError(f"normalize_eps {normalize_eps}: greater than 0 and less than 1")
         super().__init__(
             LAYOUTS[output],
             dim=width * (len(layers) if output == "pooled" else 1),
@@ -43,6 +46,7 @@ class LayeredFrontEnd(FrontEnd):
         self.output = output
         self.layers = layers
         self.normalize = normalize
+        self.normalize_eps = normalize_eps
         self.convolutions = list(convolutions)
         self.samples_per_frame = 1  # samples behind one frame: kernels and strides backwards from one output
         for kernel, stride in reversed(self.convolutions):
@@ -64,7 +68,9 @@ class LayeredFrontEnd(FrontEnd):
         return frames
 
     def arguments(self) -> dict[str, str | int | float | bool]:
-        return {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
+        told = {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
+        # Left out at its default: features that were stored before this argument existed stay valid.
+        return told | ({"normalize_eps": self.normalize_eps} if self.normalize_eps != EPSILON else {})
 
 
 def check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
@@ -85,10 +91,13 @@ def check_layers(layers: list[int] | None, output: str, count: int, model: str) 
     return list(layers)
 
 
-def standardize(wave: Tensor, wave_len: Tensor) -> Tensor:
-    """Mean 0, variance 1 over each utterance's real samples; wave (B, N), zero after ``wave_len``, and stays so."""
+def standardize(wave: Tensor, wave_len: Tensor, eps: float = EPSILON) -> Tensor:
+    """Mean 0, variance 1 over each utterance's real samples; wave (B, N), zero after ``wave_len``, and stays so.
+
+    ``eps`` is added to the variance.
+    """
     mask = length_mask(wave_len, wave.shape[1])
     wave = wave.float()
     centred = (wave - wave.sum(1, keepdim=True) / wave_len.unsqueeze(1)) * mask
     variance = centred.square().sum(1, keepdim=True) / wave_len.unsqueeze(1)
-    return centred * torch.rsqrt(variance + EPSILON)
+    return centred * torch.rsqrt(variance + eps)

@@ -11,8 +11,8 @@ from spooftrace.checkpoints.releases.base import LOG_ODDS, XLS_R, Config, Releas
 
 
 def _config(_width: int, _depth: int, backend: str) -> Config:
-    # transformers' hidden_states[5] of the normalised wave
-    stream = node("HuggingFace", model=XLS_R, output="last", layers=[5], normalize=True)
+    # transformers' hidden_states[5] of the wave that its feature extractor normalises, after the crop
+    stream = node("HuggingFace", model=XLS_R, output="last", layers=[5], normalize=True, normalize_eps=1e-7)
     return config(stream, node(backend), adam(5e-4, 5e-4), detection("difference", [1, 10]))
 
 
