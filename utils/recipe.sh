@@ -10,7 +10,7 @@
 #   --nj N                parallel jobs of stages 1 to 3, on the CPU of this machine also of 4 and 5 (default: one a core)
 #   --ngpu N              GPUs of stages 3 to 5 (default: 0, the CPU)
 #   --num_nodes N         nodes of a training, --ngpu GPUs on each; needs cmd_backend=slurm (default: 1)
-#   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: fp32)
+#   --precision P         fp32, bf16 or fp16 for what stage 3 computes (default: what dump/ holds already, or else fp32)
 #   --train_args TEXT     overrides of the configuration, e.g. "--trainer.max_epochs 5 --optimizer.init_args.lr 1e-4"
 #   --score_args TEXT     options of spooftrace score, e.g. "--data.eval_crop full"
 #   --allow_module NAME   a Python package of your own whose classes the configuration of the system names
@@ -47,7 +47,7 @@ tag=
 nj=$(getconf _NPROCESSORS_ONLN)
 ngpu=0
 num_nodes=1
-precision=fp32
+precision=
 train_args=
 score_args=
 allow_module=
@@ -237,7 +237,7 @@ _extract() {
   [ "$dump" = dump ] || extracted+=" $dump"
   log "stage 3: extract cached streams of $name"
   $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
-    spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" --precision "$precision" \
+    spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" ${precision:+--precision "$precision"} \
     --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
   spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
 }

@@ -22,8 +22,9 @@ from spooftrace.archive import ArchiveReader, StoredArray
 from spooftrace.audio import read_audio
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.extraction import belonging
 from spooftrace.extraction.reading import plan_batches
-from spooftrace.extraction.store import TIME_AXIS, read_description
+from spooftrace.extraction.store import TIME_AXIS
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.loading import load
 from spooftrace.settings import Data
@@ -49,17 +50,22 @@ class CachedStream:
         return TIME_AXIS[self.shape.layout]
 
     @classmethod
-    def open(cls, dump: Path, stream: str, node: Mapping[str, Any], data: Path) -> CachedStream:
-        """Open the stored stream of data directory ``data``, made with the configuration ``node``."""
+    def open(cls, dump: Path, stream: str, node: Mapping[str, Any], data: Path, check: bool = True) -> CachedStream:
+        """Open the stored stream of data directory ``data``, made with the configuration ``node``.
+
+        Args:
+            dump: Where stage 3 stores streams.
+            stream: Its name.
+            node: ``class_path`` and ``init_args`` of its front-end.
+            data: The data directory.
+            check: Compare the audio with what the features were made from, which takes a look at every file. To be
+                done once a command.
+
+        Raises:
+            InputError: Stage 3 has not stored it, or made it with another configuration or from other audio.
+        """
         folder = dump / stream / data.name
-        if not (folder / "feats.scp").exists():
-            raise InputError(f"{folder}/feats.scp: not there; run stage 3 (feature extraction) first")
-        made = read_description(folder / "stream.json")
-        if made.get("config") != dict(node):
-            raise InputError(
-                f"{folder}: was extracted with another configuration of stream '{stream}'; "
-                "run stage 3 again or choose another --dump"
-            )
+        made = belonging.check(node, data, folder, check)
         shape = StreamShape(made["layout"], made["dim"])
         return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], shape)
 

@@ -137,10 +137,11 @@ def _fit(
     if resume is None:
         start_from_others(system, config)
     learner = Learner(system, config)
-    train_set = make_batches(config, system, train_dir, dump, training=True)
+    train_set = make_batches(config, system, train_dir, dump, training=True, cached=cached)
+    dev_cached = open_streams(config, dump, dev_dir)
     # One dev set, or the clean and the augmented one.
     dev_sets = [
-        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented)
+        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented, cached=dev_cached)
         for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
@@ -220,18 +221,20 @@ def _fit(
     print(f"{exp}: trained {facts['epochs']} epochs, {result}")
 
 
-def open_streams(config: Mapping[str, Any], dump: Path, directory: Path) -> dict[str, Any]:
-    """The cached streams of a data directory, by name."""
+def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: bool = True) -> dict[str, Any]:
+    """The cached streams of a data directory, by name; ``check`` compares the audio with what they were made from."""
     from spooftrace.batches import CachedStream
 
+    check = check and processes.rank() == 0  # the others need not look at every file as well: an error there ends them
     return {
-        name: CachedStream.open(dump, name, config["streams"][name], directory) for name in config["data"]["cached"]
+        name: CachedStream.open(dump, name, config["streams"][name], directory, check)
+        for name in config["data"]["cached"]
     }
 
 
 def make_batches(
     config: Mapping[str, Any], system: Any, directory: Path, dump: Path, training: bool,
-    labelled: bool = True, augmented: bool = False,
+    labelled: bool = True, augmented: bool = False, cached: Mapping[str, Any] | None = None,
 ) -> Any:  # fmt: skip
     """Batches of a data directory, for training (shuffled, augmented) or for scoring.
 
@@ -243,6 +246,7 @@ def make_batches(
         training: Batches to train on; otherwise every utterance comes once.
         labelled: The task's labels are read: for training, and for the dev set.
         augmented: The dev set is augmented.
+        cached: What ``open_streams`` gave, where it was called already.
 
     Raises:
         InputError: No utterances, missing or unknown labels, missing audio or features.
@@ -260,7 +264,7 @@ def make_batches(
         targets = system.task.targets(data)
     crop = {"first": "first", "full": "none", "windows": "first" if labelled else "windows"}[options.eval_crop]
     utterances = Utterances(
-        data, targets, open_streams(config, dump, directory), system.needs_wave, options,
+        data, targets, open_streams(config, dump, directory) if cached is None else cached, system.needs_wave, options,
         config["seed_everything"], options.train_crop if training else crop, training,
     )  # fmt: skip
     size = options.batch_size if training else options.eval_batch_size

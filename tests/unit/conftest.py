@@ -27,6 +27,27 @@ def write_features():
     return write
 
 
+@pytest.fixture
+def make_exp(write_config):
+    """Writes ``exp/<name>`` as a training leaves it, with random weights; keyword arguments are those of a config."""
+    import torch
+
+    from spooftrace.config import load_config, save_config
+    from spooftrace.system import System, save_weights
+
+    def make(name: str = "live", **changes) -> Path:
+        data = {"crop": 3200, "num_workers": 0, "eval_crop": "full"}
+        config = load_config([write_config(**{"data": data, **changes})])
+        torch.manual_seed(3)
+        system = System(config, {})
+        exp = Path("exp") / name
+        save_config(config, exp / "config.yaml")
+        save_weights(system.own_state(), exp / "model.safetensors")
+        return exp
+
+    return make
+
+
 @pytest.fixture(scope="module")
 def root(request, speech, tmp_path_factory):
     """The miniature of the corpus that a module ``test_corpus_NAME`` is about, laid out."""

@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from spooftrace.archive import ArchiveWriter
+from spooftrace.arrayjob import fingerprint
 from spooftrace.audio.augment import Augmentation, add_noise, reverberate, spec_augment
 from spooftrace.audio.options import AUGMENTATIONS, SpecAugment
 from spooftrace.audio.rawboost import ALGORITHMS
@@ -227,7 +228,13 @@ def test_cached_frames_are_masked_in_training_only(make_data):
     with ArchiveWriter(folder / "feats.ark", folder / "feats.scp") as writer:
         for utt in DataDir.read(data).utts:
             writer.write(utt, generator().standard_normal((50, 20), dtype=np.float32))
-    description = {"config": node, "frame_rate": 100.0, "dim": 20, "layout": "frames"}
+    description = {
+        "config": node,
+        "frame_rate": 100.0,
+        "dim": 20,
+        "layout": "frames",
+        "audio": fingerprint(data, "wav.scp"),
+    }
     (folder / "stream.json").write_text(json.dumps(description), encoding="utf-8")
     stream = CachedStream.open(Path("dump"), "lfcc", node, data)
 

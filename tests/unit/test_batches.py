@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from spooftrace.archive import ArchiveWriter
+from spooftrace.arrayjob import fingerprint
 from spooftrace.audio import read_audio
 from spooftrace.batches import Batches, CachedStream, Utterances, plan_scoring
 from spooftrace.config import Data
@@ -140,7 +141,13 @@ def test_cached_stream_needs_stage_three(recipe, make_data, write_features):
     with pytest.raises(InputError, match="run stage 3"):
         CachedStream.open(Path("dump"), "lfcc", node, data)
     write_features(Path("dump/lfcc/train/feats.scp"), ["train_000", "train_001"], dim=4)
-    description = {"config": node, "frame_rate": 100.0, "dim": 4, "layout": "frames"}
+    description = {
+        "config": node,
+        "frame_rate": 100.0,
+        "dim": 4,
+        "layout": "frames",
+        "audio": fingerprint(data, "wav.scp"),
+    }
     Path("dump/lfcc/train/stream.json").write_text(json.dumps(description), encoding="utf-8")
     with pytest.raises(InputError, match="another configuration"):
         CachedStream.open(Path("dump"), "lfcc", {"class_path": "LogMel"}, data)
@@ -186,6 +193,7 @@ def test_cached_frames_are_cut_where_the_wave_is(recipe, make_data):
                 shaped = {"frames": time[:, None], "codes": np.stack([time, time]), "vector": np.ones(3, np.float32)}
                 writer.write(utt, shaped[layout])
         description = {"config": node, "frame_rate": rate, "dim": 1, "layout": layout}
+        description["audio"] = fingerprint(data, "wav.scp")
         (folder / "stream.json").write_text(json.dumps(description), encoding="utf-8")
         cached[name] = CachedStream.open(Path("dump"), name, node, data)
     directory, options = DataDir.read(data), Data(crop=1600, eval_hop=500)

@@ -9,11 +9,12 @@ import soundfile
 import torch
 
 from spooftrace.archive import ArchiveReader
+from spooftrace.audio import read_audio
 from spooftrace.batches import Batches, CachedStream, Utterances
 from spooftrace.config import Data
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
-from spooftrace.extraction import collect, pipeline, reading
+from spooftrace.extraction import collect, pipeline
 from spooftrace.extraction.pipeline import Extraction, Settings
 from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import length_mask
@@ -74,7 +75,7 @@ def test_each_layout_is_stored_without_padding_and_cut_right(make_data, layout):
     directory = DataDir.read(data)
     toy = Toy(layout)
     for utt in directory.utts:
-        wave = torch.from_numpy(reading.read_audio(directory.audio(utt)[0]))[None]
+        wave = torch.from_numpy(read_audio(directory.audio(utt)[0]))[None]
         expected = toy(wave, torch.tensor([wave.shape[1]]))[0][0].numpy()
         assert reader[utt].shape == expected.shape
         np.testing.assert_allclose(reader[utt], expected, rtol=1e-5, atol=1e-5)
@@ -145,9 +146,9 @@ def test_several_streams_read_the_audio_once(make_data, monkeypatch):
 
     def counted(*arguments):
         nonlocal count
-        for utts, waves in original(*arguments):
+        for utts, waves, notes in original(*arguments):
             count += len(utts)
-            yield utts, waves
+            yield utts, waves, notes
 
     monkeypatch.setattr(pipeline, "read_ahead", counted)
     readers = run(data, {"one": node(), "two": node(layout="vector")})
@@ -219,4 +220,4 @@ def test_a_disk_that_fills_up_loses_nothing_finished(make_data):
     reader = run(data, {"toy": one})["toy"]
     assert len(reader) == 30
     for utt in reader:
-        np.testing.assert_array_equal(reader[utt], reading.read_audio(f"audio/eval/{utt}.flac"))
+        np.testing.assert_array_equal(reader[utt], read_audio(f"audio/eval/{utt}.flac"))

@@ -9,6 +9,7 @@ import torch
 import yaml
 
 from spooftrace.archive import ArchiveWriter
+from spooftrace.arrayjob import fingerprint
 from spooftrace.config import load_config, save_config
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
@@ -50,6 +51,7 @@ def hydra(recipe):
         for utt in utts:
             writer.write(utt, rng.standard_normal(16, dtype=np.float32))
     description = {"config": config["streams"]["vector"], "layout": "vector", "dim": 16, "frame_rate": 0.0}
+    description["audio"] = fingerprint(Path("data/eval"), "wav.scp")
     (folder / "stream.json").write_text(json.dumps(description), encoding="utf-8")
     return Path("exp/hydra_s1")
 

@@ -16,7 +16,7 @@ from torch import nn
 from spooftrace.archive import ArchiveReader
 from spooftrace.audio import read_audio
 from spooftrace.cli import main
-from spooftrace.config import load_config, save_config
+from spooftrace.config import load_config
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction import collect, extract
@@ -30,22 +30,6 @@ AASIST = {
     "streams": {"wave": {"class_path": "Waveform"}},
     "backend": {"class_path": "AASIST", "init_args": BACKENDS["AASIST"][1]},
 }
-
-
-@pytest.fixture
-def make_exp(write_config):
-    """Writes ``exp/<name>`` as a training leaves it, with random weights; keyword arguments are those of a config."""
-
-    def make(name: str = "live", **changes) -> Path:
-        config = load_config([write_config(**{"data": LIVE, **changes})])
-        torch.manual_seed(3)
-        system = System(config, {})
-        exp = Path("exp") / name
-        save_config(config, exp / "config.yaml")
-        save_weights(system.own_state(), exp / "model.safetensors")
-        return exp
-
-    return make
 
 
 @pytest.fixture

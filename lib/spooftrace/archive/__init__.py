@@ -25,6 +25,18 @@ np.float32(6.0)
 """
 
 from spooftrace.archive.reader import ArchiveReader, StoredArray, is_whole, merge_scp, read_scp, read_sequential
+from spooftrace.archive.sums import damaged_entries, merge_sums, read_sums
 from spooftrace.archive.writer import ArchiveWriter
 
-__all__ = ["ArchiveReader", "ArchiveWriter", "StoredArray", "is_whole", "merge_scp", "read_scp", "read_sequential"]
+__all__ = [
+    "ArchiveReader",
+    "ArchiveWriter",
+    "StoredArray",
+    "damaged_entries",
+    "is_whole",
+    "merge_scp",
+    "merge_sums",
+    "read_scp",
+    "read_sequential",
+    "read_sums",
+]

@@ -81,7 +81,7 @@ class Entry(NamedTuple):
         else:
             array = self._load_plain(buffer, index)
         array.flags.writeable = False
-        if array.dtype.kind == "f" and not _is_finite(array):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError("the array has NaN or infinite values")
         return array
 
@@ -96,14 +96,6 @@ class Entry(NamedTuple):
             array /= np.iinfo(self.dtype).max
             array += self.minimum
         return array
-
-
-def _is_finite(array: np.ndarray) -> bool:
-    """Whether all numbers are finite; the sum tells most often, and takes no memory."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        if array.dtype.itemsize > 2 and math.isfinite(array.sum()):
-            return True
-    return bool(np.isfinite(array).all())
 
 
 def parse_entry(buffer: mmap.mmap, offset: int) -> Entry:

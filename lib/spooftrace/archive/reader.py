@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 
@@ -68,8 +69,19 @@ class ArchiveReader(Mapping[str, np.ndarray]):
     def stored(self, key: str) -> StoredArray:
         """An array of which only the header has been read, to take parts of."""
         entry, buffer = self._entry(key)
+        return StoredArray(entry, buffer, self.place(key))
+
+    def checksum(self, key: str) -> int:
+        """CRC-32 of the bytes of an entry, its header included."""
+        entry, buffer = self._entry(key)
+        offset = int(self._offset[self._row[key]])
+        with memoryview(buffer) as view:
+            return crc32(view[offset : entry.end])
+
+    def place(self, key: str) -> str:
+        """Where an entry is, for messages."""
         row = self._row[key]
-        return StoredArray(entry, buffer, f"{self._arks[self._ark[row]]}: key '{key}' at offset {self._offset[row]}")
+        return f"{self._arks[self._ark[row]]}: key '{key}' at offset {self._offset[row]}"
 
     def _entry(self, key: str) -> tuple[Entry, mmap.mmap]:
         row = self._row.get(key)
@@ -90,7 +102,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
                 raise ValueError("the ark has something else there, it is not the one this scp was written with")
             entry = parse_entry(buffer, offset)
         except ValueError as error:
-            raise InputError(f"{self._arks[ark]}: key '{key}' at offset {offset}: {error}; {AGAIN}") from None
+            raise InputError(f"{self.place(key)}: {error}; {AGAIN}") from None
         self._seen += entry.end - entry.data
         return entry, buffer
 

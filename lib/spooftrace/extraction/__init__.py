@@ -1,11 +1,15 @@
 """Stage 3: compute the cached streams of a system once and store them.
 
 An array job: job ``J`` of ``N`` writes ``dump/<stream>/<set>/feats.J.ark`` and its scp; ``--collect`` then checks that
-every utterance is there and writes ``feats.scp``, which marks the stream as complete.
+every utterance is there and writes ``feats.scp`` and ``stream.json``, which marks the stream as complete. A single job
+does both.
 
 | module | does |
 |---|---|
 | ``store`` | what a stored stream is made from, its parts, joining them, its size |
+| ``sources`` | the audio that each utterance was made from, compared with the audio that is there |
+| ``belonging`` | whether a stored stream belongs to a data directory |
+| ``verifying`` | ``--verify``: every entry and all audio read again |
 | ``reading`` | utterances of similar length to batches, decoded ahead of the device |
 | ``pipeline`` | read, compute, write, all at once |
 """
@@ -19,7 +23,8 @@ from typing import Any
 
 from spooftrace.arrayjob import add_job_options, share
 from spooftrace.config_classes import add_allow_option
-from spooftrace.extraction.store import collect, is_complete
+from spooftrace.extraction.belonging import is_complete
+from spooftrace.extraction.store import collect
 
 __all__ = ["add_arguments", "collect", "extract", "is_complete", "run"]
 
@@ -32,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_options(parser)
     parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1), help="1: compute on a GPU; 0: the CPU (default)")
     parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32",
-        help="compute with fewer bits where the hardware can, much faster, not exact (default: fp32)",
+        "--precision", choices=("fp32", "bf16", "fp16"),
+        help="compute with fewer bits where the hardware can, much faster, not exact (default: fp32; given, what is "
+        "stored has to be of it)",
     )  # fmt: skip
     parser.add_argument("--compress", action="store_true", help="store numbers in 16 bits: half the size, not exact")
     parser.add_argument(
@@ -42,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "beyond rounding",
     )  # fmt: skip
     add_allow_option(parser)
+    parser.add_argument(
+        "--verify", action="store_true",
+        help="compute nothing: decode the audio and read the features again, and name what is not what it was",
+    )  # fmt: skip
     parser.epilog = "Anything else is an override of the configuration: --data.cached '[whisper]'"
 
 
@@ -54,11 +64,22 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     if args.batch_seconds is not None and not args.batch_seconds > 0:
         raise InputError(f"--batch-seconds {args.batch_seconds}: must be above 0")
     config = load_config(args.config, overrides)
+    if args.verify:
+        from spooftrace.extraction.verifying import verify
+
+        verify(config, args.dump, args.data, args.job, args.num_jobs)
+        return
+    asked = {"precision": args.precision} if args.precision else {}
+    if args.compress:
+        asked["compress"] = True
     pending: dict[Path, dict[Path, Mapping[str, Any]]] = {}  # data directory -> folder of a stream -> its front-end
     for directory in args.data:
         for stream in config["data"]["cached"]:
             node, folder = config["streams"][stream], args.dump / stream / directory.name
-            if is_complete(node, directory, folder, say=True):
+            owner = next((other for other, folders in pending.items() if folder in folders), directory)
+            if owner != directory:
+                raise InputError(f"{owner} and {directory} have the same last name; give another --dump to one of them")
+            if is_complete(node, directory, folder, say=True, asked=asked):
                 continue
             if args.collect:
                 collect(node, directory, folder, args.num_jobs)
@@ -68,11 +89,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
         from spooftrace.extraction.pipeline import Extraction, Settings
 
         settings = Settings(
-            args.precision, args.compress, args.ngpu, args.batch_seconds, config["data"]["eval_batch_size"]
+            args.precision or "fp32", args.compress, args.ngpu, args.batch_seconds, config["data"]["eval_batch_size"]
         )
         extraction = Extraction(settings)
         for directory, nodes in pending.items():
             extraction.run(nodes, directory, args.job, args.num_jobs)
+            if args.num_jobs == 1:
+                for folder, node in nodes.items():
+                    collect(node, directory, folder, num_jobs=1)
 
 
 def extract(node: Mapping[str, Any], directory: Path, folder: Path, num_gpus: int = 0) -> None:

@@ -22,6 +22,7 @@ from spooftrace.config import build
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
+from spooftrace.extraction.sources import Source
 from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
 from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import SAMPLE_RATE
@@ -94,6 +95,7 @@ class Extraction:
         """
         data = DataDir.read(directory)
         utts = share(data.utts, job, num_jobs)
+        sources = {utt: Source(*data.audio(utt)) for utt in utts}
         # The sizes are those of the whole set where that costs nothing.
         seconds = durations(data, data.utts if "utt2dur" in data.tables else utts)
         with ExitStack() as stack:
@@ -102,12 +104,13 @@ class Extraction:
                 frontend, about = self.load(node, folder)
                 made = origin(node, directory) | about | {"num_jobs": num_jobs}
                 part = Part(folder, job)
-                if part.is_finished(made, utts):
+                if part.is_finished(made, sources):
                     continue
                 check_weights(made, folder)
                 self._check_room(frontend, folder, seconds)
-                part.begin(made)
-                writer = ArchiveWriter(part.ark, part.scp, compress=self.settings.compress, resume=True)
+                part.begin(made, sources)
+                compress = self.settings.compress
+                writer = ArchiveWriter(part.ark, part.scp, compress=compress, resume=True, sums=part.sums)
                 stack.enter_context(writer)
                 streams.append(Stream(frontend, writer, set(utts) - writer.keys))
             if streams:
@@ -156,13 +159,13 @@ class Extraction:
             Progress(what, len(seconds), sum(seconds.values())) as progress,
         ):
             progress.skip(len(seconds) - len(todo), sum(seconds.values()) - sum(todo.values()))
-            for utts, waves in read_ahead(data, batches):
+            for utts, waves, notes in read_ahead(data, batches):
                 tensors = dict(zip(utts, map(torch.from_numpy, waves), strict=True))
                 for stream in streams:
                     chosen = [utt for utt in utts if utt in stream.missing]
                     if chosen:
                         arrays = self._forward(stream.frontend, [tensors[utt] for utt in chosen])
-                        background.run(_store, stream.writer, chosen, arrays)
+                        background.run(_store, stream.writer, chosen, arrays, notes)
                 progress.advance(len(utts), sum(seconds[utt] for utt in utts))
             background.finish()
 
@@ -205,6 +208,6 @@ class Background:
             self._waiting.popleft().result()
 
 
-def _store(writer: ArchiveWriter, utts: Sequence[str], arrays: Sequence[Tensor]) -> None:
+def _store(writer: ArchiveWriter, utts: Sequence[str], arrays: Sequence[Tensor], notes: Mapping[str, str]) -> None:
     for utt, array in zip(utts, arrays, strict=True):
-        writer.write(utt, (array.float() if array.is_floating_point() else array.int()).numpy())
+        writer.write(utt, (array.float() if array.is_floating_point() else array.int()).numpy(), notes[utt])

@@ -8,8 +8,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from spooftrace.audio import audio_info, read_audio
+from spooftrace.audio import audio_info
 from spooftrace.datadir import DataDir
+from spooftrace.extraction.sources import read_noted
 
 READERS = 2  # decoding leaves Python's lock alone; one core decodes some hundred times faster than playing
 AHEAD = 3  # batches that are decoded and wait
@@ -57,27 +58,30 @@ def plan_batches(seconds: Mapping[str, float], most_seconds: float, most_utteran
         yield batch
 
 
-def read_ahead(data: DataDir, batches: Iterable[list[str]]) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Every batch with the waves (N,) of its utterances, 16 kHz; the next ones are decoded meanwhile.
+def read_ahead(
+    data: DataDir, batches: Iterable[list[str]]
+) -> Iterator[tuple[list[str], list[np.ndarray], dict[str, str]]]:
+    """Every batch with the waves (N,) of its utterances, 16 kHz, and notes of what the audio is.
+
+    The next batches are decoded meanwhile.
 
     Raises:
         InputError: an audio file is missing or damaged; the batches before it have been given.
     """
-
-    def read(utt: str) -> np.ndarray:
-        path, start, end = data.audio(utt)
-        return read_audio(path, start=start, end=end)
-
     pool = ThreadPoolExecutor(READERS)
-    waiting: deque[tuple[list[str], list[Future[np.ndarray]]]] = deque()
+    waiting: deque[tuple[list[str], list[Future[tuple[np.ndarray, str]]]]] = deque()
+
+    def finished() -> tuple[list[str], list[np.ndarray], dict[str, str]]:
+        utts, futures = waiting.popleft()
+        waves, notes = zip(*(future.result() for future in futures), strict=True)
+        return utts, list(waves), dict(zip(utts, notes, strict=True))
+
     try:
         for utts in batches:
-            waiting.append((utts, [pool.submit(read, utt) for utt in utts]))
+            waiting.append((utts, [pool.submit(read_noted, *data.audio(utt)) for utt in utts]))
             if len(waiting) > AHEAD:
-                utts, waves = waiting.popleft()
-                yield utts, [wave.result() for wave in waves]
+                yield finished()
         while waiting:
-            utts, waves = waiting.popleft()
-            yield utts, [wave.result() for wave in waves]
+            yield finished()
     finally:
         pool.shutdown(cancel_futures=True)

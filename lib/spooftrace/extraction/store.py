@@ -1,9 +1,10 @@
 """A stored stream: ``dump/<stream>/<set>/`` with ``feats.scp``, ``feats.<job>.ark`` and descriptions of what they are.
 
 ``stream.<job>.json`` beside each part, and ``stream.json`` beside ``feats.scp``, say what was stored: the front-end's
-settings and fingerprint, the audio it was made from, layout, precision. A part that belongs to something else, or to
-another division into jobs, is made anew; and as soon as that begins, ``feats.scp`` goes, because it points into the
-archives that are replaced.
+settings and fingerprint, layout, precision, the data directory. ``feats.<job>.sums`` and ``feats.sums`` have the
+checksum of every entry and the audio that it was made from (``spooftrace.extraction.sources``). A part that belongs to
+something else, or to another division into jobs, is made anew; and as soon as that begins, ``feats.scp`` goes, because
+it points into the archives that are replaced.
 """
 
 from __future__ import annotations
@@ -11,18 +12,21 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spooftrace.archive import is_whole, merge_scp, read_scp
+from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.atomic import atomic_write
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.extraction.sources import Source, compare
 
 # Which axis of one stored utterance is time: frames (T, D), layers (L, T, D), codes (Q, T), wave (N,), vector (D,).
 TIME_AXIS = {"frames": 0, "layers": 1, "codes": 1, "wave": 0, "vector": None}
+# Of a description: where the audio was, not what was computed. The audio itself is compared by ``sources``.
+PLACES = ("audio", "data")
 MARGIN = 1.02  # keys and headers of the archives, and what the disk keeps for itself
 
 
@@ -32,20 +36,31 @@ class Part:
     def __init__(self, folder: Path, job: int) -> None:
         self.folder, self.job = folder, job
         self.ark, self.scp = folder / f"feats.{job}.ark", folder / f"feats.{job}.scp"
+        self.sums = folder / f"feats.{job}.sums"
         self.description = folder / f"stream.{job}.json"
 
-    def is_finished(self, made: Mapping[str, Any], utts: Collection[str]) -> bool:
-        """Whether this part is there whole, made like this, and has exactly these utterances."""
-        if not (self.scp.exists() and read_description(self.description) == made):
+    def is_finished(self, made: Mapping[str, Any], sources: Mapping[str, Source]) -> bool:
+        """Whether this part is there whole, made like this of this audio, and has exactly these utterances."""
+        if not self.scp.exists() or not self._is_from(made, self.sums, sources):
             return False
-        return is_whole(self.scp) and _keys(self.scp) == set(utts)
+        return is_whole(self.scp) and _keys(self.scp) == set(sources)
 
-    def begin(self, made: Mapping[str, Any]) -> None:
+    def begin(self, made: Mapping[str, Any], sources: Mapping[str, Source]) -> None:
         """Get ready to write: an interrupted part that was made like this stays, anything else goes."""
         (self.folder / "feats.scp").unlink(missing_ok=True)
-        if read_description(self.description) != made or self.scp.exists():
+        unfinished = Path(f"{self.sums}.part")
+        if self.scp.exists() or not self._is_from(made, unfinished if unfinished.exists() else self.sums, sources):
+            directory = Path(made["data"])
+            if owner := another_owner(read_description(self.description), directory):
+                raise InputError(belongs_to(self.folder, owner, directory, "an extraction of it is unfinished"))
             self.remove()
             write_description(self.description, made)
+
+    def _is_from(self, made: Mapping[str, Any], sums: Path, sources: Mapping[str, Source]) -> bool:
+        found = read_description(self.description)
+        if not sums.exists():  # made before audio was recorded
+            return found == made
+        return _without(found, PLACES) == _without(made, PLACES) and compare(sums, sources).changed is None
 
     def remove(self) -> None:
         """Remove the description first, so that what a killed run leaves is nobody's."""
@@ -62,26 +77,7 @@ def origin(node: Mapping[str, Any], directory: Path) -> dict[str, Any]:
     """
     if not (directory / "wav.scp").exists():
         raise InputError(f"{directory}/wav.scp: not there; run stage 1 (data preparation) first")
-    return {"config": dict(node), "audio": fingerprint(directory, "wav.scp", "segments")}
-
-
-def is_complete(node: Mapping[str, Any], directory: Path, folder: Path, say: bool = False) -> bool:
-    """Whether ``folder`` holds this stream for every utterance of the data directory; ``say`` prints that it does.
-
-    It does not when an ark is missing or cut short: stage 3 then computes the part of it again.
-
-    A stream that was stored with other ``--precision`` or ``--compress`` counts: hours of work are not thrown away for
-    an option that was forgotten.
-    """
-    made, scp = read_description(folder / "stream.json"), folder / "feats.scp"
-    if not (scp.exists() and _is_from(origin(node, directory), made) and _count_lines(scp) == made["utterances"]):
-        return False
-    if not is_whole(scp):
-        return False
-    if say:
-        how = f"{made['precision']}{', compressed' if made['compress'] else ''}"
-        print(f"{scp}: already extracted ({how}); to make it anew remove {folder}")
-    return True
+    return {"config": dict(node), "audio": fingerprint(directory, "wav.scp", "segments"), "data": directory.as_posix()}
 
 
 def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: int) -> None:
@@ -91,32 +87,45 @@ def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: in
         InputError: A part is missing or was made from or with something else, or the parts have not exactly the
             utterances of the data directory.
     """
-    source = origin(node, directory)
     parts = [Part(folder, job) for job in range(1, num_jobs + 1)]
     made: dict[str, Any] = {}
     for part in parts:
         description = read_description(part.description)
-        if not part.scp.exists() or not _is_from(source | {"num_jobs": num_jobs}, description):
+        wanted = {"config": dict(node), "num_jobs": num_jobs}
+        if not part.scp.exists() or {key: description.get(key) for key in wanted} != wanted:
             raise InputError(f"{part.scp}: part {part.job} of the extraction is not finished; run stage 3 again")
-        for key in made.keys() & description.keys():
+        for key in made.keys() & _without(description, PLACES).keys():
             if made[key] != description[key]:
                 raise InputError(
                     f"{part.description}: '{key}' is not what it is in {parts[0].description.name}: parts of different "
                     "runs; run stage 3 again"
                 )
         made = description
-    utts = DataDir.read(directory).utts
+    data = DataDir.read(directory)
     found = {utt for part in parts for utt in _keys(part.scp)}
     for problem, some in (
-        (f"{folder}: has no features for", [utt for utt in utts if utt not in found]),
-        (f"{directory}: lacks but {folder} has", sorted(found.difference(utts))),
+        (f"{folder}: has no features for", [utt for utt in data.utts if utt not in found]),
+        (f"{directory}: lacks but {folder} has", sorted(found.difference(data.utts))),
     ):
         if some:
             raise InputError(f"{problem} {len(some)} utterances, first {some[0]}; run stage 3 again")
-    # feats.scp comes last: it is what says that the stream is complete.
-    (folder / "feats.scp").unlink(missing_ok=True)
-    write_description(folder / "stream.json", made | {"utterances": len(utts)})
+    for old in ("feats.scp", "stream.json", "feats.sums"):
+        (folder / old).unlink(missing_ok=True)
+    recorded = all(part.sums.exists() for part in parts)
+    if recorded:
+        merge_sums(folder / "feats.sums", [part.sums for part in parts])
+        changed = compare(folder / "feats.sums", {utt: Source(*data.audio(utt)) for utt in data.utts}).changed
+    else:  # made before audio was recorded
+        current = origin(node, directory)["audio"]
+        changed = None if made["audio"] == current else f"{directory}/wav.scp is another"
+    if changed:
+        raise InputError(f"{folder}: {changed}: the audio has changed since its features were made; run stage 3 again")
     count = merge_scp(folder / "feats.scp", [part.scp for part in parts])
+    # The description comes last: it is what says that the stream is complete.
+    files = fingerprint(folder, "feats.scp")
+    write_description(
+        folder / "stream.json", made | {"utterances": count, "files": files, "data": directory.as_posix()}
+    )
     for job in _jobs(folder):
         if job > num_jobs:  # of an earlier run with more jobs
             Part(folder, job).remove()
@@ -124,7 +133,7 @@ def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: in
 
 
 def check_weights(made: Mapping[str, Any], folder: Path) -> None:
-    """Refuse to store a set next to sets that other weights computed: one system would mix both.
+    """Refuse to store a set next to sets that other weights or another precision computed: one system would mix both.
 
     A model that was replaced in its folder has the same configuration as before.
 
@@ -133,15 +142,22 @@ def check_weights(made: Mapping[str, Any], folder: Path) -> None:
         folder: ``dump/<stream>/<set>`` of it.
 
     Raises:
-        InputError: Another set of the stream has the same configuration, but another fingerprint.
+        InputError: Another set of the stream has the same configuration, but another fingerprint or precision.
     """
     for description in sorted(folder.parent.glob("*/stream.json")):
         other = read_description(description)
         same = description.parent != folder and other.get("config") == made["config"]
-        if same and other.get("fingerprint") != made["fingerprint"]:
+        if not same:
+            continue
+        if other.get("fingerprint") != made["fingerprint"]:
             raise InputError(
                 f"{description.parent}: was made with other weights or another version of this stream than {folder} "
                 "would be; remove it, or choose another --dump, and run stage 3 again"
+            )
+        if how(other) != how(made):
+            raise InputError(
+                f"{description.parent}: holds {how(other)}, and {folder} would hold {how(made)}; one system must not "
+                "mix both: give the same options, or choose another --dump"
             )
 
 
@@ -189,17 +205,31 @@ def write_description(path: Path, content: Mapping[str, Any]) -> None:
         file.write("\n")
 
 
-def _is_from(source: Mapping[str, Any], made: Mapping[str, Any]) -> bool:
-    return {key: made.get(key) for key in source} == source
+def another_owner(made: Mapping[str, Any], directory: Path) -> Path | None:
+    """The data directory that stored features were made of, if it is there and another than ``directory``."""
+    owner = Path(made.get("data", directory))
+    return owner if owner.is_dir() and not owner.samefile(directory) else None
+
+
+def belongs_to(folder: Path, owner: Path, directory: Path, why: str) -> str:
+    """The message where two data directories have the same last name."""
+    return (
+        f"{folder}: belongs to the data directory {owner}, which has the same last name as {directory} but other "
+        f"audio ({why}); choose another --dump"
+    )
+
+
+def how(made: Mapping[str, Any]) -> str:
+    """The precision in words, e.g. "bf16, compressed"."""
+    return f"{made.get('precision', 'fp32')}{', compressed' if made.get('compress') else ''}"
+
+
+def _without(made: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in made.items() if key not in keys}
 
 
 def _keys(scp: Path) -> set[str]:
     return {key for key, _, _ in read_scp(scp)}
-
-
-def _count_lines(path: Path) -> int:
-    with open(path, "rb") as file:
-        return sum(1 for _ in file)
 
 
 def _jobs(folder: Path) -> list[int]:

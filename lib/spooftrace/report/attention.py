@@ -195,7 +195,7 @@ def attend(exp: Path, config: Mapping[str, Any], data: Path, dump: Path, utts: S
     seconds = system.backend.image_frames / rate
     seen: list[tuple[Any, ...]] = []
     system.backend.register_forward_pre_hook(lambda module, streams: seen.append(streams))
-    utterances = make_batches(config, system, data, dump, training=False, labelled=False).utterances
+    utterances = make_batches(config, system, data, dump, training=False, labelled=False, cached=cached).utterances
     plan = [[utterances.utts.index(utt)] for utt in utts]
     found = []
     with torch.inference_mode():

@@ -156,6 +156,7 @@ class Scoring:
             raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
         self.config = load_config([exp / "config.yaml"], policy)
         self._scorer: Scorer | None = None
+        self._origins: dict[Path, dict[str, Any]] = {}
 
     def is_complete(self, directory: Path, out: Path) -> bool:
         """Whether ``out`` holds these scores of ``directory``, and what goes with it is beside."""
@@ -227,7 +228,9 @@ class Scoring:
         print(f"{out}: {len(data.utts):,} scores")
 
     def _origin(self, directory: Path) -> dict[str, Any]:
-        return origin(self._system, self.config, self.precision, directory, self.dump)
+        if directory not in self._origins:  # looking at every audio file takes a while
+            self._origins[directory] = origin(self._system, self.config, self.precision, directory, self.dump)
+        return self._origins[directory]
 
     def _shares(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:
         """The batches of each job."""

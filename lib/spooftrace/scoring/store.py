@@ -13,6 +13,9 @@ import numpy as np
 from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole
 from spooftrace.arrayjob import Journal, fingerprint, other_journals, read_journals
 from spooftrace.atomic import atomic_write
+from spooftrace.common.contents import changed_file, record_files
+from spooftrace.extraction.belonging import check, describe
+from spooftrace.extraction.sources import sources_of, states_hash
 
 if TYPE_CHECKING:
     from spooftrace.tasks import Task
@@ -24,7 +27,10 @@ DECIDES = {"first": ("crop", "pad"), "full": (), "windows": ("crop", "pad", "eva
 def origin(
     system: Mapping[str, str], config: Mapping[str, Any], precision: str, directory: Path, dump: Path
 ) -> dict[str, Any]:
-    """What scores are made from: the trained system, the policy, the list of audio files, the stored features.
+    """What scores are made from: the trained system, the policy, the audio.
+
+    The audio that a system computes from is its list and the state of every file: a file that is replaced is noticed.
+    That of stored features is the audio that they were made from, which was compared with that of the data directory.
 
     Args:
         system: ``fingerprint`` of the trained system's files.
@@ -32,26 +38,38 @@ def origin(
         precision: Of the front-ends.
         directory: The data directory.
         dump: Where stage 3 stored cached streams.
+
+    Raises:
+        InputError: Features are not there, or of other audio.
     """
     data = config["data"]
-    features = {stream: dump / stream / directory.name / "feats.scp" for stream in data["cached"]}
+    features, audio = {}, {}
+    for stream in data["cached"]:
+        folder = dump / stream / directory.name
+        check(config["streams"][stream], directory, folder)
+        features[stream] = describe(folder, directory)
+        audio = features[stream].pop("audio")
+    if len(features) < len(config["streams"]):
+        audio = fingerprint(directory, "wav.scp", "segments") | {"files": states_hash(sources_of(directory))}
     return {
         "system": dict(system),
         "policy": {key: data[key] for key in ("eval_crop", *DECIDES[data["eval_crop"]])},
         "precision": precision,
-        "audio": fingerprint(directory, "wav.scp", "segments"),
-        "features": {stream: scp.stat().st_mtime_ns if scp.exists() else 0 for stream, scp in features.items()},
+        "audio": audio,
+        "features": features,
     }
 
 
 def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:
-    """Whether ``out`` holds scores of this origin, and embeddings if they are asked for."""
-    description = _description(out)
-    try:
-        found = json.loads(description.read_text(encoding="utf-8"))
-        if not out.exists() or {key: found.get(key) for key in made} != made:
-            return False
-    except (OSError, ValueError, AttributeError):  # none, or damaged
+    """Whether ``out`` holds scores of this origin, and embeddings if they are asked for; prints why it does not.
+
+    It does not when one of its files was changed after it was written.
+    """
+    found = read_record(out)
+    if not out.exists() or {key: found.get(key) for key in made} != made:
+        return False
+    if problem := changed_file(out.parent, found):
+        print(f"{problem}: it is scored again")
         return False
     return not embeddings or (found.get("embeddings", False) and is_whole(_embeddings(out)[1]))
 
@@ -132,11 +150,16 @@ def write(
     rows = np.array([scores[utt].split() for utt in utts], np.float32)  # (U, K)
     values = rows[:, 0] if rows.shape[1] == 1 else rows
     others = {out.with_name(name): lines for name, lines in task.other_files(utts, values).items()}
-    for path, lines in {out: task.format_scores(utts, values), **others}.items():
+    texts = {out: task.format_scores(utts, values), **others}
+    for path, lines in texts.items():
         with atomic_write(path) as file:
             file.writelines(f"{line}\n" for line in lines)
+    written = [*texts, *(() if embeddings is None else (ark, scp))]
     with atomic_write(_description(out)) as file:
-        content = {**made, "utterances": len(utts), "embeddings": embeddings is not None}
+        content = {
+            **made, "utterances": len(utts), "embeddings": embeddings is not None,
+            "files": record_files(out.parent, [path.name for path in written]),
+        }  # fmt: skip
         if incomplete:
             content["incomplete"] = list(incomplete)
         json.dump(content, file, indent=2, sort_keys=True)
@@ -145,6 +168,15 @@ def write(
 
 def _description(out: Path) -> Path:
     return out.with_suffix(".json")
+
+
+def read_record(out: Path) -> dict[str, Any]:
+    """What ``scores.json`` beside ``out`` says; empty where there is none or it is damaged."""
+    try:
+        found = json.loads(_description(out).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _embeddings(out: Path) -> tuple[Path, Path]:

@@ -1,0 +1,49 @@
+"""What an audio file holds, in a digest that is the same on every machine.
+
+The samples are hashed as they are decoded, at the file's own rate and with all its channels: resampling rounds
+differently from one processor to another. PCM of up to 24 bits decodes to the same numbers everywhere. MP3, Vorbis,
+Opus and AAC do not, as their decoders choose instructions by the processor; of such a file, and of one with
+floating-point samples, the bytes of the file are hashed instead. A FLAC that is made into a WAV keeps its digest, an
+MP3 whose tags are edited does not.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from spooftrace.audio.reading import convert, read_samples
+
+SAMPLE_RATE = 16000
+DIGEST_BYTES = 16
+EXACT = np.float32(2.0**23)  # full scale of 24-bit samples; float32 holds all of them
+
+
+def read_with_digest(path: str, start: float | None = None, end: float | None = None) -> tuple[np.ndarray, str]:
+    """``read_audio(path, start=start, end=end)``, and the digest of this part of the file in hexadecimal digits.
+
+    Raises:
+        InputError: as ``read_audio``.
+    """
+    samples, rate = read_samples(path, start, end)  # (N, C)
+    digest = blake2b(f"{rate} Hz, {samples.shape[1]} channels\n".encode(), digest_size=DIGEST_BYTES)
+    with np.errstate(over="ignore"):
+        scaled = samples * EXACT
+    if (scaled == np.rint(scaled)).all():
+        digest.update(np.ascontiguousarray(samples, "<f4"))
+    else:
+        stat = Path(path).stat()
+        digest.update(f"{start} to {end} s of {_of_file(path, stat.st_size, stat.st_mtime_ns)}".encode())
+    return convert(samples, rate, SAMPLE_RATE, path), digest.hexdigest()
+
+
+@lru_cache(4096)  # a recording may have many segments
+def _of_file(path: str, size: int, mtime_ns: int) -> str:
+    digest = blake2b(digest_size=DIGEST_BYTES)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

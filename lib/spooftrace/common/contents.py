@@ -1,0 +1,54 @@
+"""What files held when they were written, so that one that is cut, edited or damaged later is noticed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+
+def record_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """File name -> SHA-256 of its content and number of its lines, for the record of what has been written.
+
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "scores.txt").write_text("utt1 0.5\\nutt2 0.7\\n")
+    >>> record_files(folder, ["scores.txt"])["scores.txt"]["lines"]
+    2
+    """
+    return {name: _look(folder / name) for name in names}
+
+
+def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] | None = None) -> str | None:
+    """What is wrong with the first file that is not what it was when it was recorded, in one line; None if all are.
+
+    Args:
+        folder: Where the files are.
+        record: A record whose ``files`` is what ``record_files`` gave. Earlier versions had none: nothing is wrong.
+        names: Look at these only.
+    """
+    files = record.get("files")
+    for name, written in files.items() if isinstance(files, Mapping) else ():
+        if names is not None and name not in names:
+            continue
+        path = folder / name
+        if not path.is_file():
+            return f"{path}: is gone"
+        present = _look(path)
+        if present == written:
+            continue
+        lines = written.get("lines") if isinstance(written, Mapping) else None
+        if isinstance(lines, int) and lines != present["lines"]:
+            return f"{path}: has {present['lines']:,} lines, but {lines:,} were written"
+        return f"{path}: is not what was written"
+    return None
+
+
+def _look(path: Path) -> dict[str, Any]:
+    digest, lines = sha256(), 0
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            lines += chunk.count(b"\n")
+    return {"sha256": digest.hexdigest(), "lines": lines}

@@ -1,0 +1,140 @@
+"""Whether a stored stream belongs to a data directory: same front-end, same audio, every utterance."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from spooftrace.archive import is_whole, read_scp
+from spooftrace.arrayjob import fingerprint
+from spooftrace.errors import InputError
+from spooftrace.extraction.sources import Comparison, compare, contents, remember, sources_of
+from spooftrace.extraction.store import another_owner, belongs_to, how, read_description
+
+
+def is_complete(
+    node: Mapping[str, Any], directory: Path, folder: Path, say: bool = False, asked: Mapping[str, Any] | None = None
+) -> bool:
+    """Whether ``folder`` holds this stream for every utterance of the data directory; ``say`` prints that it does.
+
+    It does not when an ark or ``feats.scp`` is missing, cut short or edited, or when audio has changed: stage 3 then
+    computes what is wrong again.
+
+    Args:
+        node: ``class_path`` and ``init_args`` of the front-end.
+        directory: The data directory.
+        folder: ``dump/<stream>/<set>``.
+        say: Print what was found.
+        asked: ``precision`` and ``compress``, where the user asked for them.
+
+    Raises:
+        InputError: ``folder`` holds the features of another data directory of this name, or of another precision than
+            was asked for.
+    """
+    made, scp = read_description(folder / "stream.json"), folder / "feats.scp"
+    sources = sources_of(directory)
+    owner, same_node = another_owner(made, directory), made.get("config") == dict(node)
+    if not scp.exists() or not (same_node or owner):
+        return False
+    comparison = compare_audio(folder, directory, made)
+    if owner and (comparison.changed or comparison.lacking):
+        why = comparison.changed or f"{comparison.lacking:,} utterances of {directory} are not in it"
+        raise InputError(belongs_to(folder, owner, directory, why))
+    if comparison.changed or comparison.lacking:
+        if say and comparison.changed:
+            print(f"{folder}: {comparison.changed}: they are made anew")
+        return False
+    if not same_node or not _is_unchanged(folder, made) or not is_whole(scp):
+        return False
+    if not {key for key, _, _ in read_scp(scp)}.issuperset(sources):
+        return False
+    for key, value in (asked or {}).items():
+        if made.get(key) != value:
+            raise InputError(
+                f"{folder}: holds {how(made)}, but {how({**made, **(asked or {})})} was asked for; remove it or choose "
+                "another --dump"
+            )
+    if say:
+        print(f"{scp}: already extracted ({how(made)}); to make it anew remove {folder}")
+        _say_unseen(comparison, folder)
+    return True
+
+
+def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = True) -> dict[str, Any]:
+    """Refuse features that are not what a data directory and a configuration ask for; gives their description.
+
+    Args:
+        node: ``class_path`` and ``init_args`` of the front-end.
+        directory: The data directory.
+        folder: ``dump/<stream>/<set>``.
+        audio: Compare the audio, too, which takes a look at every file.
+
+    Raises:
+        InputError: Stage 3 has not stored them, or made them with another configuration or from other audio.
+    """
+    made = read_description(folder / "stream.json")
+    if not made or not (folder / "feats.scp").exists():
+        raise InputError(f"{folder}/feats.scp: not there; run stage 3 (feature extraction) first")
+    if made.get("config") != dict(node):
+        raise InputError(
+            f"{folder}: was extracted with another configuration of stream '{folder.parent.name}'; "
+            "run stage 3 again or choose another --dump"
+        )
+    if audio:
+        if not _is_unchanged(folder, made):
+            raise InputError(f"{folder}/feats.scp: is not what stage 3 wrote; run stage 3 again")
+        comparison = compare_audio(folder, directory, made)
+        if comparison.changed:
+            raise InputError(
+                f"{folder}: its features are of other audio than {directory} has: {comparison.changed}; run stage 3 "
+                "again, with another --dump if both are needed"
+            )
+        _say_unseen(comparison, folder)
+    return made
+
+
+def compare_audio(folder: Path, directory: Path, made: Mapping[str, Any]) -> Comparison:
+    """The audio of a data directory against that of stored features; what has only moved is noted beside them.
+
+    Features without ``feats.sums``, of an earlier version, are judged by the recorded hash of ``wav.scp``.
+    """
+    sums, sources = folder / "feats.sums", sources_of(directory)
+    if not sums.exists():
+        if made.get("audio") != fingerprint(directory, "wav.scp", "segments"):
+            return Comparison(changed=f"{directory}/wav.scp is not the recorded one, and no more is known")
+        print(
+            f"{folder}: made by an earlier version, which did not record the audio: only wav.scp was compared; to have "
+            "it recorded remove the folder and run stage 3 again",
+            file=sys.stderr,
+        )
+        return Comparison()
+    comparison = compare(sums, sources)
+    if comparison.changed is None:
+        remember(sums, comparison.moved)
+    return comparison
+
+
+def describe(folder: Path, directory: Path) -> dict[str, Any]:
+    """What the stored features of a data directory are, for the record of what was computed from them."""
+    made, sums = read_description(folder / "stream.json"), folder / "feats.sums"
+    about = {key: made.get(key) for key in ("fingerprint", "precision", "compress")}
+    if not sums.exists():
+        return about | {"audio": made.get("audio"), "changed": (folder / "feats.scp").stat().st_mtime_ns}
+    samples, values = contents(sums, sources_of(directory).__contains__)
+    return about | {"audio": {"samples": samples}, "values": values}
+
+
+def _say_unseen(comparison: Comparison, folder: Path) -> None:
+    if comparison.unseen:
+        print(
+            f"{folder}: the audio of {comparison.unseen:,} utterances is not there now, so it could not be compared",
+            file=sys.stderr,
+        )
+
+
+def _is_unchanged(folder: Path, made: Mapping[str, Any]) -> bool:
+    """Whether the files that the description names are what they were when it was written."""
+    files = made.get("files", {})
+    return files == fingerprint(folder, *files)

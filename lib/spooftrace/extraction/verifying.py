@@ -1,0 +1,69 @@
+"""``spooftrace extract --verify``: are the stored features, and the audio they were made from, still what they were?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from spooftrace.archive import damaged_entries, read_sums
+from spooftrace.arrayjob import share
+from spooftrace.errors import InputError
+from spooftrace.extraction.sources import decode, sources_of
+from spooftrace.extraction.store import read_description
+from spooftrace.progress import Progress
+
+
+def verify(config: Mapping[str, Any], dump: Path, directories: Sequence[Path], job: int = 1, num_jobs: int = 1) -> None:
+    """Read every entry of the cached streams, decode all audio, and print a line for each thing that is wrong.
+
+    Args:
+        config: Whose ``data.cached`` says which streams.
+        dump: Where stage 3 stored them.
+        directories: The data directories.
+        job: Of an array job, from 1.
+        num_jobs: Number of jobs.
+
+    Raises:
+        InputError: Something is wrong.
+    """
+    wrong = 0
+    for directory in directories:
+        for stream in config["data"]["cached"]:
+            folder, count = dump / stream / directory.name, 0
+            for problem in _problems(config["streams"][stream], directory, folder, job, num_jobs):
+                count += 1
+                print(f"{folder}: {problem}")
+            wrong += count
+            if not count:
+                print(f"{folder}: features and audio are what they were")
+    if wrong:
+        raise InputError(f"{wrong:,} things are wrong, named above; remove the folders and run stage 3 again")
+
+
+def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, num_jobs: int) -> Iterator[str]:
+    scp, sums, made = folder / "feats.scp", folder / "feats.sums", read_description(folder / "stream.json")
+    if not made or not scp.exists():
+        yield "not extracted"
+        return
+    if made.get("config") != dict(node):
+        yield "extracted with another configuration of this stream"
+    if not sums.exists():
+        yield "made by an earlier version, which recorded neither checksums nor audio"
+        return
+    sources = sources_of(directory)
+    utts = share(list(sources), job, num_jobs)
+    for utt, problem in damaged_entries(scp, sums, set(utts)):
+        yield f"'{utt}': {problem}"
+    notes = {utt: note for utt, _, note in read_sums(sums) if utt in sources}
+    for utt in utts:
+        if utt not in notes:
+            yield f"'{utt}': has no features"
+    there = [utt for utt in utts if utt in notes]
+    with Progress(f"decoding the audio of {directory}", len(there)) as progress:
+        for utt, found in decode(there, sources):
+            if isinstance(found, InputError):
+                yield f"'{utt}': {found}"
+            elif found.partition(" ")[0] != notes[utt].partition(" ")[0]:
+                yield f"'{utt}': {sources[utt].path} holds other samples than the features were made from"
+            progress.advance()

@@ -1,0 +1,336 @@
+"""Stored features and scores belong to the audio that they were made from, and to no other."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from spooftrace.archive import ArchiveReader, read_sums
+from spooftrace.cli import main
+from spooftrace.datadir import DataDir, write_table
+from spooftrace.extraction import reading
+from spooftrace.extraction.sources import read_noted
+
+EVAL = Path("data/eval")
+DUMP = Path("dump/lfcc/eval")
+
+
+@pytest.fixture
+def exp(make_data, make_exp):
+    """A system whose LFCCs are stored for the 6 utterances of ``data/eval``."""
+    make_data("eval", 6)
+    exp = make_exp("lfcc", data={"crop": 3200, "num_workers": 0, "eval_crop": "full", "cached": ["lfcc"]})
+    assert extract() == 0
+    return exp
+
+
+def extract(*options: str, data: Path = EVAL) -> int:
+    return main(["extract", "--config", "system.yaml", "--data", str(data), *options])
+
+
+def score(exp: Path, *options: str, data: Path = EVAL) -> int:
+    return main(["score", "--exp", str(exp), "--data", str(data), *options])
+
+
+def train(data: Path = EVAL) -> int:
+    words = ["--train", str(EVAL), "--dev", str(data), "--exp", "exp/new"]
+    return main(["train", "--config", "system.yaml", *words, "--trainer.max_epochs", "1"])
+
+
+def one_line(capsys, *parts: str) -> None:
+    error = capsys.readouterr().err
+    assert all(part in error for part in parts), error
+    assert error.count("\n") == 1
+
+
+def audio(utt: str) -> Path:
+    return Path(f"audio/eval/{utt}.flac")
+
+
+def replace_audio(utt: str, keep_time: bool = False) -> None:
+    """Another recording of the same length in the same file."""
+    before = audio(utt).stat()
+    wave, rate = soundfile.read(audio(utt))
+    soundfile.write(audio(utt), wave[::-1], rate)
+    if keep_time:
+        os.utime(audio(utt), ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def copy_data(target: Path, rotate: int = 0, folder: str = "audio/eval") -> Path:
+    """A data directory with the ids of ``data/eval``; ``rotate`` gives each the audio of another."""
+    data = DataDir.read(EVAL)
+    wav = [f"{folder}/{Path(path).name}" for path in data.table("wav.scp").values()]
+    wav = wav[rotate:] + wav[:rotate]
+    DataDir.write(target, {**data.tables, "wav.scp": dict(zip(data.utts, wav, strict=True))})
+    return target
+
+
+def features() -> dict[str, np.ndarray]:
+    return {utt: np.array(array) for utt, array in ArchiveReader(DUMP / "feats.scp").items()}
+
+
+def record(exp: Path) -> dict:
+    return json.loads((exp / "eval/scores.json").read_text(encoding="utf-8"))
+
+
+# --- other audio under the same name
+
+
+@pytest.mark.parametrize("rotate", [1, 3])
+def test_a_data_directory_of_the_same_last_name_is_refused_everywhere(exp, capsys, rotate):
+    noisy = copy_data(Path("noisy/eval"), rotate)
+    assert score(exp) == 0
+    before = record(exp), features()
+    capsys.readouterr()
+    assert score(exp, data=noisy) == 1
+    one_line(capsys, "dump/lfcc/eval: its features are of other audio than noisy/eval has", "'eval_000'", "--dump")
+    assert record(exp) == before[0]
+    assert train(noisy) == 1
+    one_line(capsys, "dump/lfcc/eval: its features are of other audio than noisy/eval has")
+    for options in ((), ("--collect",), ("--job", "1", "--num-jobs", "2")):
+        assert extract(*options, data=noisy) == 1
+        one_line(capsys, "dump/lfcc/eval: belongs to the data directory data/eval", "choose another --dump")
+    other = features()
+    assert all(np.array_equal(other[utt], array) for utt, array in before[1].items())
+    assert extract("--dump", "dump2", data=noisy) == 0
+    assert score(exp, "--dump", "dump2", data=noisy) == 0
+    assert record(exp)["audio"] != before[0]["audio"]
+
+
+def test_two_unfinished_extractions_of_one_name_do_not_mix(make_data, write_config, capsys):
+    make_data("eval", 4)
+    write_config()
+    noisy = copy_data(Path("noisy/eval"), rotate=1)
+    assert extract("--job", "1", "--num-jobs", "2") == 0
+    capsys.readouterr()
+    assert extract("--job", "1", "--num-jobs", "2", data=noisy) == 1
+    one_line(capsys, "dump/lfcc/eval: belongs to the data directory data/eval")
+    assert main(["extract", "--config", "system.yaml", "--data", "data/eval", "noisy/eval"]) == 1
+    one_line(capsys, "data/eval and noisy/eval have the same last name")
+
+
+@pytest.mark.parametrize("change", ["permuted", "replaced", "segment", "shorter"])
+def test_changed_audio_is_refused_by_score_and_train_and_extracted_anew(exp, capsys, change):
+    old, wav = features(), DataDir.read(EVAL).table("wav.scp")
+    assert score(exp) == 0
+    old_record = record(exp)
+    if change == "permuted":
+        write_table(EVAL / "wav.scp", wav | {"eval_001": wav["eval_002"], "eval_002": wav["eval_001"]})
+    elif change == "replaced":
+        replace_audio("eval_001")
+    elif change == "segment":
+        (EVAL / "utt2dur").unlink()
+        write_table(EVAL / "segments", {utt: f"{utt} 0 0.15" for utt in wav})
+    else:
+        wave, rate = soundfile.read(audio("eval_001"))
+        soundfile.write(audio("eval_001"), wave[:-160], rate)
+    capsys.readouterr()
+    assert score(exp) == 1
+    one_line(capsys, "dump/lfcc/eval: its features are of other audio than data/eval has: the audio of 'eval_00")
+    assert train() == 1
+    assert "its features are of other audio" in capsys.readouterr().err
+    assert extract() == 0
+    assert "they are made anew" in capsys.readouterr().out
+    new = features()
+    assert any(old[utt].shape != new[utt].shape or (old[utt] != new[utt]).any() for utt in old)
+    assert score(exp) == 0
+    assert "already scored" not in capsys.readouterr().out
+    assert record(exp)["audio"] != old_record["audio"]
+
+
+@pytest.mark.parametrize("rotate", [0, 2])
+def test_a_killed_part_is_continued_only_with_its_own_audio(make_data, write_config, monkeypatch, rotate):
+    make_data("eval", 6)
+    write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
+    whole = audio("eval_000").read_bytes()
+    audio("eval_000").write_bytes(whole[:500])
+    assert extract() == 1  # the longest were stored
+    audio("eval_000").write_bytes(whole)
+    if rotate:
+        copy_data(EVAL, rotate)
+    computed = []
+    monkeypatch.setattr(reading, "read_noted", lambda *source: computed.append(source) or read_noted(*source))
+    assert extract() == 0
+    assert len(computed) == (6 if rotate else 2)  # of each length, the longest first
+    assert extract("--verify") == 0
+
+
+# --- the same audio elsewhere
+
+
+def test_a_copied_corpus_is_the_same_corpus(exp, capsys, monkeypatch):
+    before = (DUMP / "feats.1.ark").stat().st_mtime_ns
+    assert score(exp) == 0
+    shutil.copytree("audio/eval", "moved here/eval")  # other times, other paths
+    copy_data(EVAL, folder="moved here/eval")
+    shutil.rmtree("audio")
+    capsys.readouterr()
+    assert extract() == 0
+    assert "already extracted" in capsys.readouterr().out
+    assert (DUMP / "feats.1.ark").stat().st_mtime_ns == before
+    # It was decoded once; from now on a look at the files is enough.
+    monkeypatch.setattr("spooftrace.extraction.sources.read_with_digest", None)
+    assert extract() == 0
+    assert score(exp) == 0
+    assert "already scored" in capsys.readouterr().out
+
+
+def test_the_same_samples_in_another_format_are_the_same_audio(exp, capsys):
+    for path in sorted(Path("audio/eval").iterdir()):
+        wave, rate = soundfile.read(path, dtype="int16")
+        soundfile.write(path.with_suffix(".wav"), wave, rate)
+        path.unlink()
+    data = DataDir.read(EVAL)
+    write_table(EVAL / "wav.scp", {utt: path.replace(".flac", ".wav") for utt, path in data.table("wav.scp").items()})
+    assert extract() == 0
+    assert "already extracted" in capsys.readouterr().out
+
+
+def test_part_of_what_was_extracted_can_be_used(exp, capsys):
+    data = DataDir.read(EVAL)
+    some = {
+        name: {utt: value for utt, value in table.items() if utt in data.utts[:3]}
+        for name, table in data.tables.items()
+    }
+    some.pop("spk2utt")
+    DataDir.write(Path("subset/eval"), some)
+    assert extract(data=Path("subset/eval")) == 0
+    assert "already extracted" in capsys.readouterr().out
+    assert score(exp, data=Path("subset/eval")) == 0
+    # And the other way round: what has more utterances is another data directory.
+    shutil.rmtree("dump")
+    assert extract(data=Path("subset/eval")) == 0
+    capsys.readouterr()
+    assert extract() == 1
+    one_line(capsys, "belongs to the data directory subset/eval", "3 utterances of data/eval are not in it")
+
+
+def test_audio_that_is_not_there_any_more(exp, capsys):
+    shutil.rmtree("audio")
+    capsys.readouterr()
+    assert score(exp) == 0  # the features are, and wav.scp is the one that they were made from
+    assert "the audio of 6 utterances is not there now, so it could not be compared" in capsys.readouterr().err
+    copy_data(EVAL, rotate=1)
+    assert score(exp) == 1
+    assert "its features are of other audio than data/eval has: 'eval_000' is" in capsys.readouterr().err
+
+
+# --- what is recorded
+
+
+def test_features_of_an_earlier_version_are_judged_by_wav_scp(exp, capsys):
+    for path in DUMP.glob("*.sums"):
+        path.unlink()
+    for path in DUMP.glob("stream*.json"):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({k: v for k, v in content.items() if k not in ("files", "data")}), encoding="utf-8")
+    capsys.readouterr()
+    assert extract() == 0
+    assert "already extracted" in (said := capsys.readouterr()).out
+    assert said.err.count("\n") == 1 and "made by an earlier version, which did not record the audio" in said.err
+    assert score(exp) == 0
+    assert "only wav.scp was compared" in capsys.readouterr().err
+    noisy = copy_data(Path("noisy/eval"), rotate=1)
+    assert score(exp, data=noisy) == 1
+    assert "noisy/eval/wav.scp is not the recorded one" in capsys.readouterr().err
+
+
+def test_scores_tell_the_audio_and_not_the_list(exp):
+    assert score(exp) == 0
+    first = record(exp)
+    shutil.copytree("audio", "elsewhere")
+    copy_data(EVAL, folder="elsewhere/eval")
+    shutil.rmtree(exp / "eval")
+    assert score(exp) == 0
+    assert record(exp) == first
+    replace_audio("eval_003")
+    shutil.copytree("audio", "third")
+    copy_data(EVAL, folder="third/eval")
+    shutil.rmtree("dump")
+    assert extract() == score(exp) == 0
+    assert record(exp)["audio"] != first["audio"]
+
+
+def test_audio_replaced_in_place_is_noticed_by_a_live_system(make_data, make_exp, capsys):
+    make_data("eval", 4)
+    exp = make_exp()
+    assert score(exp) == score(exp) == 0
+    assert "already scored" in capsys.readouterr().out
+    before = (exp / "eval/scores.txt").read_text(encoding="utf-8")
+    replace_audio("eval_002")
+    assert score(exp) == 0
+    assert (exp / "eval/scores.txt").read_text(encoding="utf-8") != before
+
+
+@pytest.mark.parametrize("options", [("--precision", "bf16"), ("--compress",)])
+def test_another_precision_is_not_mixed_in(exp, make_data, capsys, options):
+    assert extract(*options) == 1
+    one_line(capsys, "dump/lfcc/eval: holds fp32, but", "was asked for", "choose another --dump")
+    assert extract() == 0  # not asking for any takes what is there
+    if options == ("--compress",):
+        make_data("dev", 3)
+        assert extract(*options, data=Path("data/dev")) == 1
+        one_line(capsys, "dump/lfcc/eval: holds fp32, and dump/lfcc/dev would hold fp32, compressed")
+
+
+# --- verified on request
+
+
+def test_verify_decodes_again(exp, capsys):
+    assert extract("--verify") == 0
+    assert "dump/lfcc/eval: features and audio are what they were" in capsys.readouterr().out
+    replace_audio("eval_004", keep_time=True)
+    audio("eval_002").write_bytes(audio("eval_002").read_bytes()[:300])
+    assert extract("--verify") == 1
+    said = capsys.readouterr()
+    assert [line.split("'")[1] for line in said.out.splitlines()] == ["eval_002", "eval_004"]
+    assert "audio/eval/eval_004.flac holds other samples" in said.out
+    assert (
+        said.err
+        == "spooftrace extract: error: 2 things are wrong, named above; remove the folders and run stage 3 again\n"
+    )
+    assert extract("--verify", "--num-jobs", "6", "--job", "1") == 0
+
+
+@pytest.mark.parametrize("bits", [1, 400])
+def test_verify_finds_flipped_bits_that_leave_finite_numbers(exp, capsys, bits):
+    ark = DUMP / "feats.1.ark"
+    offsets = {
+        utt: int(line.rsplit(":", 1)[1])
+        for utt, line in (line.split(" ", 1) for line in (DUMP / "feats.scp").read_text(encoding="utf-8").splitlines())
+    }
+    content = bytearray(ark.read_bytes())
+    for number in range(bits):
+        content[offsets["eval_003"] + 15 + 4 * number] ^= 1  # the lowest bit of a number
+    ark.write_bytes(content)
+    assert all(np.isfinite(array).all() for array in features().values())
+    assert extract("--verify") == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "'eval_003'" in line and "dump/lfcc/eval/feats.1.ark" in line and "not those that were written" in line
+
+
+def test_an_edited_feats_scp_is_not_complete(exp, capsys):
+    scp = DUMP / "feats.scp"
+    shutil.copytree("dump", "dump2")
+    scp.write_text(scp.read_text(encoding="utf-8").replace("dump/lfcc", "dump2/lfcc", 1), encoding="utf-8")
+    capsys.readouterr()
+    assert score(exp) == 1
+    one_line(capsys, "dump/lfcc/eval/feats.scp: is not what stage 3 wrote; run stage 3 again")
+    assert extract() == 0
+    assert "already extracted" not in capsys.readouterr().out
+    assert "dump2" not in scp.read_text(encoding="utf-8")
+    assert score(exp) == 0
+
+
+def test_every_utterance_has_its_line(exp):
+    rows = list(read_sums(DUMP / "feats.sums"))
+    assert [utt for utt, _, _ in rows] == DataDir.read(EVAL).utts
+    for utt, _, note in rows:
+        digest, size, time, start, end, path = note.split(" ", 5)
+        stat = Path(path).stat()
+        assert path == str(audio(utt)) and (int(size), int(time)) == (stat.st_size, stat.st_mtime_ns)
+        assert len(digest) == 32 and start == end == "-"
