@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spooftrace.evaluation.caveats import few_note, few_trials, left_out_note, without
 from spooftrace.evaluation.trials import Column, ScoredTrials
 from spooftrace.metrics import DetCurve, TandemWeights, act_dcf, cllr, eer, min_dcf, min_tdcf, sorted_by_group
 
@@ -56,6 +57,7 @@ class Table:
         values: (R, C), NaN where a cell is empty.
         percent: whether the values are fractions to be shown in per cent.
         decimals: digits after the point to show.
+        notes: what to know of them, a line each.
 
     Raises:
         ValueError: the values do not fit the names.
@@ -68,6 +70,7 @@ class Table:
     values: Array
     percent: bool = False
     decimals: int = 4
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if np.shape(self.values) != (len(self.rows), len(self.columns)):
@@ -136,10 +139,12 @@ def breakdown(
     Raises:
         ValueError: the trials have no such property.
     """
+    curves = {(row, column): curve for row, column, curve in (cells(trials, rows, columns) if parts is None else parts)}
     figures = {
         (row, column): cell_metrics(curve, metrics, weights, {rows: row, columns or "": column})
-        for row, column, curve in (cells(trials, rows, columns) if parts is None else parts)
+        for (row, column), curve in curves.items()
     }
+    few = few_note(few_trials({_cell_name(*at): _sizes(curve) for at, curve in curves.items() if curve is not None}))
     row_names = tuple(dict.fromkeys(row for row, _ in figures))
     column_names = tuple(dict.fromkeys(column for _, column in figures))
     by = " by ".join(AXIS_NAMES.get(axis, axis) for axis in (rows, columns) if axis)
@@ -154,8 +159,24 @@ def breakdown(
             values=_with_means(np.array(values), row_names, column_names),
             percent=metric == "eer",
             decimals=2 if metric == "eer" else 4,
+            notes=tuple(filter(None, (_note_of_mean(figures, metric, names[metric]), few))),
         )
     return tables
+
+
+def _cell_name(row: str, column: str) -> str:
+    return row if column == POOLED else f"{row}, {column}"
+
+
+def _sizes(curve: DetCurve) -> tuple[int, int]:
+    return curve.bonafide.size, curve.spoof.size
+
+
+def _note_of_mean(figures: Mapping[tuple[str, str], Mapping[str, float]], metric: str, name: str) -> str:
+    """What the mean over the rows leaves out in the pooled column, or ""."""
+    single = {row: cell for (row, column), cell in figures.items() if column == POOLED and not is_total(row)}
+    lacking = without(single, metric)
+    return left_out_note(name, lacking, len(single)) if lacking else ""
 
 
 def cell_metrics(

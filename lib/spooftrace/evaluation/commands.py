@@ -262,8 +262,8 @@ def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tabl
 
 def _tables(args: argparse.Namespace, tables: Mapping[str, Table]) -> str:
     if gaps := _gaps(args):
-        lacking = f" (INCOMPLETE: {'; '.join(map(str, gaps))})"
-        tables = {name: replace(table, title=table.title + lacking) for name, table in tables.items()}
+        lacking = tuple(f"INCOMPLETE: {gap}" for gap in gaps)
+        tables = {name: replace(table, notes=lacking + table.notes) for name, table in tables.items()}
     write_tables(args.tables, tables)
     return f"wrote {len(tables)} tables to {args.tables}"
 

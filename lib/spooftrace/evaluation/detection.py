@@ -24,6 +24,7 @@ from spooftrace.evaluation.breakdown import (
     cells,
     is_total,
 )
+from spooftrace.evaluation.caveats import MARK, few_note, few_trials, left_out, left_out_note, share_of
 from spooftrace.evaluation.conventions import (
     CONVENTIONS,
     COST_CONVENTION,
@@ -114,6 +115,7 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
         for name in rules.metrics
         if name != "eer" and (mean := _mean(metrics["by_system"], name)) is not None
     }
+    metrics |= _caveats(metrics, rules.metrics)
     negated = eer(DetCurve(-curve.bonafide[::-1], -curve.spoof[::-1]))[0]
     if negated < pooled:
         metrics["score_sign_warning"] = (
@@ -121,6 +123,17 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
             "scores must be higher for bona fide (nothing was flipped)"
         )
     return metrics
+
+
+def _caveats(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """What to know of the figures: cells with few trials, and means that leave attacks out."""
+    found: dict[str, Any] = {}
+    cells = {POOLED: metrics} | {row: cell for axis in AXES for row, cell in metrics.get(f"by_{axis}", {}).items()}
+    if few := few_trials({row: (cell["bonafide"], cell["spoof"]) for row, cell in cells.items()}):
+        found["few_trials"] = few
+    if lacking := left_out(metrics["by_system"], names):
+        found["left_out_of_mean"] = lacking
+    return found
 
 
 def breakdown_tables(trials: ScoredTrials, convention: str = "plain", asv: Asv | None = None) -> dict[str, Table]:
@@ -161,6 +174,12 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         lines.append(f"min t-DCF {metrics['min_tdcf']:.4f} (pooled): {metrics['min_tdcf_convention']}")
     if metrics["convention"] == "ctrsvdd":
         lines.append(CTRSVDD_RULE)
+    lines += [
+        left_out_note(METRIC_NAMES[name], lacking, len(metrics["by_system"]))
+        for name, lacking in metrics.get("left_out_of_mean", {}).items()
+    ]
+    if few := few_note(metrics.get("few_trials", {})):
+        lines.append(few)
     if "subsets" in metrics:
         lines.append(f"subsets pooled: {', '.join(metrics['subsets'])}")
     if metrics["ties_across_classes"]:
@@ -174,13 +193,18 @@ def format_text(metrics: Mapping[str, Any]) -> str:
 def _axis_text(metrics: Mapping[str, Any], axis: str, names: Sequence[str]) -> str:
     """The pooled figures, those of each value of one property, and for attacks their mean."""
     found = {POOLED: metrics} | metrics.get(f"by_{axis}", {})
+    few, lacking = metrics.get("few_trials", {}), metrics.get("left_out_of_mean", {})
     rows = [
-        [row, str(cell["spoof"]), *(_figure(name, cell.get(name)) for name in names)] for row, cell in found.items()
+        [f"{row}{MARK}" if row in few else row, str(cell["spoof"]), *(_figure(name, cell.get(name)) for name in names)]
+        for row, cell in found.items()
     ]
     if axis == "system" and metrics["mean_over_systems"] is not None:
         means = {"eer": metrics["mean_over_systems"]}
         means |= {name: metrics.get(f"mean_{name}_over_systems") for name in names if name != "eer"}
-        rows.append(["mean over systems", "", *(_figure(name, means[name]) for name in names)])
+        title = f"mean over systems{MARK}" if few.keys() & metrics["by_system"].keys() else "mean over systems"
+        total = len(metrics["by_system"])
+        cells = (_figure(name, means[name]) + share_of(lacking.get(name, []), total) for name in names)
+        rows.append([title, "", *cells])
     return aligned([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)
 
 

@@ -46,17 +46,17 @@ def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], totals: int = 
 
 def as_text(table: Table) -> str:
     """The table for a terminal, under its title; empty cells read ``n/a``."""
-    return f"{table.title}\n{aligned(*_strings(table, 'n/a'), totals=_totals(table.rows))}"
+    return "\n".join([table.title, aligned(*_strings(table, "n/a"), totals=_totals(table.rows)), *table.notes])
 
 
 def as_csv(table: Table) -> str:
     """The table for other programs: a header line, ten digits, per cent where the title says so, empty cells empty.
 
-    The first field of the header is the title, so that the numbers keep their name.
+    The first field of the header is the title, so that the numbers keep their name; notes follow it in brackets.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([table.title, *table.columns])
+    writer.writerow([_titled(table), *table.columns])
     for name, row in zip(table.rows, _shown(table), strict=True):
         writer.writerow([name, *("" if np.isnan(value) else f"{value:.10g}" for value in row)])
     return text.getvalue()
@@ -76,7 +76,7 @@ def as_latex(table: Table, label: str = "") -> str:
         "% needs \\usepackage{booktabs}",
         r"\begin{table}[t]",
         r"\centering",
-        rf"\caption{{{_escaped(table.title)}}}",
+        rf"\caption{{{_escaped(_titled(table))}}}",
         *([rf"\label{{tab:{label}}}"] if label else []),
         rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}",
         r"\toprule",
@@ -101,6 +101,11 @@ def write_tables(folder: str | Path, tables: Mapping[str, Table]) -> list[Path]:
                 file.write(text)
             written.append(path)
     return written
+
+
+def _titled(table: Table) -> str:
+    """The title with the notes, for forms that have no place below."""
+    return f"{table.title} ({'; '.join(table.notes)})" if table.notes else table.title
 
 
 def _strings(table: Table, empty: str) -> tuple[list[str], list[list[str]]]:

@@ -15,6 +15,7 @@ import numpy as np
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import MEAN, POOLED, Table
+from spooftrace.evaluation.caveats import MARK, few_note, few_trials, left_out, left_out_note, share_of
 from spooftrace.evaluation.conventions import TDCF_CONVENTIONS
 from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.sasv_files import ASV, CM, SASV, SasvKey, join, read_key, read_scores
@@ -121,6 +122,11 @@ def evaluate_sasv(scores: str | Path, key: str | Path | None = None) -> dict[str
         values = [cell[name] for cell in metrics["by_system"].values() if name in cell]
         if values:
             metrics[f"mean_{name}_over_systems"] = float(np.mean(values))
+    if lacking := left_out(metrics["by_system"], [name for name in NAMES if name in metrics]):
+        metrics["left_out_of_mean"] = lacking
+    sizes = {row: [*list(counts.values())[:2], cell["spoof"]] for row, cell in metrics["by_system"].items()}
+    if few := few_trials({POOLED: list(counts.values())} | sizes):
+        metrics["few_trials"] = few
     negated = sasv_eers(*(-part[::-1] for part in parts[SASV])).sasv
     if negated < figures["sasv_eer"]:
         metrics["score_sign_warning"] = (
@@ -144,6 +150,7 @@ def tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
                 values=np.array([[cell.get(name, np.nan)] for cell in cells.values()] + [[mean]]),
                 percent=name.endswith("eer"),
                 decimals=2 if name.endswith("eer") else 4,
+                notes=tuple(_notes(metrics, [name])),
             )
     return found
 
@@ -152,10 +159,17 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     """The metrics as plain text: counts, a table by attack, and what to know before comparing."""
     names = [name for name in NAMES if name in metrics]
     cells = {POOLED: metrics} | metrics["by_system"]
-    grid = [[row, str(cell["spoof"]), *(_shown(name, cell.get(name)) for name in names)] for row, cell in cells.items()]
+    few = metrics.get("few_trials", {})
+    grid = [
+        [f"{row}{MARK}" if row in few else row, str(cell["spoof"]), *(_shown(name, cell.get(name)) for name in names)]
+        for row, cell in cells.items()
+    ]
     if metrics["by_system"]:
         means = (metrics.get(f"mean_{name}_over_systems") for name in names)
-        grid.append(["mean over attacks", "", *map(_shown, names, means)])
+        lacking = metrics.get("left_out_of_mean", {})
+        shares = (share_of(lacking.get(name, []), len(metrics["by_system"])) for name in names)
+        title = f"mean over attacks{MARK}" if few.keys() & metrics["by_system"].keys() else "mean over attacks"
+        grid.append([title, "", *map(str.__add__, map(_shown, names, means), shares)])
     counts = ", ".join(f"{metrics[kind]} {kind}" for kind in ASV_KEYS)
     return "\n".join(
         [
@@ -163,9 +177,17 @@ def format_text(metrics: Mapping[str, Any]) -> str:
             aligned(["attack", "spoof", *(NAMES[name] for name in names)], grid) + "\n",
             f"primary metric (ASVspoof 5 Track 2): a-DCF {metrics['a_dcf']:.4f}, pooled",
             f"SV-EER {_shown('sv_eer', metrics['sv_eer'])} % (target against nontarget, so of no attack)",
+            *_notes(metrics, names),
             *(f"{name}: {text}" for name, text in CONVENTIONS.items() if name in names),
         ]
     )
+
+
+def _notes(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
+    """What to know of these figures by attack."""
+    lacking = metrics.get("left_out_of_mean", {})
+    notes = [left_out_note(NAMES[n], lacking[n], len(metrics["by_system"])) for n in names if n in lacking]
+    return [*notes, *filter(None, [few_note(metrics.get("few_trials", {}))])]
 
 
 def _figures(parts: Parts, complete: bool = True) -> dict[str, float]:

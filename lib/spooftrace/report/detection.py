@@ -11,6 +11,7 @@ import numpy as np
 
 from spooftrace.errors import InputError
 from spooftrace.evaluation import read_trials
+from spooftrace.evaluation.caveats import FEW
 from spooftrace.metrics import eer
 from spooftrace.report.incomplete import marked
 from spooftrace.report.incomplete import notes as incomplete_notes
@@ -33,8 +34,6 @@ from spooftrace.report.names import DETECTION as METRICS
 from spooftrace.report.names import DETECTION_QUOTED
 from spooftrace.report.published import Result, quoted
 from spooftrace.report.runs import Group, Run, group_by_seed, test_sets
-
-SMALL_CELL = 100
 
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
@@ -107,7 +106,7 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
     names_of: dict[int, list[str]] = {}
     for name, count in cells.items():
-        if count < SMALL_CELL:
+        if count < FEW:
             names_of.setdefault(count, []).append(name)
     if len(first["by_system"]) > MAX_COLUMNS:
         notes.append(f"{len(first['by_system'])} attack systems: their figures are in the tables of each run.")

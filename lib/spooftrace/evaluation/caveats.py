@@ -1,0 +1,56 @@
+"""What must stand beside a figure: it comes from few trials, or a mean leaves something out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from spooftrace.evaluation.trials import first
+
+FEW = 100  # trials of a class: below, one of them moves an error rate by more than a point
+MARK = "~"
+
+
+def few_trials(cells: Mapping[str, Iterable[int]]) -> dict[str, int]:
+    """The cells with few trials of a class -> the number of the class that has the fewest.
+
+    >>> few_trials({"pooled": (200, 180), "A07": (200, 3)})
+    {'A07': 3}
+    """
+    fewest = {name: min(counts) for name, counts in cells.items()}
+    return {name: count for name, count in fewest.items() if count < FEW}
+
+
+def few_note(few: Mapping[str, int]) -> str:
+    """One line about cells with few trials; "" without any."""
+    if not few:
+        return ""
+    steps = first(f"{name} {100 / count:.1f} ({count})" for name, count in sorted(few.items(), key=lambda one: one[1]))
+    return (
+        f"{MARK} fewer than {FEW} trials of a class, so the digits shown say little: the points by which one trial "
+        f"moves the error rate (trials), {steps}"
+    )
+
+
+def without(cells: Mapping[str, Mapping[str, Any]], metric: str) -> list[str]:
+    """The cells that lack a metric which others have, so that a mean leaves them out; none where no cell has it."""
+    lacking = [name for name, cell in cells.items() if metric not in cell]
+    return lacking if len(lacking) < len(cells) else []
+
+
+def left_out(cells: Mapping[str, Mapping[str, Any]], metrics: Iterable[str]) -> dict[str, list[str]]:
+    """Metric -> the attacks that its mean leaves out; metrics whose mean is over all attacks are not there."""
+    return {metric: names for metric in metrics if (names := without(cells, metric))}
+
+
+def left_out_note(name: str, lacking: list[str], total: int) -> str:
+    """One line about a mean that is not over all attacks."""
+    return (
+        f"{name}: the mean is over {total - len(lacking)} of {total}; the others have no value "
+        f"({first(lacking)}): too few trials, or the ASV system was not measured there"
+    )
+
+
+def share_of(lacking: list[str], total: int) -> str:
+    """What stands behind such a mean in a table, `` (2 of 3)``; "" for a mean over all."""
+    return f" ({total - len(lacking)} of {total})" if lacking else ""
