@@ -182,14 +182,13 @@ def test_missing_weights_are_an_input_error_not_random_numbers(folder, tmp_path)
 
 def test_without_a_network_one_short_question_is_asked_and_the_error_says_what_to_do(monkeypatch, tmp_path):
     import huggingface_hub
+    import transformers
 
     calls, asked = [], []
 
-    class Stub:
-        @staticmethod
-        def from_pretrained(model, **options):
-            calls.append(options["local_files_only"])
-            raise OSError("not in the cache")
+    def not_in_the_cache(model, **options):
+        calls.append(options["local_files_only"])
+        raise OSError("not in the cache")
 
     def unreachable(self, model, timeout):
         asked.append(timeout)
@@ -197,8 +196,9 @@ def test_without_a_network_one_short_question_is_asked_and_the_error_says_what_t
 
     monkeypatch.setenv("SPOOFTRACE_MODELS", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
+    monkeypatch.setattr(transformers.PretrainedConfig, "get_config_dict", not_in_the_cache)
     with pytest.raises(InputError) as error:
-        from_pretrained(Stub, "nobody/no-such-whisper")
+        from_pretrained(transformers.WhisperModel, "nobody/no-such-whisper")
     assert calls == [True]  # Only the cache: online, transformers would try for half a minute.
     assert len(asked) == 1 and asked[0] <= 10
     message = str(error.value)

@@ -26,6 +26,8 @@ from spooftrace.frontends.alone import by_length
 from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
 from spooftrace.frontends.optional import require
 
+FAMILIES = ("hubert", "unispeech_sat", "wav2vec2", "wavlm", "xls_r", "xlsr")  # how the names in s3prl.hub begin
+
 
 class Provider(LayeredFrontEnd):
     """What the three have in common: the outputs of ``HuggingFace``, with its numbering of the layers.
@@ -128,7 +130,8 @@ class S3PRL(Provider):
         normalize: bool | None = None,
     ):
         hub = require("s3prl.hub")
-        if not callable(getattr(hub, model, None)):
+        # The module has other functions, too, some of which run a file of the caller.
+        if not model.startswith(FAMILIES) or not callable(getattr(hub, model, None)):
             raise InputError(f"s3prl has no model {model!r}: wavlm_large, hubert_base, wav2vec2_local, ... have one")
         if checkpoint is not None and not Path(checkpoint).is_file():
             raise InputError(f"{checkpoint}: no such file")

@@ -22,6 +22,8 @@ from spooftrace.errors import InputError
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
+# Settings of config.json that make transformers load more than this model's weights.
+FOREIGN = {"auto_map", "attn_implementation", "experts_implementation", "quantization_config", "transformers_weights"}
 HUB_TIMEOUT = 5.0  # seconds for one small question; a download that has started may take as long as it needs
 Loaded = TypeVar("Loaded")
 Model = TypeVar("Model", bound=torch.nn.Module)
@@ -60,8 +62,15 @@ def place_of(model: str, finetune: bool) -> tuple[str, bool]:
 
 
 def kept_configuration(exp: Path, model: str) -> Path:
-    """The folder of an experiment for the configuration of a model that it has fine-tuned."""
-    return exp / "models" / Path(model).name
+    """The folder of an experiment for the configuration of a model that it has fine-tuned.
+
+    Raises:
+        InputError: The name of the model does not end in that of a folder.
+    """
+    name = Path(model).name
+    if name in ("", ".", ".."):
+        raise InputError(f"'{model}' is not the name of a model, nor of a folder with one")
+    return exp / "models" / name
 
 
 def keep_configuration(exp: Path, model: str) -> None:
@@ -114,10 +123,11 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
     """
     from transformers.utils import logging
 
-    if find_folder(model) is not None:
-        kind, wanted = pretrained_config(model).model_type, model_class.config_class.model_type
-        if kind != wanted:
-            raise InputError(f"{model}: a model of type '{kind}'; {model_class.__name__} takes {wanted}")
+    if "config" not in options:
+        options["config"] = pretrained_config(model)
+    kind, wanted = options["config"].model_type, model_class.config_class.model_type
+    if kind != wanted:
+        raise InputError(f"{model}: a model of type '{kind}'; {model_class.__name__} takes {wanted}")
     if not sys.stderr.isatty():
         logging.disable_progress_bar()  # In a job's log every step of the bar would be a line.
     verbosity = logging.get_verbosity()
@@ -151,12 +161,35 @@ def without_weights(model_class: type[Model], config: PretrainedConfig) -> Model
 def pretrained_config(model: str) -> PretrainedConfig:
     """The ``config.json`` of ``model``, from the same places as ``from_pretrained``.
 
+    Only the model's own settings are taken. transformers knows others, by which a model brings code with it
+    (``auto_map``, kernels as ``attn_implementation``) or names other files (``transformers_weights``).
+
     Raises:
         InputError: no place has it, or it is of a kind that transformers does not know.
     """
-    from transformers import AutoConfig
+    from transformers import AutoConfig, PretrainedConfig
 
-    return _fetch(AutoConfig.from_pretrained, model, AutoConfig)
+    def load(place: str | Path, **options: Any) -> PretrainedConfig:
+        content, _ = PretrainedConfig.get_config_dict(place, **options)
+        return _own_settings(content)
+
+    try:
+        return _fetch(load, model, AutoConfig)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{model}: cannot be loaded as AutoConfig: {' '.join(str(error).split())[:200]}") from error
+
+
+def _own_settings(content: Any) -> PretrainedConfig:
+    from transformers import CONFIG_MAPPING
+
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
+        raise ValueError(f"its config.json has the model_type {kind!r}, which transformers does not know")
+    config_class = CONFIG_MAPPING[kind]
+    known = {*config_class().to_dict(), *config_class.attribute_map} - FOREIGN
+    return config_class.from_dict({key: value for key, value in content.items() if key in known})
 
 
 def normalizes(model: str) -> bool | None:
