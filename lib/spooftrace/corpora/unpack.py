@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import stat
+import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +37,12 @@ PACKERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
     b"BZh": lambda file: cast(IO[bytes], bz2.BZ2File(file)),
     b"\xfd7zXZ\0": lambda file: cast(IO[bytes], lzma.LZMAFile(file)),  # noqa: SIM115
 }
-BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, tarfile.TarError)
+BROKEN = (
+    EOFError, OverflowError, gzip.BadGzipFile, lzma.LZMAError, struct.error, tarfile.TarError, zlib.error,
+)  # fmt: skip
+LARGE = 100 * MEGABYTE
+LONGEST_LINK = 4096  # bytes of the place that a link leads to, as much as Linux takes
+LATEST = 1 << 40  # seconds since 1970; a time beyond is none
 
 
 @dataclass(frozen=True)
@@ -49,6 +55,7 @@ class Member:
     blocks: Callable[[], Iterator[bytes]]
     link: str = ""
     time: float | None = None
+    size: int = 0
 
 
 def unpack(paths: Sequence[Path], folder: Path, check_space: bool = True) -> list[str]:
@@ -136,13 +143,15 @@ def _tar_members(volumes: Volumes, path: Path) -> Iterator[Member]:
             kind = "file" if info.isfile() else "folder" if info.isdir() else kinds.get(info.type, "")
             if not kind:
                 raise InputError(f"{path}: '{info.name}' is a device or pipe; this is no corpus archive")
+            time = info.mtime if 0 <= info.mtime < LATEST else None
             yield Member(
                 info.name,
                 kind,
-                lambda file, info=info: _has_time(file, info),
+                lambda file, size=info.size, time=time: _has_time(file, size, time),
                 lambda info=info: _blocks(cast(IO[bytes], tar.extractfile(info))),
                 info.linkname,
-                info.mtime,
+                time,
+                info.size,
             )
         # tarfile takes a damaged header and a file cut between two members for the end.
         if watched.block(tar.offset) != bytes(tarfile.BLOCKSIZE):
@@ -151,9 +160,11 @@ def _tar_members(volumes: Volumes, path: Path) -> Iterator[Member]:
             pass
 
 
-def _has_time(file: Path, info: tarfile.TarInfo) -> bool:
+def _has_time(file: Path, size: int, time: float | None) -> bool:
     there = file.lstat()
-    return stat.S_ISREG(there.st_mode) and there.st_size == info.size and int(there.st_mtime) == int(info.mtime)
+    if time is None or not stat.S_ISREG(there.st_mode):
+        return False
+    return there.st_size == size and int(there.st_mtime) == int(time)
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
@@ -185,13 +196,16 @@ def _zip_members(archive: ZipVolumes) -> Iterator[Member]:
             continue
         is_link = stat.S_ISLNK(entry.mode)
         kind = "folder" if entry.name.endswith("/") else "symlink" if is_link else "file"
-        link = b"".join(archive.read(entry)).decode("utf-8", "replace") if is_link else ""
+        if is_link and entry.size > LONGEST_LINK:
+            raise InputError(f"{archive.path}: '{entry.name}' is a link of {entry.size:,} bytes; get the archive again")
+        link = b"".join(archive.read(entry)).decode("utf-8", "surrogateescape") if is_link else ""
         yield Member(
             entry.name,
             kind,
             lambda file, entry=entry: _has_crc(file, entry),
             lambda entry=entry: archive.read(entry),
             link,
+            size=entry.size,
         )
 
 
@@ -216,35 +230,55 @@ def _write(
         if path == root:
             continue
         tops[path.relative_to(root).parts[0]] = None
-        parent = path if member.kind == "folder" else path.parent
-        if parent not in folders:
-            _leads_inside(parent, root, member.name, archive)
-            parent.mkdir(parents=True, exist_ok=True)
-            folders.add(parent)
-        if member.kind in ("symlink", "hardlink"):
-            _link(member, path, root, archive)
-            folders.clear()  # a folder may lead elsewhere now
-        elif member.kind == "file" and not (path.exists() and member.same(path)):
-            _write_file(member, path)
+        try:
+            _write_member(member, path, root, archive, folders)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            # Two members of one name, a file as a folder, links in a circle, a name that is too long.
+            reason = error.strerror or str(error)
+            raise InputError(f"{archive}: member '{_shown(member.name)}' cannot be written ({reason})") from None
         # In whole megabytes, as the progress line counts.
         progress.advance(max(0, place() // MEGABYTE - progress.done))
     return list(tops)
 
 
+def _write_member(member: Member, path: Path, root: Path, archive: Path, folders: set[Path]) -> None:
+    parent = path if member.kind == "folder" else path.parent
+    if parent not in folders:
+        _leads_inside(parent, root, member.name, archive)
+        parent.mkdir(parents=True, exist_ok=True)
+        folders.add(parent)
+    if member.kind in ("symlink", "hardlink"):
+        _link(member, path, root, archive)
+        folders.clear()  # a folder may lead elsewhere now
+    elif member.kind == "file" and not (path.exists() and member.same(path)):
+        _write_file(member, path)
+
+
+def _shown(name: str) -> str:
+    """A name of a stranger in a message: one line, not long."""
+    return name[:200].encode("unicode_escape").decode("ascii") if not name.isprintable() else name[:200]
+
+
 def _inside(name: str, root: Path, archive: Path) -> Path:
     parts = PurePosixPath(name).parts
     if name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
-        raise InputError(f"{archive}: member '{name}' leads out of the folder; do not trust this archive")
+        raise InputError(f"{archive}: member '{_shown(name)}' leads out of the folder; do not trust this archive")
     return root.joinpath(*parts)
 
 
 def _leads_inside(path: Path, root: Path, name: str, archive: Path) -> None:
     real = Path(os.path.realpath(path))
     if real != root and root not in real.parents:
-        raise InputError(f"{archive}: member '{name}' leads out of the folder by a link; do not trust this archive")
+        raise InputError(
+            f"{archive}: member '{_shown(name)}' leads out of the folder by a link; do not trust this archive"
+        )
 
 
 def _write_file(member: Member, path: Path) -> None:
+    if member.size > LARGE:  # a header can claim more than any disk has
+        require_space(path.parent, member.size, f"for '{_shown(member.name)}'")
     temporary = path.with_name(f".{path.name[:200]}.unpacking")
     temporary.unlink(missing_ok=True)
     try:
@@ -262,14 +296,25 @@ def _write_file(member: Member, path: Path) -> None:
 def _link(member: Member, path: Path, root: Path, archive: Path) -> None:
     # A symbolic link is read from where it lies, a hard link from the top of the archive.
     base = path.parent if member.kind == "symlink" else root
+    depth = len(Path(os.path.realpath(base)).relative_to(root).parts)
+    parts = PurePosixPath(member.link).parts
+    up = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
+    # Steps up are taken from a folder that stays where it is, so they can be counted. Behind a name, which can become
+    # a link later, they cannot.
+    if not parts or member.link.startswith("/") or up > depth or ".." in parts[up:] or "\0" in member.link:
+        raise InputError(
+            f"{archive}: member '{_shown(member.name)}' is a link that leads out of the folder, or may later "
+            f"({_shown(member.link)}); do not trust this archive"
+        )
     target = base / member.link
-    if member.link.startswith("/"):
-        target = Path(member.link)
     _leads_inside(target, root, f"{member.name} -> {member.link}", archive)
-    path.unlink(missing_ok=True)
     if member.kind == "symlink":
+        path.unlink(missing_ok=True)
         path.symlink_to(member.link)
-    elif target.exists():
-        os.link(target, path)
-    else:
-        raise InputError(f"{archive}: '{member.name}' is a link to '{member.link}', which is not there; get it again")
+    elif not target.is_file():
+        raise InputError(
+            f"{archive}: '{_shown(member.name)}' is a link to '{_shown(member.link)}', which is not there; get it again"
+        )
+    elif not (path.exists() and path.samefile(target)):
+        path.unlink(missing_ok=True)
+        os.link(os.path.realpath(target), path)
