@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from miniature import spoofceleb as miniature
 
 from spooftrace.corpora import spoofceleb
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.release import Expected, MissingPart
 from spooftrace.datadir import validate
 from spooftrace.errors import InputError
 
@@ -17,6 +17,14 @@ CSV = (
     "a00/id10318/YYsxcZ5saac-00002-006.flac,id10318,a00\n"
     "a06/id10318/YYsxcZ5saac-00002-006.flac,id10318,a06\n"
 )
+
+
+@pytest.fixture(autouse=True)
+def counts(monkeypatch):
+    """Those of the miniature."""
+    sets = zip(("train", "dev", "eval"), miniature.SETS.values(), strict=True)
+    counts = {name: Expected(count, len(attacks) * count) for name, (attacks, count) in sets}
+    monkeypatch.setattr(spoofceleb, "EXPECTED", counts)
 
 
 def prepare(root, out, allow_partial=False):
@@ -70,7 +78,7 @@ def test_a_split_that_is_not_unpacked(root, tmp_path, capsys):
     (tmp_path / "flac").mkdir()
     (tmp_path / "metadata").symlink_to(root / "spoofceleb/metadata")
     (tmp_path / "flac/train").symlink_to(root / "spoofceleb/flac/train")
-    with pytest.raises(MissingPart, match=r"no flac/development; .*flac has train"):
+    with pytest.raises(MissingPart, match=r"no flac/development nor .*flac has train"):
         prepare(tmp_path, tmp_path / "data")
     assert [data.path.name for data in prepare(tmp_path, tmp_path / "data", allow_partial=True)] == ["train"]
     assert "data/eval: left out: " in capsys.readouterr().out

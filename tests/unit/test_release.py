@@ -8,7 +8,8 @@ import pytest
 
 from spooftrace.corpora import CORPORA, add_arguments
 from spooftrace.corpora.protocol import Trials
-from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
+from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.tree import Tree
 from spooftrace.datadir import DataDir, validate
 from spooftrace.errors import InputError
 
@@ -141,14 +142,12 @@ def test_files_with_other_names_and_in_folders(release, root):
     files = {"u0": "a b.wav", "u1": "deep/er/c.wav"}
     data = release.write("eval", make_trials("-", "A01"), None, root / "wav", ".wav", files)
     assert data.table("wav.scp") == {utt: f"{root}/wav/{file}" for utt, file in files.items()}
-    assert set(audio_files(root / "wav", ".wav")) == {"a b.wav"}
-    assert set(audio_files(root / "wav", ".wav", deep=True)) == set(files.values())
+    assert Tree().folder(root / "wav").audio == {".wav": {"a b"}}
+    assert Tree().deep(root / "wav").audio == {".wav": {"a b", "deep/er/c"}}
 
 
 def test_find_takes_the_first_that_is_there(release, root):
     assert release.find("nowhere", "flac", ".") == root / "flac"
-    assert release.enter("flac").root == root / "flac"
-    assert release.enter("flac").root == root / "flac"
 
 
 def test_find_says_what_is_there_instead(release, root):
@@ -163,16 +162,21 @@ def test_find_says_what_is_there_instead(release, root):
 
 
 def test_a_part_that_is_not_there(release, root, tmp_path, trials, capsys):
-    with pytest.raises(MissingPart), release.part("dev"):
+    with release.part("dev"):
         release.find("dev.txt")
+    assert "data/dev: not prepared: " in capsys.readouterr().out
+    with pytest.raises(MissingPart, match=r"no dev.txt; .* has flac"):
+        release.finish()
     partial = Release("Toy", root, tmp_path / "data", allow_partial=True)
     partial.write("dev", trials, COUNTS, root / "flac")
     with partial.part("dev"):
         partial.find("dev.txt")
     assert "data/dev: left out: " in capsys.readouterr().out
     assert not (tmp_path / "data/dev/utt2spk").exists(), "the older version would pass for this one"
-    with pytest.raises(InputError, match="damaged"), partial.part("eval"):
-        raise InputError("damaged")
+    with partial.part("eval"):
+        raise InputError("key.txt:3: damaged")
+    with pytest.raises(InputError, match=r"not prepared: eval \(1 other set is ready\); eval: key.txt:3: damaged"):
+        partial.finish()
 
 
 def test_roots_that_are_no_folders(tmp_path):

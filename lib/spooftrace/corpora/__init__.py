@@ -43,8 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--root", type=Path, required=True, help="folder of the corpus; it is only read")
         command.add_argument("--out", type=Path, default=Path("data"), help="where the data directories go (data)")
         command.add_argument(
-            "--allow-partial", action="store_true", help="accept missing audio files, and fewer trials than released"
+            "--allow-partial",
+            action="store_true",
+            help="accept missing sets and audio files, and fewer trials than released",
         )
+        if name != "mini":
+            command.add_argument(
+                "--sets", metavar="NAME,NAME", help="prepare these data directories only; by default all of the corpus"
+            )
         if hasattr(module, "add_arguments"):
             module.add_arguments(command)
 

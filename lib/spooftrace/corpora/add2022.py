@@ -43,18 +43,22 @@ ALGORITHMS = [str(number) for number in range(1, 8)]  # of ADD 2023, Track 3
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release("ADD 2022", args.root, args.out, args.allow_partial).enter("ADD2022"), SETS)
+    return write_sets(Release.asked("ADD 2022", args, SETS, inner=("ADD2022",)), SETS)
 
 
 def write_sets(release: Release, sets: Mapping[str, tuple[tuple[str, str], ...]]) -> list[DataDir]:
     """Write those of ``sets`` whose label files are there; if none is, that of the first is missed."""
-    there = [name for name in sets if any((release.root / labels).is_file() for labels, _ in sets[name])]
-    for name in there or list(sets)[:1]:
-        with release.part(name):
-            labels = release.find(*(labels for labels, _ in sets[name]))
-            audio = release.find(*(audio for _, audio in sets[name]))
-            release.write(name, read_protocol(labels), None, audio, ".wav")
-    return release.prepared
+    wanted = [name for name in sets if release.wants(name)]
+    paths = {name: release.finder.labels([labels for labels, _ in sets[name]], by_name=False) for name in wanted}
+    if not any(paths.values()):
+        raise release.missing(*(labels for labels, _ in sets[wanted[0]]))
+    for name, path in paths.items():
+        if path is not None:
+            release.took("labels", path.parent)
+            with release.part(name):
+                audio = list(dict.fromkeys(audio for _, audio in sets[name]))
+                release.write(name, read_protocol(path), None, audio, ".wav", labels=path)
+    return release.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

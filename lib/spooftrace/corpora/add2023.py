@@ -55,4 +55,4 @@ SETS = {
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release("ADD 2023", args.root, args.out, args.allow_partial).enter("ADD2023"), SETS)
+    return write_sets(Release.asked("ADD 2023", args, SETS, inner=("ADD2023",)), SETS)

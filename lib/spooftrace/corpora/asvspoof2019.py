@@ -10,6 +10,9 @@ How it lies on disk (``--root`` is the folder with ``LA``, or ``LA`` itself)::
                                     ASVspoof2019.LA.cm.{dev,eval}.trl.txt     the others are .trl
     LA/ASVspoof2019_LA_{train,dev,eval}/flac/LA_{T,D,E}_#######.flac      16 kHz; enrolment speech is here too
 
+Other layouts are searched for: protocols in another folder, audio in ``wav`` or all in one folder, FLAC converted to
+WAV.
+
 A line is ``SPEAKER UTT - ATTACK KEY``, e.g. ``LA_0098 LA_T_9839348 - A06 spoof``; ``-`` is the attack of bona fide
 speech. Train and dev share the attacks A01 to A06, eval has A07 to A19.
 
@@ -27,6 +30,7 @@ from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 
 SEEN = [f"A{number:02d}" for number in range(1, 7)]
+PROTOCOLS = ("ASVspoof2019_LA_cm_protocols", "ASVspoof_LA_cm_protocols")
 UNSEEN = [f"A{number:02d}" for number in range(7, 20)]
 SETS = {
     "train": ("trn", Expected(2580, 22800, dict.fromkeys(SEEN, 3800))),
@@ -37,13 +41,21 @@ SETS = {
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
-    release = Release("ASVspoof 2019 LA", args.root, args.out, args.allow_partial, "asvspoof2019").enter("LA")
-    for name, (ending, expected) in SETS.items():
+    folders = [folder for name in SETS for folder in audio_places(name)]
+    release = Release.asked("ASVspoof 2019 LA", args, SETS, "asvspoof2019", inner=("LA",), tree=folders)
+    protocols = {
+        name: [f"{folder}/ASVspoof2019.LA.cm.{name}.{ending}.txt" for folder in PROTOCOLS]
+        for name, (ending, _) in SETS.items()
+    }
+    for name, path in release.labels(protocols).items():
         with release.part(name):
-            protocol = release.find(f"ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.{name}.{ending}.txt")
-            audio = release.find(f"ASVspoof2019_LA_{name}/flac")
-            release.write(name, read_protocol(protocol), expected, audio)
-    return release.prepared
+            release.write(name, read_protocol(path), SETS[name][1], audio_places(name), labels=path)
+    return release.finish()
+
+
+def audio_places(name: str) -> list[str]:
+    """Folders where the audio of a set may be, the official one first."""
+    return [f"ASVspoof2019_LA_{name}/{audio}" for audio in ("flac", "wav")] + [f"ASVspoof2019_LA_{name}"]
 
 
 def read_protocol(path: str | Path) -> Trials:

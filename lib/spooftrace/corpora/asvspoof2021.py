@@ -11,6 +11,8 @@ How it lies on disk (``--root`` holds both folders, or one, or is one; a track w
     keys/{LA,DF}/CM/trial_metadata.txt                         also in a folder {LA,DF}-keys-full, or beside flac
     keys/CM/trial_metadata.txt                                 older key archives, unpacked per track
 
+The four parts of DF may lie in folders of their own (``ASVspoof2021_DF_eval_part00`` ...), and keys in other folders.
+
 LA becomes ``la_eval``, with lines ``SPEAKER UTT CODEC TRANSMISSION ATTACK KEY TRIM SUBSET``, such as ``LA_0009
 LA_E_9332881 alaw ita_tx A07 spoof notrim eval``. DF becomes ``df_eval``, with lines ``SPEAKER UTT CODEC SOURCE ATTACK
 KEY TRIM SUBSET VOCODER TASK TEAM GENDERS LANGUAGE``, such as ``TEF2 DF_E_2000013 low_m4a vcc2020 Task1-team20 spoof
@@ -27,16 +29,19 @@ silence trimmed.
 from __future__ import annotations
 
 import argparse
+import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 
+# How lines of the keys begin; those of the keys for speaker verification have other words in the sixth column.
+LINES = {track: rf"\S+ {track}_E_\d{{7}} \S+ \S+ \S+ (bonafide|spoof) " for track in ("LA", "DF")}
 SUBSETS = ("progress", "eval", "hidden")
 
 
@@ -74,26 +79,44 @@ TRACKS = {
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``la_eval`` and ``df_eval``, or the one of them whose audio is there."""
-    release = Release("ASVspoof 2021", args.root, args.out, args.allow_partial, "asvspoof2021").enter("ASVspoof2021")
-    asked = [track for track in TRACKS if release.root.name == f"ASVspoof2021_{track}_eval"]
+    sets = {f"{track.lower()}_eval": track for track in TRACKS}
+    tree = [f"ASVspoof2021_{track}_eval/flac" for track in TRACKS]
+    release = Release.asked("ASVspoof 2021", args, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
+    asked = [track for track in TRACKS if Path(os.path.abspath(release.root)).name == f"ASVspoof2021_{track}_eval"]
     if asked:
-        release.root = release.root.parent
-    folders = {track: (f"ASVspoof2021_{track}_eval", f"{track}/ASVspoof2021_{track}_eval") for track in asked or TRACKS}
-    there = [track for track in folders if any((release.root / folder).is_dir() for folder in folders[track])]
-    for track in there or folders:
-        name = f"{track.lower()}_eval"
+        release.finder.climb()
+    elif getattr(args, "sets", None) is None:
+        asked = tracks_there(release.finder)
+    keys = {name: key_places(track) for name, track in sets.items() if track in (asked or TRACKS)}
+    for name, path in release.labels(keys, {name: LINES[track] for name, track in sets.items()}).items():
         with release.part(name):
-            audio = release.find(*(f"{folder}/flac" for folder in folders[track]))
-            key = release.find(*(f"{place}/CM/trial_metadata.txt" for place in key_places(track, folders[track])))
-            release.write(name, read_protocol(key, track), TRACKS[track].expected, audio)
-    return release.prepared
+            track = sets[name]
+            audio = [f"ASVspoof2021_{track}_eval/{folder}" for folder in ("flac", "wav")] + [
+                f"ASVspoof2021_{track}_eval"
+            ]
+            release.write(name, read_protocol(path, track), TRACKS[track].expected, audio, labels=path)
+    return release.finish()
 
 
-def key_places(track: str, folders: Sequence[str]) -> list[str]:
+def tracks_there(finder: Finder) -> list[str]:
+    """The tracks that have a folder of their own; empty if none has."""
+    names = {name for parts, _ in finder.survey() for name in parts}
+    return [
+        track for track in TRACKS if any(name.lower().startswith(f"asvspoof2021_{track.lower()}") for name in names)
+    ]
+
+
+def key_places(track: str) -> list[str]:
     """Where the keys of a track may be, places that name it before those that either may have."""
-    named = [f"keys/{track}", f"{track}-keys-full/keys/{track}", *(f"{folder}/keys/{track}" for folder in folders)]
-    older = [f"{track}-keys-stage-1/keys", f"{track}/keys", *(f"{folder}/keys" for folder in folders), "keys"]
-    return named + older
+    folder = f"ASVspoof2021_{track}_eval"
+    named = [
+        f"keys/{track}",
+        f"{track}-keys-full/keys/{track}",
+        f"{folder}/keys/{track}",
+        f"{track}/{folder}/keys/{track}",
+    ]
+    older = [f"{track}-keys-stage-1/keys", f"{track}/keys", f"{folder}/keys", f"{track}/{folder}/keys", track, "keys"]
+    return [f"{place}/CM/trial_metadata.txt" for place in named + older] + [f"{folder}/trial_metadata.txt"]
 
 
 def read_protocol(path: str | Path, track: str = "") -> Trials:

@@ -46,10 +46,10 @@ from spooftrace.errors import InputError
 
 
 class Set(NamedTuple):
-    """One set: middle of its protocol's name, audio folder, counts; lines of the Track 2 lists."""
+    """One set: middle of its protocol's name, audio folders, counts; lines of the Track 2 lists."""
 
     protocol: str
-    audio: str
+    audio: tuple[str, ...]
     expected: Expected
     trials: int = 0
     enroll: tuple[int, int] = (0, 0)  # speakers, utterances
@@ -59,10 +59,14 @@ class Set(NamedTuple):
 ROWS = "171602 47253 47426 47987 47699 47541 41554 47348 46678 41599 47477 46610".split()
 CONDITIONS = dict(zip(["-", *(f"C{number:02d}" for number in range(1, 12))], map(int, ROWS), strict=True))
 SETS = {
-    "train": Set("train", "flac_T", Expected(18797, 163560)),
-    "dev": Set("dev.track_1", "flac_D", Expected(31334, 109616), 282456, (398, 1184)),
+    "train": Set("train", ("flac_T",), Expected(18797, 163560)),
+    "dev": Set("dev.track_1", ("flac_D",), Expected(31334, 109616), 282456, (398, 1184)),
     "eval": Set(
-        "eval.track_1", "flac_E_eval", Expected(138688, 542086, others={"utt2cond": CONDITIONS}), 834536, (367, 1098)
+        "eval.track_1",
+        ("flac_E_eval", "flac_E"),
+        Expected(138688, 542086, others={"utt2cond": CONDITIONS}),
+        834536,
+        (367, 1098),
     ),
 }
 ATTACKS = [f"A{number:02d}" for number in range(1, 33)]
@@ -80,27 +84,26 @@ ASV_LABELS = {("bonafide", "target"), ("bonafide", "nontarget"), *((attack, "spo
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and what Track 2 has if its lists are there."""
-    release = Release("ASVspoof 5", args.root, args.out, args.allow_partial, "asvspoof5").enter("ASVspoof5")
-    for name, (protocol, folder, expected, *_) in SETS.items():
+    folders = [folder for entry in SETS.values() for folder in entry.audio]
+    release = Release.asked("ASVspoof 5", args, SETS, "asvspoof5", inner=("ASVspoof5",), tree=folders)
+    protocols = {
+        name: [f"ASVspoof5_protocols/{_file(entry.protocol)}", _file(entry.protocol)] for name, entry in SETS.items()
+    }
+    for name, path in release.labels(protocols).items():
         with release.part(name):
-            path = release.find(*_places(f"{protocol}.tsv"))
-            audio = release.find(folder)
-            enroll = _enrolment(release, name)
+            enroll = _enrolment(path.parent, name)
             speech = [f"{utt}.flac" for utts in enroll.values() for utt in utts]
-            release.write(name, read_protocol(path), expected, audio, others=speech)
+            folders = SETS[name].audio
+            release.write(name, read_protocol(path), SETS[name].expected, folders, others=speech, labels=path)
             if enroll:
-                _write_track2(release, name, enroll, audio)
+                _write_track2(release, name, enroll, path)
             if name == "eval":
-                _write_codecs(release)
-    return release.prepared
+                _write_codecs(release, path.parent / "ASVspoof5.codec.config.csv")
+    return release.finish()
 
 
-def _places(ending: str) -> tuple[str, str]:
-    return f"ASVspoof5_protocols/ASVspoof5.{ending}", f"ASVspoof5.{ending}"
-
-
-def _there(release: Release, ending: str) -> Path | None:
-    return next((release.root / place for place in _places(ending) if (release.root / place).is_file()), None)
+def _file(middle: str) -> str:
+    return f"ASVspoof5.{middle}.tsv"
 
 
 def read_protocol(path: str | Path) -> Trials:
@@ -175,26 +178,29 @@ def read_enrolment(path: str | Path) -> dict[str, list[str]]:
     return enroll
 
 
-def _enrolment(release: Release, name: str) -> dict[str, list[str]]:
-    """The enrolment list of a set, empty if the lists of Track 2 are not there."""
-    path = _there(release, f"{name}.track_2.enroll.tsv")
-    return read_enrolment(path) if path and _there(release, f"{name}.track_2.trial.tsv") else {}
+def _enrolment(folder: Path, name: str) -> dict[str, list[str]]:
+    """The enrolment list of a set, empty if the lists of Track 2 are not beside its protocol."""
+    path = folder / _file(f"{name}.track_2.enroll")
+    return read_enrolment(path) if path.is_file() and (folder / _file(f"{name}.track_2.trial")).is_file() else {}
 
 
-def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], audio: Path) -> None:
-    path = release.find(*_places(f"{name}.track_2.trial.tsv"))
+def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], labels: Path) -> None:
+    path = labels.parent / _file(f"{name}.track_2.trial")
     trials = read_trials(path)
     unknown = sorted({trial.target for trial in trials} - enroll.keys())
     if unknown:
         raise InputError(f"{path}: target '{unknown[0]}' is not in the enrolment list; get the protocols again")
     utts = [utt for listed in enroll.values() for utt in listed]
-    scp = {utt: f"{audio}/{utt}.flac" for utt in utts if (audio / f"{utt}.flac").is_file()}
+    stems = {utt: utt for utt in utts}
+    audio = release.finder.audio(stems, SETS[name].audio, ".flac", labels)
+    scp = audio.paths(stems)
+    where = ", ".join(source.folder for source in audio.sources) or SETS[name].audio[0]
     _, _, _, lines, (speakers, utterances) = SETS[name]
     counts = {
         "trials": (len(trials), lines),
         "enrolled speakers": (len(enroll), speakers),
         "enrolment utterances": (len(utts), utterances),
-        f"enrolment files in {audio}": (len(scp), len(utts)),
+        f"enrolment files in {where}": (len(scp), len(utts)),
     }
     for what, (found, expected) in counts.items():
         if found != expected and not release.allow_partial:
@@ -262,10 +268,9 @@ def _kbps(rate: str) -> tuple[float, float] | None:
     return float(low), float(high or low)
 
 
-def _write_codecs(release: Release) -> None:
+def _write_codecs(release: Release, path: Path) -> None:
     """Write ``codecs.tsv`` into the eval set, if the release's table is there."""
-    path = _there(release, "codec.config.csv")
-    if path is None:
+    if not path.is_file():
         return
     with atomic_write(release.out / "eval/codecs.tsv") as file:
         file.write("cond\tcond_q\tcodec\tkbps_low\tkbps_high\tmp3+encodec\n")

@@ -85,29 +85,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write all sets that the docstring of this module names."""
-    release = Release("CodecFake+", args.root, args.out, args.allow_partial).enter("CodecFake+")
+    tree = [*CORS, *COSG, DEMO_PAGES]
+    release = Release.asked("CodecFake+", args, set_names(), inner=("CodecFake+",), tree=tree)
     if args.lists is not None and not args.lists.is_dir():
         raise InputError(f"--lists {args.lists}: no such folder; give the CodecFake-Source-Tracing repository")
     # The authors' own tree has no label files: their lists are enough then.
-    labels = args.lists is None or (release.root / "CoRS_labels.txt").exists()
-    splits = _write_cors(release) if labels else {}
+    labels = release.finder.all_labels({"cors": ("CoRS_labels.txt",), "cosg": ("CoSG_labels.txt",)})
+    if args.lists is None and not any(labels.values()) and release.finder.folder(tree) is None:
+        raise release.missing("CoRS_labels.txt")
+    splits = _write_cors(release, labels["cors"]) if args.lists is None or labels["cors"] else {}
     for task, split in product(TASKS, SPLITS):
         _write_balanced(release, split, task, args, splits)
-    if args.lists is not None:
+    if args.lists is not None and release.wants("cors_all"):
         with release.part("cors_all"):
             trials = read_protocol(_find_list(args.lists, "CoRS_ALL.txt"))
             counts = dict.fromkeys(CODECS, 755) | {NOT_IN_CORS_ALL: 0}
             _write_part_of_cors(release, "cors_all", trials, Expected(755, sum(counts.values()), counts))
     _write_cosg(release, args.lists)
-    return release.prepared
+    return release.finish()
 
 
-def _write_cors(release: Release) -> dict[str, Trials]:
+def set_names() -> list[str]:
+    """All data directories."""
+    names = [f"cors_{split}" for split in SPLITS]
+    for task, split in product(TASKS, SPLITS):
+        names += [f"{split}_{task}", *(f"{split}_{task}_{half}" for half in halves(split))]
+    return [*names, "cors_all", "cosg_all", "cosg_known"]
+
+
+def halves(split: str) -> tuple[str, ...]:
+    """How the names of the subsets by content end."""
+    return ("le250", "gt250") if split == "test" else ("le250",)
+
+
+def _write_cors(release: Release, labels: Path | None) -> dict[str, Trials]:
     """Write the splits of CoRS_labels.txt; returns them."""
     splits: dict[str, Trials] = {}
+    if labels is not None:
+        release.took("labels", labels.parent)
+        splits = read_cors_labels(labels)
     for split, count in SPLITS.items():
+        if not release.wants(f"cors_{split}"):
+            continue
         with release.part(f"cors_{split}"):
-            splits = splits or read_cors_labels(release.find("CoRS_labels.txt"))
+            if labels is None:
+                raise release.missing("CoRS_labels.txt")
             expected = Expected(count, len(CODECS) * count, dict.fromkeys(CODECS, count))
             _write_part_of_cors(release, f"cors_{split}", splits[split], expected)
     return splits
@@ -118,6 +140,9 @@ def _write_balanced(
 ) -> None:
     """Write a balanced set, the authors' or drawn from ``splits``, and its halves of seen and unseen content."""
     name, trials, expected = f"{split}_{task}", Trials(), None
+    wanted = [half for half in halves(split) if release.wants(f"{name}_{half}")]
+    if not wanted and not release.wants(name):
+        return
     with release.part(name):
         if args.lists is not None:
             names = [f"{split}_mult_learn{ending}.txt" for ending in ENDINGS[task]]
@@ -126,8 +151,9 @@ def _write_balanced(
         elif len(splits.get(split, ())):
             trials = balanced(splits[split], task, args.draw)
             print(f"{args.out / name}: drawn with seed {args.draw}, not the authors' list")
-        _write_part_of_cors(release, name, trials, expected)
-    for half in ("le250", "gt250") if split == "test" else ("le250",):
+        if release.wants(name):
+            _write_part_of_cors(release, name, trials, expected)
+    for half in wanted:
         with release.part(f"{name}_{half}"):
             _write_part_of_cors(release, f"{name}_{half}", content(trials, seen=half == "le250"))
 
@@ -140,12 +166,14 @@ def _write_part_of_cors(release: Release, name: str, trials: Trials, expected: E
     """
     if not len(trials):
         raise MissingPart(f"{release.root}: no utterance of {name} is there")
-    release.write(name, trials, expected, release.find(*CORS), ".wav", others=None)
+    release.write(name, trials, expected, CORS, ".wav", others=None)
 
 
 def _write_cosg(release: Release, lists: Path | None) -> None:
     """Write CoSG, with the names that the audio at hand has."""
     trials, audio, files = Trials(), release.root, None
+    if not release.wants("cosg_all") and not release.wants("cosg_known"):
+        return
     with release.part("cosg_all"):
         audio = release.find(*COSG, DEMO_PAGES)
         if audio.name != DEMO_PAGES:
@@ -155,7 +183,10 @@ def _write_cosg(release: Release, lists: Path | None) -> None:
             trials = read_protocol(_find_list(lists, "CoSG_ALL.txt"))
         else:
             raise MissingPart(f"{audio}: has the file names of the authors' lists; give these with --lists")
-        release.write("cosg_all", trials, _counts(MODELS), audio, ".wav", files)
+        if release.wants("cosg_all"):
+            release.write("cosg_all", trials, _counts(MODELS), audio, ".wav", files)
+    if not release.wants("cosg_known"):
+        return
     with release.part("cosg_known"):
         known = select(trials, lambda utt: utt.partition("/")[0] not in UNKNOWN_CODEC)
         if not len(known):

@@ -30,7 +30,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
-from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
+from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.tree import LOSSLESS
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 
@@ -56,32 +57,60 @@ CODECS = {
 }
 UNKNOWN = "- - -"
 PER_CODEC = {"train": 42752, "dev": 735, "eval": 755}
+SETS = tuple(PER_CODEC)
 COUNTS = {name: Expected(None, len(CODECS) * n, dict.fromkeys(CODECS, n)) for name, n in PER_CODEC.items()}
 
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and ``valle`` if it is there."""
-    release = Release("CodecFake (Wu et al.)", args.root, args.out, args.allow_partial).enter("CodecFake")
-    paths = {_utt(file): file for file in audio_files(release.root, ".wav", deep=True)}
-    if (release.root / "datalist.csv").exists():
-        trials = read_protocol(release.root / "datalist.csv")
+    release = Release.asked("CodecFake (Wu et al.)", args, (*SETS, DEMO), inner=("CodecFake",), tree=tuple(CODECS))
+    top = release.finder.bases[0]
+    files = _audio_files(release, top)
+    label_file = release.finder.labels(("datalist.csv",), r"wavpath,label,speaker_id,codec_name")
+    if label_file is not None:
+        release.took("labels", label_file.parent)
+        trials = read_protocol(label_file)
     else:
-        trials = _trials_of_files(paths, release.root)
-    sets: dict[str, list[str]] = {"train": [], "dev": [], "eval": []}
+        trials = _trials_of_files(files, top)
+    if not files:
+        raise release.missing("datalist.csv")
+    sets: dict[str, list[str]] = {name: [] for name in SETS}
     for utt, speaker in trials.tables["utt2spk"].items():
         demo = trials.tables["utt2codec"][utt] == DEMO
         sets.setdefault(DEMO if demo else SPEAKERS.get(speaker, "train"), []).append(utt)
     for name, utts in sets.items():
+        if not release.wants(name):
+            continue
         with release.part(name):
-            if not paths:
-                release.find("datalist.csv")
             if not utts:
-                raise MissingPart(f"{release.root}: neither a list nor CODEC+UTT.wav files name an utterance of {name}")
+                raise MissingPart(f"{top}: neither a list nor CODEC+UTT.wav files name an utterance of {name}")
             part = Trials()
             part.tables = {table: {utt: values[utt] for utt in utts} for table, values in trials.tables.items()}
-            files = {utt: paths.get(utt, f"{utt.partition('+')[0]}/{utt}.wav") for utt in utts}
-            release.write(name, part, COUNTS.get(name), release.root, ".wav", files, others=None)
-    return release.prepared
+            own = {utt: files.get(utt, f"{utt.partition('+')[0]}/{utt}.wav") for utt in utts}
+            release.write(name, part, COUNTS.get(name), top, ".wav", own, others=None)
+    return release.finish()
+
+
+def _audio_files(release: Release, top: Path) -> dict[str, str]:
+    """Utterance -> file below the root; in the folder of a codec, files may lack the codec in their names.
+
+    Raises:
+        InputError: an utterance is there twice.
+    """
+    files: dict[str, str] = {}
+    for extension, stems in release.finder.tree.deep(top).audio.items():
+        if extension.lower() not in LOSSLESS:
+            continue
+        for stem in sorted(stems):
+            utt, folder = _utt(stem + extension), PurePosixPath(stem).parent.name
+            if "+" not in utt and folder in (*CODECS, GENUINE):
+                utt = f"{folder}+{utt}"
+            if utt in files and "+" in utt:
+                raise InputError(
+                    f"{top}: {files[utt]} and {stem}{extension} are the same utterance; remove one of them"
+                )
+            files[utt] = stem + extension
+    return files
 
 
 def read_protocol(path: str | Path) -> Trials:

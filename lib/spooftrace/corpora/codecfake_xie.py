@@ -46,6 +46,7 @@ CODECS = {
 }
 SYSTEMS = {str(number): name for number, name in enumerate(CODECS, start=1)}
 SEEN = list(CODECS)[:6]
+LINE = r"\S+\.wav\s+(real|fake)\s+\d+\s*$"
 LANGUAGE_MODELS = ("A1", "A2", "A3")
 # Train and dev have each original seven times. A1 and A2: lines of the authors' results; their README says 8,902 files.
 SETS = {
@@ -64,14 +65,14 @@ NCSSD = re.compile(r"(?:.*_)?R-(?:EN|ZH)_\d+_\d+_d\d+")
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and one set for each test."""
-    release = Release("Codecfake (Xie et al.)", args.root, args.out, args.allow_partial).enter("Codecfake")
-    for name, expected in SETS.items():
+    release = Release.asked("Codecfake (Xie et al.)", args, SETS, inner=("Codecfake",), tree=("test", *SETS))
+    protocols = {name: [f"label/{name}.txt", f"{name}.txt"] for name in SETS}
+    for name, path in release.labels(protocols, LINE).items():
         with release.part(name):
-            protocol = release.find(f"label/{name}.txt", f"{name}.txt")
-            audio = release.find(name if name in ("train", "dev") else f"test/{name}")
+            folders = [name] if name in ("train", "dev") else [f"test/{name}", name]
             classes = None if name in LANGUAGE_MODELS else SYSTEMS
-            release.write(name, read_protocol(protocol, classes), expected, audio, ".wav")
-    return release.prepared
+            release.write(name, read_protocol(path, classes), SETS[name], folders, ".wav", labels=path)
+    return release.finish()
 
 
 def read_protocol(path: str | Path, classes: Mapping[str, str] | None = SYSTEMS) -> Trials:

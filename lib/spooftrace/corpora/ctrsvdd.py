@@ -53,6 +53,7 @@ SETS = {
 # database -> the sets that have singing of it
 DATABASES = {"oniku": ("train",), "ofuton": ("train",), "kiritan": ("dev",), "jvs": ("train", "dev")}
 UTT = r"CtrSVDD_\d+_[A-Z]_\d+"
+LINE = rf"\S+\s+\S+\s+{UTT}\s"
 RATE = 16000
 
 
@@ -81,26 +82,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, after cutting the bona fide singing that was asked for."""
     databases = parse_databases(args.bonafide, args.timestamps)
-    release = Release("CtrSVDD", args.root, args.out, args.allow_partial, "ctrsvdd")
-    for name, (protocols, folders, expected) in SETS.items():
+    tree = [folder for _, folders, _ in SETS.values() for folder in folders]
+    release = Release.asked("CtrSVDD", args, SETS, "ctrsvdd", tree=tree)
+    for name, protocol in release.labels({name: entry[0] for name, entry in SETS.items()}, LINE).items():
         with release.part(name):
-            protocol = release.find(*protocols)
-            audio = release.find(*folders)
+            _, folders, expected = SETS[name]
             trials = read_protocol(protocol)
             utts = trials.tables["utt2spk"]
             cuts = read_cuts(name, databases, args.timestamps, protocol, utts)
             made = make_cuts(cuts, args.out / "audio/ctrsvdd" / name)
-            released = {utt: f"{utt}.flac" for utt in utts if utt not in made}
-            trials.tables["wav.scp"] = {utt: f"{audio}/{file}" for utt, file in released.items()} | made
             try:
-                release.write(name, trials, expected, audio, files=released)
+                release.write(name, trials, expected, folders, labels=protocol, made=made)
             except MissingPart as error:
                 needed = [
                     database for database, sets in DATABASES.items() if name in sets and database not in databases
                 ]
                 hint = f"; singing of {', '.join(needed)} is not in the release, see --bonafide" if needed else ""
                 raise MissingPart(f"{error}{hint}") from None
-    return release.prepared
+    return release.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

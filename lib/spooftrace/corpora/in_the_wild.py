@@ -9,7 +9,9 @@ How it lies on disk (``--root`` is the folder with ``release_in_the_wild``, or t
                         {0..31778}.wav      16 kHz
 
 A line is ``FILE,SPEAKER,LABEL``, e.g. ``12.wav,Calvin Coolidge,bona-fide``, below the header ``file,speaker,label``.
-Copies in circulation have ``meta.txt`` without the header, or files without ``.wav``; both are read.
+Copies in circulation have ``meta.txt`` without the header, or files without ``.wav``; both are read, and those whose
+files lie one folder deeper, or in folders ``real`` and ``fake`` (also below ``train``, ``val`` and ``test``), with
+``meta.csv`` or without; speakers are not known then.
 
 The set is ``in_the_wild``. An utterance id is the file without ``.wav``; blanks in names of speakers become ``_``. The
 release does not say which system made a fake, so there is no ``utt2system``.
@@ -23,22 +25,59 @@ import argparse
 import csv
 from pathlib import Path
 
+from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 
 HEADER = ["file", "speaker", "label"]
+NAME = "in_the_wild"
+META = ("release_in_the_wild/meta.csv", "meta.csv", "meta.txt")
+# Folders that copies in circulation are sorted into.
+CLASSES = {"real": "bonafide", "bonafide": "bonafide", "bona-fide": "bonafide", "fake": "spoof", "spoof": "spoof"}
 EXPECTED = Expected(19963, 11816)
 
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``in_the_wild``."""
-    release = Release("In-the-Wild", args.root, args.out, args.allow_partial).enter("release_in_the_wild")
-    with release.part("in_the_wild"):
-        meta = release.find("meta.csv", "meta.txt")
-        release.write("in_the_wild", read_protocol(meta), EXPECTED, release.root, ".wav")
-    return release.prepared
+    release = Release.asked("In-the-Wild", args, (NAME,), inner=("release_in_the_wild",))
+    meta = release.finder.labels(META, r"file,speaker,label|\d+(\.wav)?,")
+    if meta is None:
+        trials = trials_of_folders(release.finder)
+        if not len(trials):
+            raise release.missing(*META)
+    else:
+        release.took("labels", meta.parent)
+        trials = read_protocol(meta)
+    with release.part(NAME):
+        data = release.write(NAME, trials, EXPECTED, ("release_in_the_wild", "."), ".wav", labels=meta)
+        _compare_folders(data)
+    return release.finish()
+
+
+def trials_of_folders(finder: Finder) -> Trials:
+    """The trials of a copy without ``meta.csv`` whose files lie in folders ``real`` and ``fake``; no speakers."""
+    trials = Trials(r"\d+")
+    for parts, folder in finder.survey():
+        label = CLASSES.get(parts[-1].casefold()) if parts else None
+        for stems in folder.audio.values() if label else ():
+            for stem in sorted(stems):
+                trials.add((folder.path, 1), stem, speaker="-", label=str(label))
+    return trials
+
+
+def _compare_folders(data: DataDir) -> None:
+    """Files in a folder ``real`` or ``fake`` must be what ``meta.csv`` says.
+
+    Raises:
+        InputError: one is not.
+    """
+    labels = data.table("utt2label")
+    for utt, file in data.table("wav.scp").items():
+        label = CLASSES.get(Path(file).parent.name.casefold())
+        if label not in (None, labels[utt]):
+            raise InputError(f"{file}: is in the folder of {label} speech, but {labels[utt]} in the list; get it again")
 
 
 def read_protocol(path: str | Path) -> Trials:

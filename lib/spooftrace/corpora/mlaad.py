@@ -25,6 +25,7 @@ choice of bona fide speech: say which one a figure was measured with.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,21 +44,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``mlaad``, and with ``args.bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
-    release = Release("MLAAD", args.root, args.out, args.allow_partial).enter("MLAAD")
+    release = Release.asked("MLAAD", args, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
     if args.bonafide and not args.bonafide.is_dir():
         raise InputError(f"--bonafide {args.bonafide}: no such folder; give the folder of M-AILABS")
-    with release.part("mlaad"):
-        fake = release.find("fake")
-        trials, files, originals = read_release(fake)
-        release.write("mlaad", trials, None, fake, ".wav", files)
+    if Path(os.path.abspath(release.root)).name == "fake":
+        release.finder.climb()
+    fake = release.find("fake")
+    trials, files, originals = read_release(fake)
+    release.took("labels", fake)
+    if release.wants("mlaad"):
+        with release.part("mlaad"):
+            release.write("mlaad", trials, None, fake, ".wav", files)
     if not args.bonafide:
         print(f"{release.out / 'mlaad'}: has no bona fide speech to compare with; --bonafide DIR adds that of M-AILABS")
-        return release.prepared
+        return release.finish()
     mailabs = Release("M-AILABS", args.bonafide, args.out, args.allow_partial)
-    with mailabs.part("mailabs"):
-        trials, files = bonafide_trials(originals)
-        mailabs.write("mailabs", trials, None, mailabs.root, ".wav", files)
-    prepared = release.prepared + mailabs.prepared
+    if release.wants("mailabs"):
+        with mailabs.part("mailabs"):
+            trials, files = bonafide_trials(originals)
+            mailabs.write("mailabs", trials, None, (".", "MAILABS", "M-AILABS"), ".wav", files)
+    prepared = release.finish() + mailabs.finish()
     if len(prepared) == 2:
         both, _ = combine(release.out / "mlaad_mailabs", [data.path for data in prepared])
         prepared.append(both)

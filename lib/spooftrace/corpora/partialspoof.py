@@ -40,6 +40,7 @@ from spooftrace.errors import InputError
 
 # Utterances as in ASVspoof 2019 LA.
 SETS = {"train": Expected(2580, 22800), "dev": Expected(2548, 22296), "eval": Expected(7355, 63882)}
+PROTOCOLS = "protocols/PartialSpoof_LA_cm_protocols"
 RESOLUTIONS = ("0.01", "0.02", "0.04", "0.08", "0.16", "0.32", "0.64")  # seconds
 SPOOF, BONAFIDE = "0", "1"
 SEGMENTS = {"bonafide": BONAFIDE, "spoof": SPOOF}
@@ -48,25 +49,26 @@ MOSTLY = 0.99  # of the utterances must have labels of segments that fit their o
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, with the labels of segments that are there."""
-    release = Release("PartialSpoof", args.root, args.out, args.allow_partial).enter("database")
-    for name, expected in SETS.items():
+    tree = ["protocols", *SETS, *(f"{name}/con_wav" for name in SETS)]
+    release = Release.asked("PartialSpoof", args, SETS, inner=("database",), tree=tree)
+    protocols = {name: [f"{PROTOCOLS}/PartialSpoof.LA.cm.{name}.trl.txt"] for name in SETS}
+    for name, protocol in release.labels(protocols).items():
         with release.part(name):
-            protocol = release.find(f"protocols/PartialSpoof_LA_cm_protocols/PartialSpoof.LA.cm.{name}.trl.txt")
-            audio = release.find(f"{name}/con_wav")
             trials = read_protocol(protocol)
             labels = trials.tables["utt2label"]
-            tables = {
-                f"segment_labels_{resolution}.txt": read_segment_labels(path, labels)
-                for resolution in RESOLUTIONS
-                if (path := release.root / f"segment_labels/{name}_seglab_{resolution}.npy").is_file()
-            }
-            if (path := release.root / f"{name}/con_data/rttm_2cls_0sil_spoof").is_file():
+            tables = {}
+            for resolution in RESOLUTIONS:
+                path = release.finder.labels([f"segment_labels/{name}_seglab_{resolution}.npy"])
+                if path is not None:
+                    tables[f"segment_labels_{resolution}.txt"] = read_segment_labels(path, labels)
+            if path := release.finder.labels([f"{name}/con_data/rttm_2cls_0sil_spoof"], by_name=False):
                 tables["segment_times.txt"] = read_segment_times(path, labels)
             for file, table in tables.items():
                 write_table(args.out / name / file, table)
-            release.write(name, trials, expected, audio, ".wav")
+            folders = [f"{name}/con_wav", f"wav/{name}"]
+            release.write(name, trials, SETS[name], folders, ".wav", labels=protocol)
             print(f"{args.out / name}: labels of segments: {', '.join(tables) or 'none in the release'}")
-    return release.prepared
+    return release.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

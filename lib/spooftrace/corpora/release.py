@@ -1,32 +1,40 @@
 """A corpus on disk -> data directories: find its files, compare them with the protocol, check the counts, write.
 
-What every corpus module does after reading its protocol (``spooftrace.corpora.protocol``)::
+What every corpus module does::
 
-    release = Release("ASVspoof 2019 LA", root, out, allow_partial).enter("LA")
-    with release.part("train"):
-        trials = read_protocol(release.find("ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"))
-        release.write("train", trials, Expected(bonafide=2580, spoof=22800), release.find("ASVspoof2019_LA_train/flac"))
+    release = Release.asked("ASVspoof 2019 LA", args, SETS, inner=("LA",))
+    for name, path in release.labels({"train": LABELS}).items():
+        with release.part(name):
+            release.write(name, read_protocol(path), EXPECTED, ["ASVspoof2019_LA_train/flac"], labels=path)
+    return release.finish()
 
-The protocol decides what is in a set, never the files that happen to lie in a folder. The release is only read.
+The protocol decides what is in a set, never the files that happen to lie in a folder. Where label files and audio may
+lie is the business of ``spooftrace.corpora.finder``. The corpus is only read. The label files of all sets are looked
+for before anything is written. A set that cannot be prepared is named, and the others are prepared.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
+from spooftrace.corpora.finder import SHOWN, Audio, Finder, MissingPart
+from spooftrace.corpora.missing import first, no_audio, nothing_at
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.datadir.incomplete import AUDIO, TRIALS, WHOLE_SET, Gap, write_gaps
 from spooftrace.datadir.tables import has_content, table_text
 from spooftrace.errors import InputError
 
-SHOWN = 5  # entries of a folder, or files of a list, that a message names
+__all__ = ["Expected", "MissingPart", "Release"]
+
+AGAIN = "unpack or download them again"
 
 
 @dataclass(frozen=True)
@@ -45,14 +53,12 @@ class Expected:
         labels = {"spoof": self.spoof} if self.bonafide is None else {"bonafide": self.bonafide, "spoof": self.spoof}
         odd = []
         for table, wanted in {"utt2label": labels, "utt2system": self.systems, **self.others}.items():
-            found = trials.counts(table) if wanted else Counter()
+            counts = trials.counts(table) if wanted else Counter()
             what = "" if table == "utt2label" else f"of {table.removeprefix('utt2')} "
-            odd += [f"{found[name]:,} {what}{name} instead of {n:,}" for name, n in wanted.items() if found[name] != n]
+            odd += [
+                f"{counts[name]:,} {what}{name} instead of {n:,}" for name, n in wanted.items() if counts[name] != n
+            ]
         return odd
-
-
-class MissingPart(InputError):
-    """A part of a release is not there; whoever allows partial ones goes on without it."""
 
 
 class Release:
@@ -66,75 +72,161 @@ class Release:
         out: folder for the data directories.
         allow_partial: accept sets of which files or trials are missing; what is there is used.
         convention: how the sets are evaluated (``spooftrace evaluate --format``), noted in a file of that name.
+        inner: names of the folder that holds the corpus in the official tree; the root may be its parent or itself.
+        tree: further folders of the official tree; a root that is one of them is left for its parent.
+        known: names of all sets that the corpus can have.
+        sets: those that are wanted, separated by commas; by default all.
 
     Raises:
-        InputError: ``root`` is not a folder, or ``out`` is a file.
+        InputError: ``root`` is not a folder, ``out`` is a file, or ``sets`` names an unknown set.
     """
 
     def __init__(
-        self, name: str, root: str | Path, out: str | Path, allow_partial: bool = False, convention: str = "plain"
+        self,
+        name: str,
+        root: str | Path,
+        out: str | Path,
+        allow_partial: bool = False,
+        convention: str = "plain",
+        inner: Sequence[str] = (),
+        tree: Sequence[str] = (),
+        known: Iterable[str] = (),
+        sets: str | None = None,
     ) -> None:
-        self.name, self.root, self.out, self.allow_partial = name, Path(root), Path(out), allow_partial
+        self.name, self.out, self.allow_partial = name, Path(out), allow_partial
         self.convention = convention
+        self.finder = Finder(Path(root), inner, tree)
         self.prepared: list[DataDir] = []
-        self._listings: dict[tuple[Path, str, bool], set[str]] = {}
+        self._failures: dict[str, InputError] = {}
+        self._taken: dict[str, dict[str, None]] = {"labels": {}, "audio": {}}  # the layout, for the message about it
         if not self.root.is_dir():
             what = "is a file, not the folder of the corpus" if self.root.exists() else "no such folder"
             raise InputError(f"{self.root}: {what}; give the folder of {name} with --root")
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"{self.out}: is a file; give a folder for the data directories with --out")
+        self._wanted = None if sets is None else sets.replace(",", " ").split()
+        unknown = [word for word in self._wanted or [] if word not in known]
+        if unknown or self._wanted == []:
+            raise InputError(f"--sets {sets}: {name} has no set '{' '.join(unknown)}'; it has {', '.join(known)}")
 
-    def enter(self, folder: str) -> Release:
-        """Go down into ``folder`` if it is there: the user may have given it itself, or what holds it."""
-        if (self.root / folder).is_dir():
-            self.root = self.root / folder
-        return self
+    @classmethod
+    def asked(
+        cls,
+        name: str,
+        args: argparse.Namespace,
+        known: Iterable[str],
+        convention: str = "plain",
+        inner: Sequence[str] = (),
+        tree: Sequence[str] = (),
+    ) -> Release:
+        """The release that the options of ``spooftrace prepare`` describe."""
+        sets = getattr(args, "sets", None)
+        return cls(name, args.root, args.out, args.allow_partial, convention, inner, tree, tuple(known), sets)
+
+    @property
+    def root(self) -> Path:
+        """Folder of the release."""
+        return self.finder.root
+
+    def wants(self, name: str) -> bool:
+        """Whether a set is among those that ``--sets`` asks for."""
+        return self._wanted is None or name in self._wanted
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """A block that prepares one set; where partial releases are allowed, a set that is not there is left out."""
+        """A block that prepares one set; a set that cannot be prepared does not stop the others (see ``finish``)."""
         try:
             yield
-        except MissingPart as error:
-            if not self.allow_partial:
-                raise
+        except InputError as error:
             # An older version of the set must not pass for this one.
             (self.out / name / "utt2spk").unlink(missing_ok=True)
-            (self.out / name).mkdir(parents=True, exist_ok=True)
-            write_gaps(self.out / name, [Gap(name, WHOLE_SET, 1, 1)])
-            print(f"{self.out / name}: left out: {error}")
+            left_out = self.allow_partial and isinstance(error, MissingPart)
+            if left_out:
+                (self.out / name).mkdir(parents=True, exist_ok=True)
+                write_gaps(self.out / name, [Gap(name, WHOLE_SET, 1, 1)])
+            else:
+                self._failures[name] = error
+            print(f"{self.out / name}: {'left out' if left_out else 'not prepared'}: {error}")
 
-    def find(self, *candidates: str) -> Path:
-        """The first of several relative paths that is there.
+    def finish(self) -> list[DataDir]:
+        """Say which layout was taken, and return the data directories.
+
+        Raises:
+            InputError: a set could not be prepared, and is none that may be missing.
+        """
+        if self.prepared:
+            where = "; ".join(f"{what} in {first(places, SHOWN)}" for what, places in self._taken.items() if places)
+            print(f"{self.name} taken from {self.root}: {where}")
+        if not self._failures:
+            return self.prepared
+        name, error = next(iter(self._failures.items()))
+        if len(self._failures) == 1 and not self.prepared:
+            raise error
+        ready = len(self.prepared)
+        kind = MissingPart if all(isinstance(error, MissingPart) for error in self._failures.values()) else InputError
+        raise kind(
+            f"{self.name}: not prepared: {', '.join(self._failures)} "
+            f"({ready} other set{' is' if ready == 1 else 's are'} ready); {name}: {error}"
+        )
+
+    def labels(self, places: Mapping[str, Sequence[str]], first_line: str | Mapping[str, str] = "") -> dict[str, Path]:
+        """The label files of the sets that are wanted, all looked for before any set is prepared.
+
+        Sets without one are named; where none has one, and the root is a folder within the official tree, the search
+        begins again one level higher.
+
+        Args:
+            places: set -> where its label file may be, relative paths, the official one first.
+            first_line: regular expression for the first or second line of a label file, of all sets or of each.
+
+        Raises:
+            MissingPart: no set has one.
+            InputError: a label file is there twice, with different content.
+        """
+        wanted = {name: options for name, options in places.items() if self.wants(name)}
+        paths = self.finder.all_labels(wanted, first_line)
+        if wanted and not any(paths.values()):
+            raise self.missing(*next(iter(wanted.values())))
+        for name, path in paths.items():
+            if path is None:
+                with self.part(name):
+                    raise self.missing(*wanted[name])
+            else:
+                self.took("labels", path.parent)
+        return {name: path for name, path in paths.items() if path is not None}
+
+    def find(self, *places: str) -> Path:
+        """The file or folder at the first of several relative paths that is there.
 
         Raises:
             MissingPart: none is; the message says what is there instead.
+            InputError: several are, elsewhere.
         """
-        for candidate in candidates:
-            if (self.root / candidate).exists():
-                return self.root / candidate
-        # Name the deepest folder that is right: half-unpacked archives and roots one level off look alike otherwise.
-        nearest = self.root / candidates[0]
-        while not nearest.is_dir():
-            nearest = nearest.parent
-        entries = sorted(entry.name for entry in os.scandir(nearest))
-        found = ", ".join(entries[:SHOWN]) + (f" and {len(entries) - SHOWN} more" if len(entries) > SHOWN else "")
-        places = list(dict.fromkeys(candidates))
-        wanted = " nor ".join(places[:SHOWN]) + (f" nor {len(places) - SHOWN} more" if len(places) > SHOWN else "")
-        raise MissingPart(
-            f"{self.root}: not the folder of {self.name}, or not all unpacked: no {wanted}; "
-            f"{nearest} has {found or 'nothing'}"
-        )
+        path = self.finder.folder(places) or self.finder.labels(places)
+        if path is None:
+            raise self.missing(*places)
+        return path
+
+    def missing(self, *places: str) -> MissingPart:
+        """The error that nothing lies at some relative paths."""
+        return nothing_at(self.finder, self.name, places)
+
+    def took(self, what: str, folder: str | Path, note: str = "") -> None:
+        """Remember where ``labels`` or ``audio`` were taken from."""
+        place = os.path.relpath(folder, self.root)
+        self._taken[what][("the root itself" if place == "." else place) + note] = None
 
     def write(
         self,
         name: str,
         trials: Trials,
         expected: Expected | None,
-        audio: Path,
+        audio: Path | Sequence[str],
         suffix: str = ".flac",
         files: Mapping[str, str] | None = None,
         others: Collection[str] | None = (),
+        labels: Path | None = None,
+        made: Mapping[str, str] | None = None,
     ) -> DataDir:
         """Check one set against its release and its audio, write ``<out>/<name>`` and print a line about it.
 
@@ -145,40 +237,47 @@ class Release:
             name: the data directory.
             trials: its utterances.
             expected: its counts as released, None where no official figure is known.
-            audio: folder of its audio files.
-            suffix: end of the file names.
+            audio: relative paths of folders where its audio files may be, the official one first (they are searched for
+                elsewhere too); or the very folder.
+            suffix: end of the file names in the release.
             files: utterance -> file name within ``audio``; by default the utterance id and ``suffix``.
             others: files of other sets in the same folder, which are not extra; None where no file of it is.
+            labels: the label file, beside which the audio may be.
+            made: utterance -> audio file outside the release, for utterances that were cut out of other recordings.
 
         Raises:
-            InputError: no trials at all; other counts than released, unless partial sets are allowed.
+            InputError: no trials at all; other counts than released, unless partial sets are allowed; audio files that
+                are in several places.
             MissingPart: audio files are missing: some, unless partial sets are allowed, or all.
         """
         if not len(trials):
             raise InputError(f"{self.root}: the protocol of {name} lists no utterance; get it again")
+        made = made or {}
+        stem_of = {utt: utt for utt in trials.tables["utt2spk"] if utt not in made}
+        if files is not None:
+            stem_of = {utt: file[: file.rindex(".")] for utt, file in files.items()}
+        place = self._audio(stem_of, audio, suffix, labels)
         differences = expected.differences(trials) if expected else []
-        if differences and not self.allow_partial:
+        # Where there is no audio at all, the folder is the wrong one: that comes first.
+        if differences and place.sources and not self.allow_partial:
             raise InputError(
                 f"{self.name} {name}: {'; '.join(differences[:SHOWN])}; this is not all of the released protocol "
                 "(--allow-partial takes what is there)"
             )
-        names = files or {utt: utt + suffix for utt in trials.tables["utt2spk"]}
-        present = self._listing(audio, suffix, deep=any("/" in name for name in names.values()))
-        missing = [utt for utt, file in names.items() if file not in present]
-        extra = [] if others is None else sorted(present.difference(names.values(), others))
         folder = self.out / name
-        _list(folder / "missing.txt", [names[utt] for utt in missing])
+        _list(folder / "missing.txt", [stem_of[utt] + suffix for utt in place.missing])
+        extra = [] if others is None else _extra(place, stem_of, others)
         _list(folder / "extra.txt", extra)
-        if missing and (len(missing) == len(names) or not self.allow_partial):
+        if place.missing and (len(place.missing) == len(stem_of) or not self.allow_partial):
             (folder / "utt2spk").unlink(missing_ok=True)  # nothing here may look complete
-            hint = "" if len(missing) == len(names) else " or use --allow-partial"
-            raise MissingPart(
-                f"{audio}: {len(missing):,} of the {len(names):,} audio files of {name} are missing "
-                f"({_first([names[utt] for utt in missing])}); all are listed in {folder / 'missing.txt'}: "
-                f"unpack or download them again{hint}"
-            )
-        gone = set(missing)
-        tables = {"wav.scp": {utt: f"{audio}/{file}" for utt, file in names.items() if utt not in gone}}
+            hint = "" if len(place.missing) == len(stem_of) else " or use --allow-partial"
+            missing = folder / "missing.txt"
+            raise no_audio(self.finder, self.name, name, place, stem_of, audio, suffix, f"{missing}: {AGAIN}{hint}")
+        for source in place.sources:
+            converted = "" if source.extension.lower() == suffix else f", release: {suffix}"
+            self.took("audio", source.folder, f" ({source.extension}{converted})")
+        tables = {"wav.scp": place.paths(stem_of) | made}
+        gone = set(place.missing)
         for table, values in trials.tables.items():
             tables[table] = {utt: value for utt, value in values.items() if utt not in gone} if gone else values
         if (folder / "utt2dur").is_file() and has_content(folder / "wav.scp", table_text(tables["wav.scp"])):
@@ -186,59 +285,58 @@ class Release:
         if not has_content(folder / "convention", self.convention + "\n"):
             with atomic_write(folder / "convention") as file:
                 file.write(self.convention + "\n")
-        write_gaps(folder, self._gaps(name, trials, expected if differences else None, len(missing)))
+        write_gaps(folder, _gaps(name, trials, expected if differences else None, len(place.missing)))
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
-        print(self._summary(data, len(trials), extra, expected, differences))
+        print(_summary(data, len(place.missing), extra, expected, differences))
         return data
 
-    def _gaps(self, name: str, trials: Trials, expected: Expected | None, missing: int) -> list[Gap]:
-        """What the set lacks of the release; ``expected`` only where the trials are not those released."""
-        gaps = []
-        if expected:
-            counts = trials.counts()
-            found = len(trials) if expected.bonafide is not None else counts["spoof"]
-            released = (expected.bonafide or 0) + expected.spoof
-            gaps.append(Gap(name, TRIALS, max(0, released - found), released))
-        return [*gaps, Gap(name, AUDIO, missing, len(trials))] if missing else gaps
-
-    def _listing(self, folder: Path, suffix: str, deep: bool) -> set[str]:
-        """The audio files of a folder, looked up once for all sets that share it."""
-        key = (folder, suffix, deep)
-        if key not in self._listings:
-            self._listings[key] = set(audio_files(folder, suffix, deep))
-        return self._listings[key]
-
-    def _summary(
-        self, data: DataDir, listed: int, extra: Collection[str], expected: Expected | None, odd: Collection[str]
-    ) -> str:
-        labels = Counter(data.table("utt2label").values())
-        speakers = set(data.table("utt2spk").values())
-        parts = [f"{labels['bonafide']:,} bona fide and {labels['spoof']:,} spoofed utterances"]
-        if speakers != {"-"}:
-            parts.append(f"{len(speakers):,} speakers")
-        if expected is None:
-            parts.append("no official counts to compare with")
-        elif odd:
-            bonafide = "" if expected.bonafide is None else f"{expected.bonafide:,} and "
-            parts.append(f"PARTIAL: the release has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
-        else:
-            parts.append("the protocol's counts are those of the release")
-        if len(data.utts) < listed:
-            parts.append(f"PARTIAL: {listed - len(data.utts):,} audio files are missing, see missing.txt")
-        if extra:
-            parts.append(f"{len(extra):,} files are no trials, see extra.txt")
-        return f"{data.path}: {'; '.join(parts)}"
+    def _audio(
+        self, stem_of: Mapping[str, str], audio: Path | Sequence[str], suffix: str, labels: Path | None
+    ) -> Audio:
+        if isinstance(audio, Path):
+            return self.finder.audio_in(stem_of, audio, suffix)
+        return self.finder.audio(stem_of, audio, suffix, labels)
 
 
-def audio_files(folder: Path, suffix: str, deep: bool = False) -> Iterator[str]:
-    """Names of the files in a folder that end in ``suffix``; with ``deep`` relative paths of those below it too."""
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(suffix):
-                yield entry.name
-            elif deep and entry.is_dir():
-                yield from (f"{entry.name}/{name}" for name in audio_files(Path(entry.path), suffix, deep=True))
+def _gaps(name: str, trials: Trials, expected: Expected | None, missing: int) -> list[Gap]:
+    """What the set lacks of the release; ``expected`` only where the trials are not those released."""
+    gaps = []
+    if expected:
+        listed = len(trials) if expected.bonafide is not None else trials.counts()["spoof"]
+        released = (expected.bonafide or 0) + expected.spoof
+        gaps.append(Gap(name, TRIALS, max(0, released - listed), released))
+    return [*gaps, Gap(name, AUDIO, missing, len(trials))] if missing else gaps
+
+
+def _summary(
+    data: DataDir, missing: int, extra: Collection[str], expected: Expected | None, differences: Collection[str]
+) -> str:
+    labels = Counter(data.table("utt2label").values())
+    speakers = set(data.table("utt2spk").values())
+    parts = [f"{labels['bonafide']:,} bona fide and {labels['spoof']:,} spoofed utterances"]
+    if speakers != {"-"}:
+        parts.append(f"{len(speakers):,} speaker{'' if len(speakers) == 1 else 's'}")
+    if expected is None:
+        parts.append("no official counts to compare with")
+    elif differences:
+        bonafide = "" if expected.bonafide is None else f"{expected.bonafide:,} and "
+        parts.append(f"PARTIAL: the release has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
+    else:
+        parts.append("the protocol's counts are those of the release")
+    if missing:
+        parts.append(f"PARTIAL: {missing:,} audio files are missing, see missing.txt")
+    if extra:
+        parts.append(f"{len(extra):,} files are no trials, see extra.txt")
+    return f"{data.path}: {'; '.join(parts)}"
+
+
+def _extra(place: Audio, stem_of: Mapping[str, str], others: Collection[str]) -> list[str]:
+    """Files beside the trials in an official folder; one that was searched for may hold other sets as well."""
+    if not all(source.official for source in place.sources):
+        return []
+    named = {other.rpartition(".")[0] for other in others}.union(stem_of.values())
+    return sorted(f"{stem}{source.extension}" for source in place.sources for stem in source.stems - named)
 
 
 def _list(path: Path, names: Collection[str]) -> None:
@@ -249,7 +347,3 @@ def _list(path: Path, names: Collection[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as file:
         file.writelines(f"{name}\n" for name in names)
-
-
-def _first(names: Collection[str]) -> str:
-    return ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")

@@ -22,24 +22,26 @@ import argparse
 from pathlib import Path
 
 from spooftrace.corpora.protocol import Trials, csv_rows
-from spooftrace.corpora.release import Release
+from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 
 SETS = {"train": "train", "dev": "development", "eval": "evaluation"}
+# Counts as the data set's mirrors give them.
+EXPECTED = {"train": Expected(230948, 2309473), "dev": Expected(7963, 47778), "eval": Expected(9113, 82017)}
 BONAFIDE = "a00"
 ATTACKS = [f"a{number:02d}" for number in range(1, 24)]
 
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
-    release = Release("SpoofCeleb", args.root, args.out, args.allow_partial).enter("spoofceleb")
-    for name, official in SETS.items():
+    release = Release.asked("SpoofCeleb", args, SETS, inner=("spoofceleb",), tree=("flac", *SETS.values()))
+    metadata = {name: [f"metadata/{official}.csv", f"{official}.csv"] for name, official in SETS.items()}
+    for name, path in release.labels(metadata, r"file,speaker,attack").items():
         with release.part(name):
-            trials = read_protocol(release.find(f"metadata/{official}.csv"))
-            # Counts per set were found in no source that could be checked.
-            release.write(name, trials, None, release.find(f"flac/{official}"))
-    return release.prepared
+            folders = [f"flac/{SETS[name]}", f"wav/{SETS[name]}", SETS[name]]
+            release.write(name, read_protocol(path), EXPECTED[name], folders, labels=path)
+    return release.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

@@ -33,9 +33,10 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from spooftrace.corpora.codecfake_xie import add_file
+from spooftrace.corpora.codecfake_xie import LINE, add_file
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, MissingPart, Release, audio_files
+from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.tree import Tree
 from spooftrace.datadir import DataDir
 
 CODECS = {
@@ -101,19 +102,24 @@ FOLDERS = {
 
 def run(args: argparse.Namespace) -> list[DataDir]:
     """Write the four labelled sets and one for each folder of the open-set part."""
-    release = Release("ST-Codecfake", args.root, args.out, args.allow_partial).enter("st-codecfake")
-    for name, (labels, folder, expected) in LABELLED.items():
+    tree = [*LABELLED, *(path for entry in FOLDERS.values() for path in entry.paths)]
+    release = Release.asked("ST-Codecfake", args, (*LABELLED, *FOLDERS), inner=("st-codecfake",), tree=tree)
+    protocols = {name: [f"label/{labels[0]}.txt", f"{labels[0]}.txt"] for name, (labels, *_) in LABELLED.items()}
+    for name, path in release.labels(protocols, LINE).items():
         with release.part(name):
-            trials = new_trials()
-            for label in labels:
+            labels, folder, expected = LABELLED[name]
+            trials = add_protocol(new_trials(), path)
+            for label in labels[1:]:
                 add_protocol(trials, release.find(f"label/{label}.txt", f"{label}.txt"))
-            release.write(name, trials, expected, release.find(folder), ".wav")
+            release.write(name, trials, expected, [folder], ".wav", labels=path)
     for name, entry in FOLDERS.items():
+        if not release.wants(name):
+            continue
         with release.part(name):
             audio = release.find(*entry.paths)
             expected = None if entry.files is None else Expected(0, entry.files)
             release.write(name, read_folder(audio, entry), expected, audio, ".wav")
-    return release.prepared
+    return release.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:
@@ -156,7 +162,9 @@ def read_folder(audio: Path, entry: Folder) -> Trials:
         MissingPart: there are no files.
     """
     trials = new_trials()
-    files = sorted(audio_files(audio, ".wav"))
+    by_extension = Tree().folder(audio).audio
+    extension = max((".wav", ".flac"), key=lambda extension: len(by_extension.get(extension, ())))
+    files = sorted(f"{stem}.wav" for stem in by_extension.get(extension, ()))
     if not files:
         raise MissingPart(f"{audio}: has no .wav files; unpack or download them again")
     for number, file in enumerate(files, start=1):
