@@ -1,4 +1,4 @@
-"""Containers that are a list of chunks (RIFF, RIFX, RF64, BW64, W64, AIFF, CAF) or a header and samples (AU).
+"""Containers that are a list of chunks (RIFF, RIFX, RF64, BW64, W64, AIFF, CAF) or a header and samples (AU, NIST).
 
 Each says how many bytes of audio it has, and the number is wrong in recordings whose writer died (0, or the last
 count that was saved), in files above 4 GiB (the number has wrapped), and in files that were cut.
@@ -72,6 +72,8 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
     head = _at(file, 0, 40)
     if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
         return _au(head, size)
+    if head[:7] == b"NIST_1A":
+        return _nist(_at(file, 0, 1024), size)
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         family, first = Family(4, "<I", False, 2), 12
     elif (head[:4], head[8:12]) in ((b"RIFX", b"WAVE"), (b"FORM", b"AIFF"), (b"FORM", b"AIFC")):
@@ -104,6 +106,20 @@ def _au(head: bytes, size: int) -> Audio | None:
     return Audio(start, declared, size - start, pieces)
 
 
+def _nist(head: bytes, size: int) -> Audio | None:
+    """SPHERE, the format of the LDC: a text of ``name -type value`` lines; what is compressed has another size."""
+    fields = {line.split()[0]: line.split()[-1] for line in head.split(b"\n") if len(line.split()) == 3}
+    try:
+        start = int(head.split(b"\n")[1])
+        width = int(fields[b"sample_n_bytes"]) * int(fields.get(b"channel_count", 1))
+        declared = int(fields[b"sample_count"]) * width
+    except (IndexError, KeyError, ValueError):
+        return None
+    if b"," in fields.get(b"sample_coding", b"") or start > size:
+        return None
+    return Audio(start, declared, size - start)  # libsndfile goes by the size of the file
+
+
 def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[Chunk]:
     """The chunks from a place on, as far as their sizes lead to one another."""
     header = family.identifier + struct.calcsize(family.size)
@@ -111,9 +127,11 @@ def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[C
         part = _at(file, place, header)
         (declared,) = struct.unpack_from(family.size, part, family.identifier)
         length = declared - header if family.whole else declared
-        if length < 0 and part[:4] != b"data":
-            return
         body = place + header
+        if length < 0:  # nothing says where the next one begins
+            if part[:4] == b"data":
+                yield Chunk(part[: family.identifier], place + family.identifier, body, length, body)
+            return
         end = body + length
         yield Chunk(part[: family.identifier], place + family.identifier, body, length, end + -end % family.unit)
         place = end + -end % family.unit
@@ -127,6 +145,8 @@ def _audio(
         (declared,) = struct.unpack("<Q", _at(file, long_size.body + 8, 8).ljust(8, b"\0"))
     elif (family.size == ">q" and chunk.size < 0) or (family.size[1] == "I" and chunk.size >= STREAMED):
         declared = None
+    else:
+        declared = max(chunk.size, 0)
     available = max(size - chunk.body, 0)
     if declared is not None and declared <= available:
         end = chunk.body + declared
@@ -161,7 +181,7 @@ def _with_size(
 
 def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
     """Whether what lies from ``end`` on is what may follow the audio."""
-    if size - end < 2:
+    if size - end < 8:  # no room for a chunk
         return True
     if _at(file, end, 8).startswith(TAGS):
         return True

@@ -154,12 +154,8 @@ class _SoundFiles:
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
         self._stack = ExitStack()
-        sources = [Spliced(file, pieces) for pieces in views.pieces] or [_original(path, file)]
-        try:
-            self._files = [self._open(source) for source in sources]
-        except BaseException:
-            self._stack.close()
-            raise
+        self._sources = [Spliced(file, pieces) for pieces in views.pieces] or [_original(path, file)]
+        self._open_all()
         first = self._files[0]
         self.rate, self.channels = first.samplerate, first.channels
         self.kind = f"{first.format}/{first.subtype}"
@@ -179,9 +175,19 @@ class _SoundFiles:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
+    def _open_all(self) -> None:
+        self._begun = False
+        try:
+            self._files = [self._open(source) for source in self._sources]
+        except BaseException:
+            self._stack.close()
+            raise
+
     def _open(self, source: io.RawIOBase | BinaryIO | bytes) -> soundfile.SoundFile:
         import soundfile
 
+        if not isinstance(source, bytes):
+            source.seek(0)
         try:
             file = self._stack.enter_context(_in_order()(source))
         except soundfile.SoundFileError as error:
@@ -194,6 +200,10 @@ class _SoundFiles:
         """As ``Recording.blocks``."""
         import soundfile
 
+        if self._begun:  # not every decoder can go back
+            self._stack.close()
+            self._open_all()
+        self._begun = True
         end = self.frames if last is None else last
         place = first if first and self._seek(first) else 0
         try:
@@ -209,7 +219,7 @@ class _SoundFiles:
             raise InputError(f"{self.name}: damaged or cut short ({reason}); {FETCH}") from None
         declared = self.views.declared or 0
         if end is not None or place < declared:
-            total = self.frames if end is not None else declared
+            total = end if end is not None else declared
             raise InputError(f"{self.name}: ends after {place:,} of {total:,} samples, cut short or damaged; {FETCH}")
         if place > declared > 0:
             note(self.path, "understated", f"{declared:,} of {place:,} samples")
@@ -281,11 +291,12 @@ def _source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO
         yield file
 
 
-def _original(path: str | Path, file: BinaryIO) -> BinaryIO | bytes:
+def _original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | bytes:
     """What to give to soundfile: the name, from which libsndfile knows a few formats without header, or the content."""
-    file.seek(0)
-    if isinstance(file, io.BytesIO) or str(path).lower().endswith(".raw"):
+    if isinstance(file, io.BytesIO):
         return file
+    if str(path).lower().endswith(".raw"):  # soundfile would ask for rate and coding, even if there is a header
+        return Spliced(file, [(0, file.seek(0, os.SEEK_END))])
     return os.fsencode(path)
 
 

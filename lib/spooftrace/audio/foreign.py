@@ -58,6 +58,11 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
     file.seek(0)
     head = file.read(16)
     called = next((words for offset, magic, words in KNOWN if head[offset:].startswith(magic)), None)
+    if name.lower().endswith(".raw") and called is None:
+        raise InputError(
+            f"{name}: has no header that says its rate and coding; write it as WAV, e.g. "
+            "sox -r 16000 -e signed -b 16 -c 1 IN.raw OUT.wav"
+        )
     try:
         import av
     except ImportError:
@@ -65,11 +70,6 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
             raise InputError(f"{name}: {called}, not readable by libsndfile ({reason}); {INSTALL}") from None
         hint = f"or, if a player plays it, {INSTALL}"
         raise InputError(f"{name}: damaged, cut short or not audio ({reason}); {FETCH} {hint}") from None
-    if name.lower().endswith(".raw") and called is None:
-        raise InputError(
-            f"{name}: has no header that says its rate and coding; write it as WAV, e.g. "
-            "sox -r 16000 -e signed -b 16 -c 1 IN.raw OUT.wav"
-        )
     try:
         return ForeignFile(file, name)
     except av.FFmpegError as error:
