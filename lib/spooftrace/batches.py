@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spooftrace.archive import ArchiveReader, StoredArray
-from spooftrace.audio import read_audio
+from spooftrace.audio.reading import LONGEST, read_audio
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction import belonging
@@ -148,7 +148,10 @@ class Utterances(Dataset[dict[str, Any]]):
         whole: dict[str, np.ndarray | StoredArray] = {}
         if self.with_wave:
             path, start, end = self.directory.audio(utt)
-            wave = read_audio(path, SAMPLE_RATE, start, end)
+            # No more than is needed: a recording of hours is scored by its first seconds.
+            most = self.options.crop if self.crop == "first" and not self.augmentation else None
+            longest = LONGEST if self.crop in ("none", "windows") else None
+            wave = read_audio(path, SAMPLE_RATE, start, end, most=most, longest=longest)
             whole["wave"] = self.augmentation.wave(wave, draws) if self.augmentation else wave
         for name, stream in self.cached.items():
             whole[name] = stream.reader.stored(utt)

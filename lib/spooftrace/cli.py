@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from spooftrace import __version__
+from spooftrace.audio.notes import gathered
 from spooftrace.errors import InputError
 
 COMMANDS = {
@@ -61,7 +62,8 @@ def main(words: Sequence[str] | None = None) -> int:
             from spooftrace.config_classes import allow_modules
 
             allow_modules(args.allow_module)
-        return module.run(args, *([overrides] if takes_overrides else [])) or 0
+        with gathered(f"spooftrace {words[0]}"):
+            return module.run(args, *([overrides] if takes_overrides else [])) or 0
     except InputError as error:
         print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
         return 1

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from spooftrace.arrayjob import Journal, add_job_options, fingerprint, other_journals, read_journals, share
 from spooftrace.atomic import atomic_write
-from spooftrace.audio import audio_info, read_audio
-from spooftrace.audio.reading import MAX_OVERSHOOT
+from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
@@ -66,20 +65,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def probe(path: str) -> tuple[int, int, int]:
-    """``(samples per channel, rate in Hz, channels)`` of a file, checked as far as that goes without decoding it all.
+    """``(samples per channel, rate in Hz, channels)`` of a file, which is decoded to the end.
 
-    The header of a compressed file says nothing about whether the rest is there, so the last sample is read, too.
+    A header says nothing about whether the rest is there, and nothing about levels.
 
     Raises:
-        InputError: the file is missing, empty, cut short or not audio.
+        InputError: the file is missing, empty, cut short, damaged or not audio.
     """
-    samples, rate, channels = audio_info(path)
-    try:
-        read_audio(path, rate, (samples - 1) / rate, samples / rate)
-    except InputError:
-        # Jumping to a place is not exact in every format: reading from the beginning to the end decides.
-        read_audio(path, rate)
-    return samples, rate, channels
+    return check_audio(path)
 
 
 def probe_part(data: DataDir, job: int = 1, num_jobs: int = 1, skip: bool = False) -> dict[str, str]:

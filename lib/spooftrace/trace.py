@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from spooftrace.errors import InputError
+from spooftrace.errors import InputError, display
 from spooftrace.recordings import add_arguments, read_task, score_recordings
 from spooftrace.scoring import policy
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 
-def run(args: argparse.Namespace, overrides: list[str]) -> None:
+def run(args: argparse.Namespace, overrides: list[str]) -> int:
     """``spooftrace trace``: one line a file.
 
     Attribution: the likeliest class of each head and the probability that the model gives to it, which says nothing of
     codecs that it has never seen. Parsing: kHz, kbit/s and number of quantizers, and the codec of ``conf/codecs.yaml``
-    that is nearest to these.
+    that is nearest to these. Returns 1 if a file could not be used, else 0.
     """
     words = policy(args, overrides)
     task = read_task(args.exp)
@@ -32,14 +32,20 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
 
     if task.detects and not isinstance(task, MultiAttribution):
         raise InputError(f"{args.exp}: tells bona fide speech from spoofs; spooftrace detect gives its scores")
-    utts, found = score_recordings(args, words)
+    results = score_recordings("spooftrace trace", args, words)
+    found = results.tables
+    if not results.files:
+        return 1
     if isinstance(task, Parsing):
         header, rows = ("kHz", "kbit/s", "Q", "nearest codec"), _parameters(found["scores.txt"], _trained(args.exp))
     else:
-        tables = {name: lines for name, lines in sorted(found.items()) if len(lines) > len(utts)}  # those with a header
+        tables = {
+            name: lines for name, lines in sorted(found.items()) if len(lines) > len(results.files)
+        }  # those with a header
         header = tuple(name.removeprefix("scores").removesuffix(".txt").strip("_") or "class" for name in tables)
         rows = zip(*(_decisions(lines) for lines in tables.values()), strict=True)
-    _print((*header, "file"), [(*row, str(file)) for row, file in zip(rows, args.files, strict=True)])
+    _print((*header, "file"), [(*row, display(file)) for row, file in zip(rows, results.files, strict=True)])
+    return 1 if results.failed else 0
 
 
 def _values(lines: Sequence[str]) -> np.ndarray:

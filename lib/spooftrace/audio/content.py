@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.audio.reading import convert, read_samples
+from spooftrace.audio.reading import LONGEST, convert, read_samples
 
 SAMPLE_RATE = 16000
 DIGEST_BYTES = 16
@@ -28,7 +28,7 @@ def read_with_digest(path: str, start: float | None = None, end: float | None = 
     Raises:
         InputError: as ``read_audio``.
     """
-    samples, rate = read_samples(path, start, end)  # (N, C)
+    samples, rate = read_samples(path, start, end, longest=LONGEST)  # (N, C)
     digest = blake2b(f"{rate} Hz, {samples.shape[1]} channels\n".encode(), digest_size=DIGEST_BYTES)
     with np.errstate(over="ignore"):
         scaled = samples * EXACT

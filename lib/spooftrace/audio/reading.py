@@ -13,6 +13,8 @@ from spooftrace.errors import InputError, display
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
 MAX_OVERSHOOT = 0.5
+# Seconds that a model is given at once: an hour of audio takes about 5 GB in most of them.
+LONGEST = 1800.0
 # Seconds behind the last sample wanted that are decoded, too, so that the resampling filter sees all it needs.
 FILTER_MARGIN = 0.5
 
@@ -32,6 +34,7 @@ def read_audio(
     end: float | None = None,
     allow_pipes: bool = False,
     most: int | None = None,
+    longest: float | None = None,
 ) -> np.ndarray:
     """Read an audio file (wav, flac, ogg, mp3 ...; with PyAV m4a, aac, webm ...) as one channel at the given rate.
 
@@ -45,15 +48,16 @@ def read_audio(
         end: where to stop, in seconds; up to 0.5 s beyond the end of the file are forgiven; ``None``: at the end.
         allow_pipes: run ``command |`` with bash, as Kaldi does, instead of refusing it.
         most: the result has at most so many samples, and what lies behind them is not decoded.
+        longest: refuse more than so many seconds before they fill the memory.
 
     Returns:
         float32 (N,), N > 0, full scale = 1.
 
     Raises:
         InputError: the file is missing, empty, not audio, damaged, cut short, has no samples (at this rate) or NaN or
-            infinite ones, an impossible rate, or ``start`` and ``end`` do not lie in it.
+            infinite ones, an impossible rate, is longer than ``longest``, or ``start`` and ``end`` do not lie in it.
     """
-    samples, own_rate = read_samples(path, start, end, allow_pipes, None if most is None else most / rate)
+    samples, own_rate = read_samples(path, start, end, allow_pipes, None if most is None else most / rate, longest)
     return convert(samples, own_rate, rate, path)[:most]
 
 
@@ -63,6 +67,7 @@ def read_samples(
     end: float | None = None,
     allow_pipes: bool = False,
     most_seconds: float | None = None,
+    longest: float | None = None,
 ) -> tuple[np.ndarray, int]:
     """The samples of an audio file as it has them: float32 (N, C), and its rate in Hz.
 
@@ -75,11 +80,16 @@ def read_samples(
             if recording.frames is None:  # what lies behind is not looked at
                 return _read_up_to(path, recording, first, limit, last), recording.rate
             last = min(limit, recording.frames if last is None else last)
+        end_known = recording.frames if last is None else last
+        _check_length(path, recording, longest, None if end_known is None else end_known - first)
         levels = Levels(recording.channels, recording.lossy)
-        blocks = []
+        blocks: list[np.ndarray] = []
+        count = 0
         for block in recording.blocks(first, last):
             _check(path, levels.add(block))
             blocks.append(block)
+            count += len(block)
+            _check_length(path, recording, longest, count)
         if not blocks:
             raise InputError(f"{display(path)}: has no samples; {FETCH} or leave it out")
         levels.report(path)
@@ -149,6 +159,16 @@ def _count(recording: Recording) -> int:
 def _check(path: str | Path, finite: bool) -> None:
     if not finite:
         raise InputError(f"{display(path)}: has NaN or infinite samples; {FETCH} or leave it out")
+
+
+def _check_length(path: str | Path, recording: Recording, longest: float | None, count: int | None) -> None:
+    if longest is not None and count is not None and count > longest * recording.rate:
+        hours, minutes = divmod(round(count / recording.rate / 60), 60)
+        raise InputError(
+            f"{display(path)}: {hours} h {minutes} min are too long to be in memory at once (at most "
+            f"{longest / 60:.0f} min); cut it into pieces, or score its beginning with a system of live streams and "
+            "--data.eval_crop first"
+        )
 
 
 def _read_up_to(path: str | Path, recording: Recording, first: int, limit: int, last: int | None) -> np.ndarray:

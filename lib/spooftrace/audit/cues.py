@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.audio import read_audio
 from spooftrace.audio.chain import ACTIVE_RANGE, SILENCE_RANGE, active_level, frame_power
+from spooftrace.audio.reading import audio_info, audio_kind, read_audio
 
 RATE = 16000
 FRAME, SHIFT = 512, 256  # samples; spectra
@@ -84,14 +84,12 @@ def measure(path: str, start: float | None = None, end: float | None = None) -> 
     Raises:
         InputError: the audio cannot be used; see ``read_audio``.
     """
-    import soundfile
-
     wave = read_audio(path, RATE, start, end)
-    header = soundfile.info(path)
-    bits = 8 * Path(path).stat().st_size / (header.frames * header.channels)
-    of_file = [bits, header.samplerate, header.channels]
+    samples, own_rate, channels = audio_info(path)
+    bits = 8 * Path(path).stat().st_size / (samples * channels)
+    of_file = [bits, own_rate, channels]
     numbers = zip(CUES, [*of_wave(wave), *of_file], strict=True)
-    return [round(float(number), cue.digits) for cue, number in numbers], f"{header.format}/{header.subtype}"
+    return [round(float(number), cue.digits) for cue, number in numbers], audio_kind(path)
 
 
 def of_wave(wave: np.ndarray) -> list[float]:

@@ -123,6 +123,11 @@ class Scorer:
                     results.append(self._embedding(outputs))
         except InputError as error:
             raise InputError(f"{directory}: {error}") from None
+        except (RuntimeError, MemoryError) as error:
+            if "allocate" not in str(error) and not isinstance(error, MemoryError):
+                raise
+            advice = "lower --data.eval_batch_size or score --data.eval_crop windows"
+            raise InputError(f"{directory}: utterance '{group['utt'][0]}': not enough memory; {advice}") from None
         return [result.float().cpu().numpy() for result in results]
 
     def _embedding(self, outputs: Tensor) -> Tensor:
