@@ -67,6 +67,8 @@ fi
 # Names of experiments are names of folders in exp/, which status and report look through.
 [[ -z $tag || $tag =~ ^[A-Za-z0-9][A-Za-z0-9_.+=-]*$ ]] || _refuse "option --tag needs letters, digits and . _ + = -, found '$tag'"
 allowed=()
+[[ -z $allow_module || $allow_module =~ ^[A-Za-z_][A-Za-z0-9_.]*$ ]] ||
+  _refuse "option --allow_module needs the name of a Python module, found '$allow_module'"
 [ -z "$allow_module" ] || allowed=(--allow-module "$allow_module")
 for _name in stage stop_stage seed nj ngpu num_nodes; do
   [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"

@@ -104,7 +104,7 @@ def _routes(args: argparse.Namespace) -> list[Route]:
 
 def _make_listed(args: argparse.Namespace) -> int:
     """Make the audio of copies that data directories list."""
-    from spooftrace.codecs.resynthesis import list_copies, make_copies
+    from spooftrace.codecs.resynthesis import list_copies, load_system, make_copies
     from spooftrace.errors import InputError
 
     if not args.listed:
@@ -115,11 +115,12 @@ def _make_listed(args: argparse.Namespace) -> int:
         raise InputError("--out OUT and --system NAME belong together, with one LISTED")
     if len(args.codec or []) > 1 or args.channel or args.model or args.quantizers or args.collect:
         raise InputError("LISTED goes with one --codec FILE, --job and --num-jobs; the other options need --data")
-    folders = args.listed
+    folders, codec = args.listed, args.codec[0] if args.codec else None
+    loaded = {name: load_system(name, codec) for name in args.system or ()}  # before anything is written
     if args.out:
         list_copies(args.listed[0], args.out, args.system)
         folders = [args.out]
-    made, there = make_copies(folders, args.codec[0] if args.codec else None, args.job, args.num_jobs)
+    made, there = make_copies(folders, codec, args.job, args.num_jobs, loaded)
     print(f"job {args.job} of {args.num_jobs}: made {made} copies, {there} were there")
     return 0
 

@@ -137,18 +137,19 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
     if known_files(out) and not (out / RECORD).is_dir():
         raise InputError(f"{out}: is there and no copy of a data directory; choose another --out")
     origin = _origin(directory, routes)
+    made, _ = _recorded(out, origin)
+    # Ordered by route, so that a job loads one or two codecs and not all of them.
+    part = share([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
+    waiting = [(route, utt) for route, utt in part if f"{utt}-{route.name}" not in made]
+    # A codec that cannot be loaded is refused before anything is made or taken away.
+    loaded: tuple[str, Coder] | None = (waiting[0][0].name, waiting[0][0].load()) if waiting else None
     stale = other_journals(out / RECORD, origin)
     if stale:  # files of other audio or codecs: until they are replaced, the directory must not read as whole
         (out / "utt2spk").unlink(missing_ok=True)
         for journal in stale:
             journal.unlink(missing_ok=True)
-    made, _ = _recorded(out, origin)
-    # Ordered by route, so that a job loads one or two codecs and not all of them.
-    part = share([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
-    waiting = [(route, utt) for route, utt in part if f"{utt}-{route.name}" not in made]
     failed = 0
     if waiting:
-        loaded: tuple[str, Coder] | None = None
         with (
             Journal(out / RECORD, job, num_jobs, origin) as journal,
             Progress(f"{out} part {job} of {num_jobs}", len(part)) as progress,

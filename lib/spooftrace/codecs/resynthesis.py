@@ -11,7 +11,7 @@ jobs, stopped and repeated: it makes what is missing, each file whole or not at 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import carry_gaps
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
+from spooftrace.trim import file_name
 
 RATE = 16000
 MAX_LAG = 400  # samples; no system here delays by more than a few milliseconds
@@ -115,7 +116,9 @@ def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> Da
     if "segments" in original.tables:
         raise InputError(f"{original.path / 'segments'}: copies need one audio file per utterance; cut the files first")
     wav = original.table("wav.scp")
-    copies = [Copy(f"{u}-{s}", s, wav[u], f"{out}/audio/{s}/{u}-{s}.flac") for u in original.utts for s in systems]
+    copies = [
+        Copy(f"{u}-{s}", s, wav[u], f"{out}/audio/{s}/{file_name(f'{u}-{s}')}") for u in original.utts for s in systems
+    ]
     origin = {f"{u}-{s}": u for u in original.utts for s in systems}
     tables = {
         "wav.scp": {copy.utt: copy.target for copy in copies},
@@ -132,19 +135,40 @@ def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> Da
 
 
 def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
-    """All copies that data directories list, ordered by system, so that every n-th of them is a fair share."""
+    """All copies that data directories list, ordered by system, so that every n-th of them is a fair share.
+
+    Raises:
+        InputError: A directory cannot be used, or wants a copy elsewhere than in its folder ``audio`` or the one beside
+            it.
+    """
     copies = []
     for folder in folders:
         data = DataDir.read(folder)
         wav, systems = data.table("wav.scp"), data.table("utt2system")
         for utt, source in data.table("utt2source").items():
             if source != wav[utt]:
+                _check_target(Path(folder), utt, wav[utt])
                 copies.append(Copy(utt, systems[utt], source, wav[utt]))
     return sorted(copies, key=lambda copy: (copy.system, copy.utt))
 
 
+def _check_target(folder: Path, utt: str, target: str) -> None:
+    """A table that somebody else wrote must not say where on this machine files are written."""
+    for place in (folder / "audio", folder.absolute().parent / "audio"):
+        if Path(target).resolve().is_relative_to(place.resolve()):  # where links really lead
+            return
+    raise InputError(
+        f"{folder / 'wav.scp'}: the copy '{utt}' would be written to {target}; copies are only written to "
+        f"{folder / 'audio'} and {folder.parent / 'audio'}"
+    )
+
+
 def make_copies(
-    folders: Iterable[str | Path], codec: str | Path | None = None, job: int = 1, num_jobs: int = 1
+    folders: Iterable[str | Path],
+    codec: str | Path | None = None,
+    job: int = 1,
+    num_jobs: int = 1,
+    loaded: Mapping[str, System] | None = None,
 ) -> tuple[int, int]:
     """Make the missing audio of the copies that data directories list.
 
@@ -153,6 +177,7 @@ def make_copies(
         codec: weights file for the systems ``codec_qN``.
         job: which share of the work to do, from 1.
         num_jobs: number of shares.
+        loaded: systems that are loaded already, by name.
 
     Returns:
         How many copies were made, and how many of this share were there already.
@@ -163,7 +188,8 @@ def make_copies(
     share = planned_copies(folders)[job - 1 :: num_jobs]
     # Files appear whole or not at all, so one that is there is finished.
     missing = [copy for copy in share if not Path(copy.target).is_file()]
-    systems = {name: load_system(name, codec) for name in sorted({copy.system for copy in missing})}
+    systems = dict(loaded or {})
+    systems |= {name: load_system(name, codec) for name in sorted({copy.system for copy in missing} - systems.keys())}
     with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:
         for copy in missing:
             write_flac(copy.target, resynthesize(read_audio(copy.source, RATE), systems[copy.system], copy.utt))
