@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from miniature.preparing import Silence, prepare
 
 from spooftrace.archive import ArchiveWriter
 from spooftrace.cli import main
@@ -80,3 +82,26 @@ def live(make_data, write_config):
         return json.loads(Path(exp, "run.json").read_text(encoding="utf-8")) if status == 0 else {}
 
     return train
+
+
+@pytest.fixture(scope="module")
+def lay_out(tmp_path_factory):
+    """Copies of the official layout of a corpus, and the data directories that come of it."""
+    official = {}
+
+    def make(corpus, root):
+        if corpus not in official:
+            folder = tmp_path_factory.mktemp(corpus)
+            importlib.import_module(f"miniature.{corpus}").lay_out(Silence(), folder / "a corpus")
+            if corpus == "codecfake_wu":
+                shutil.rmtree(folder / "a corpus/valle")  # not named by its files
+                table = folder / "a corpus/datalist.csv"
+                table.write_text("".join(line for line in table.open() if "valle" not in line))
+            official[corpus] = (
+                folder / "a corpus",
+                prepare(corpus, folder / "a corpus", folder / "data", "--allow-partial"),
+            )
+        shutil.copytree(official[corpus][0], root)
+        return official[corpus]
+
+    return make

@@ -132,7 +132,7 @@ def test_wrong_roots(tmp_path):
         match=r"not the folder of CodecFake .* no datalist.csv; .*root has nothing",
     ):
         prepare(tmp_path / "root", tmp_path / "out")
-    with pytest.raises(InputError, match="no datalist.csv"):
+    with pytest.raises(InputError, match=r"no datalist\.csv"):
         prepare(tmp_path / "root", tmp_path / "out", allow_partial=True)
     with pytest.raises(InputError, match=r"no such (data directory|file)"):
         DataDir.read(tmp_path / "out/train")

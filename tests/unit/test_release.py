@@ -3,8 +3,8 @@
 import argparse
 import importlib
 
-import numpy as np
 import pytest
+from miniature.preparing import Silence
 
 from spooftrace.corpora import CORPORA, add_arguments
 from spooftrace.corpora.protocol import Trials
@@ -173,6 +173,8 @@ def test_a_part_that_is_not_there(release, root, tmp_path, trials, capsys):
         partial.find("dev.txt")
     assert "data/dev: left out: " in capsys.readouterr().out
     assert not (tmp_path / "data/dev/utt2spk").exists(), "the older version would pass for this one"
+    assert partial.finish() == []
+    partial.write("train", trials, COUNTS, root / "flac")
     with partial.part("eval"):
         raise InputError("key.txt:3: damaged")
     with pytest.raises(InputError, match=r"not prepared: eval \(1 other set is ready\); eval: key.txt:3: damaged"):
@@ -190,16 +192,6 @@ def test_roots_that_are_no_folders(tmp_path):
 
 
 # ---- every corpus ----
-
-
-class Silence:
-    """Stands in for real speech where only file names matter."""
-
-    bonafide = spoof = [np.zeros(16000, np.float32)] * 24
-
-    def write(self, path, label, index, rate=16000):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"sound")
 
 
 def listing(root):

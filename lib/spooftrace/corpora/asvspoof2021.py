@@ -29,7 +29,6 @@ silence trimmed.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> list[DataDir]:
     sets = {f"{track.lower()}_eval": track for track in TRACKS}
     tree = [f"ASVspoof2021_{track}_eval/flac" for track in TRACKS]
     release = Release.asked("ASVspoof 2021", args, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
-    asked = [track for track in TRACKS if Path(os.path.abspath(release.root)).name == f"ASVspoof2021_{track}_eval"]
+    asked = [track for track in TRACKS if release.root.absolute().name == f"ASVspoof2021_{track}_eval"]
     if asked:
         release.finder.climb()
     elif getattr(args, "sets", None) is None:

@@ -192,7 +192,7 @@ def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], lab
         raise InputError(f"{path}: target '{unknown[0]}' is not in the enrolment list; get the protocols again")
     utts = [utt for listed in enroll.values() for utt in listed]
     stems = {utt: utt for utt in utts}
-    audio = release.finder.audio(stems, SETS[name].audio, ".flac", labels)
+    audio = release.audio.anywhere(stems, SETS[name].audio, ".flac", labels)
     scp = audio.paths(stems)
     where = ", ".join(source.folder for source in audio.sources) or SETS[name].audio[0]
     _, _, _, lines, (speakers, utterances) = SETS[name]

@@ -6,7 +6,8 @@ import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from spooftrace.corpora.finder import SHOWN, Audio, Finder, MissingPart
+from spooftrace.corpora.audio_files import Audio
+from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.tree import AUDIO, LOSSY
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z")
@@ -53,7 +54,7 @@ def _packed(finder: Finder) -> str:
         for _, folder in finder.survey():
             for name in folder.others:
                 if name.lower().endswith(endings):
-                    return f"; {os.path.join(folder.path, name)} {advice}"
+                    return f"; {Path(folder.path, name)} {advice}"
     return ""
 
 
@@ -107,7 +108,7 @@ def _content(folder: Path) -> str:
     others = []
     with os.scandir(folder) as entries:
         for entry in entries:
-            ending = os.path.splitext(entry.name)[1]
+            ending = Path(entry.name).suffix
             if ending.lower() in AUDIO:
                 endings[ending] = endings.get(ending, 0) + 1
             else:

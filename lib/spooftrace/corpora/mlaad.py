@@ -25,7 +25,6 @@ choice of bona fide speech: say which one a figure was measured with.
 from __future__ import annotations
 
 import argparse
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,7 +46,7 @@ def run(args: argparse.Namespace) -> list[DataDir]:
     release = Release.asked("MLAAD", args, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
     if args.bonafide and not args.bonafide.is_dir():
         raise InputError(f"--bonafide {args.bonafide}: no such folder; give the folder of M-AILABS")
-    if Path(os.path.abspath(release.root)).name == "fake":
+    if release.root.absolute().name == "fake":
         release.finder.climb()
     fake = release.find("fake")
     trials, files, originals = read_release(fake)

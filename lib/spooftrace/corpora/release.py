@@ -17,48 +17,24 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
-from spooftrace.corpora.finder import SHOWN, Audio, Finder, MissingPart
+from spooftrace.corpora.audio_files import Audio, AudioFinder
+from spooftrace.corpora.counts import Expected, gaps_of, summary
+from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.missing import first, no_audio, nothing_at
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
-from spooftrace.datadir.incomplete import AUDIO, TRIALS, WHOLE_SET, Gap, write_gaps
+from spooftrace.datadir.incomplete import WHOLE_SET, Gap, write_gaps
 from spooftrace.datadir.tables import has_content, table_text
 from spooftrace.errors import InputError
 
 __all__ = ["Expected", "MissingPart", "Release"]
 
 AGAIN = "unpack or download them again"
-
-
-@dataclass(frozen=True)
-class Expected:
-    """The counts of one set as released: utterances of each class, of each attack (or other ``utt2system``), and of
-    values of other tables, ``{"utt2cond": {"C01": 47253}}``, as far as they are known (``bonafide`` may be None).
-    """
-
-    bonafide: int | None
-    spoof: int
-    systems: Mapping[str, int] = field(default_factory=dict)
-    others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-
-    def differences(self, trials: Trials) -> list[str]:
-        """What is not as released, in words; empty if all is."""
-        labels = {"spoof": self.spoof} if self.bonafide is None else {"bonafide": self.bonafide, "spoof": self.spoof}
-        odd = []
-        for table, wanted in {"utt2label": labels, "utt2system": self.systems, **self.others}.items():
-            counts = trials.counts(table) if wanted else Counter()
-            what = "" if table == "utt2label" else f"of {table.removeprefix('utt2')} "
-            odd += [
-                f"{counts[name]:,} {what}{name} instead of {n:,}" for name, n in wanted.items() if counts[name] != n
-            ]
-        return odd
 
 
 class Release:
@@ -96,6 +72,7 @@ class Release:
         self.name, self.out, self.allow_partial = name, Path(out), allow_partial
         self.convention = convention
         self.finder = Finder(Path(root), inner, tree)
+        self.audio = AudioFinder(self.finder)
         self.prepared: list[DataDir] = []
         self._failures: dict[str, InputError] = {}
         self._taken: dict[str, dict[str, None]] = {"labels": {}, "audio": {}}  # the layout, for the message about it
@@ -140,6 +117,7 @@ class Release:
         except InputError as error:
             # An older version of the set must not pass for this one.
             (self.out / name / "utt2spk").unlink(missing_ok=True)
+            self.prepared = [data for data in self.prepared if data.path != self.out / name]
             left_out = self.allow_partial and isinstance(error, MissingPart)
             if left_out:
                 (self.out / name).mkdir(parents=True, exist_ok=True)
@@ -285,50 +263,18 @@ class Release:
         if not has_content(folder / "convention", self.convention + "\n"):
             with atomic_write(folder / "convention") as file:
                 file.write(self.convention + "\n")
-        write_gaps(folder, _gaps(name, trials, expected if differences else None, len(place.missing)))
+        write_gaps(folder, gaps_of(name, trials, expected if differences else None, len(place.missing)))
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
-        print(_summary(data, len(place.missing), extra, expected, differences))
+        print(summary(data, len(place.missing), extra, expected, differences))
         return data
 
     def _audio(
         self, stem_of: Mapping[str, str], audio: Path | Sequence[str], suffix: str, labels: Path | None
     ) -> Audio:
         if isinstance(audio, Path):
-            return self.finder.audio_in(stem_of, audio, suffix)
-        return self.finder.audio(stem_of, audio, suffix, labels)
-
-
-def _gaps(name: str, trials: Trials, expected: Expected | None, missing: int) -> list[Gap]:
-    """What the set lacks of the release; ``expected`` only where the trials are not those released."""
-    gaps = []
-    if expected:
-        listed = len(trials) if expected.bonafide is not None else trials.counts()["spoof"]
-        released = (expected.bonafide or 0) + expected.spoof
-        gaps.append(Gap(name, TRIALS, max(0, released - listed), released))
-    return [*gaps, Gap(name, AUDIO, missing, len(trials))] if missing else gaps
-
-
-def _summary(
-    data: DataDir, missing: int, extra: Collection[str], expected: Expected | None, differences: Collection[str]
-) -> str:
-    labels = Counter(data.table("utt2label").values())
-    speakers = set(data.table("utt2spk").values())
-    parts = [f"{labels['bonafide']:,} bona fide and {labels['spoof']:,} spoofed utterances"]
-    if speakers != {"-"}:
-        parts.append(f"{len(speakers):,} speaker{'' if len(speakers) == 1 else 's'}")
-    if expected is None:
-        parts.append("no official counts to compare with")
-    elif differences:
-        bonafide = "" if expected.bonafide is None else f"{expected.bonafide:,} and "
-        parts.append(f"PARTIAL: the release has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
-    else:
-        parts.append("the protocol's counts are those of the release")
-    if missing:
-        parts.append(f"PARTIAL: {missing:,} audio files are missing, see missing.txt")
-    if extra:
-        parts.append(f"{len(extra):,} files are no trials, see extra.txt")
-    return f"{data.path}: {'; '.join(parts)}"
+            return self.audio.within(stem_of, audio, suffix)
+        return self.audio.anywhere(stem_of, audio, suffix, labels)
 
 
 def _extra(place: Audio, stem_of: Mapping[str, str], others: Collection[str]) -> list[str]:

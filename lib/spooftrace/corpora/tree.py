@@ -18,7 +18,7 @@ LOSSLESS = (".flac", ".wav")
 LOSSY = (".mp3", ".ogg", ".opus", ".m4a", ".aac", ".webm", ".wma")
 AUDIO = frozenset((*LOSSLESS, *LOSSY))
 SKIPPED = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "lost+found", "@eaDir"})
-DEPTH = 5  # levels below the root that are searched
+DEPTH = 6  # levels below the root that are searched: three above the official tree, and those of the tree
 FULL = 1000  # audio files, or folders, from which a folder is data of a corpus and nothing below it is searched
 MOST = 200_000  # folders; more are not a corpus
 

@@ -1,0 +1,244 @@
+"""The audio of a set: at its official place, or wherever the files that its label file names are.
+
+FLAC and WAV are taken, whichever the release has. A set has audio of one extension. Places are never mixed, but where
+each holds files that the other lacks, as the unmerged parts of an archive do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spooftrace.corpora.finder import SHOWN, Finder
+from spooftrace.corpora.tree import LOSSLESS, ends_with
+from spooftrace.errors import InputError
+
+
+@dataclass(eq=False)
+class Source:
+    """Audio files of one extension in one folder.
+
+    Attributes:
+        folder: where they lie.
+        extension: as spelt.
+        stems: the stems of all audio files with it, those that no label names included.
+        rank: number of the official place that the folder is, in order of preference; that of others is higher.
+        count: how many of the files that were looked for are in it.
+        official: whether the folder is one of the official places.
+    """
+
+    folder: str
+    extension: str
+    stems: set[str]
+    rank: int
+    count: int = 0
+    official: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.folder} ({self.count:,} {self.extension})"
+
+
+@dataclass
+class Audio:
+    """The audio of one set.
+
+    Attributes:
+        sources: where its files are taken from.
+        missing: utterances without a file.
+        rejected: other places with some of the files, which were not taken.
+        broken: how many of the missing files are links that lead nowhere, or no files.
+    """
+
+    sources: list[Source] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    rejected: list[Source] = field(default_factory=list)
+    broken: int = 0
+
+    def paths(self, stem_of: Mapping[str, str]) -> dict[str, str]:
+        """Utterance -> file, for those that are not missing."""
+        if len(self.sources) == 1 and not self.missing:
+            (source,) = self.sources
+            return {utt: f"{source.folder}/{stem}{source.extension}" for utt, stem in stem_of.items()}
+        paths = {}
+        for utt, stem in stem_of.items():
+            for source in self.sources:
+                if stem in source.stems:
+                    paths[utt] = f"{source.folder}/{stem}{source.extension}"
+                    break
+        return paths
+
+
+class AudioFinder:
+    """Searches the folders of a ``Finder`` for audio files."""
+
+    def __init__(self, finder: Finder) -> None:
+        self.finder = finder
+
+    def anywhere(
+        self,
+        stem_of: Mapping[str, str],
+        places: Sequence[str],
+        extension: str,
+        labels: Path | None = None,
+    ) -> Audio:
+        """The audio files of a set.
+
+        Args:
+            stem_of: utterance -> name of its file without extension; below folders, with these: ``a00/id1/x``.
+            places: where they may lie, relative paths, the official one first.
+            extension: of the release.
+            labels: the label file of the set: places beside it come first.
+
+        Raises:
+            InputError: several places have the files.
+        """
+        extensions = _order(extension)
+        deep = any("/" in stem for stem in stem_of.values())
+        beside = (
+            [parent for parent in labels.parents if self.finder.root in (parent, *parent.parents)] if labels else []
+        )
+        for rank, place in enumerate(places):
+            for base in dict.fromkeys([*beside[:3], *self.finder.bases]):
+                if not (base / place).is_dir():
+                    continue
+                for source in self._sources(base / place, rank, deep, extensions):
+                    if source.extension.lower() in extensions and _has_all(source, stem_of):
+                        return Audio([source])
+        return self._search(stem_of, places, extensions, deep)
+
+    def within(self, stem_of: Mapping[str, str], folder: Path, extension: str) -> Audio:
+        """The audio files of a set in one folder and nowhere else."""
+        deep = any("/" in stem for stem in stem_of.values())
+        extensions = _order(extension)
+        best: Source | None = None
+        hits = self._sources(folder, 0, deep, extensions)
+        for source in hits:
+            if source.extension.lower() in extensions and _has_all(source, stem_of):
+                return Audio([source])
+        stems = set(stem_of.values())
+        for source in hits:
+            source.count = len(stems & source.stems)
+            if source.extension.lower() in extensions and source.count > (best.count if best else 0):
+                best = source
+        rest = [source for source in hits if source.count and source is not best]
+        return self._result(stem_of, [best] if best else [], rest, [folder])
+
+    def _sources(
+        self, path: str | os.PathLike[str], rank: int, deep: bool, extensions: Sequence[str] = LOSSLESS
+    ) -> list[Source]:
+        """The audio of one folder, by extension in the order of preference."""
+        folder = self.finder.tree.deep(path) if deep else self.finder.tree.folder(path)
+        order = {extension: number for number, extension in enumerate(extensions)}
+        spelt = sorted(folder.audio, key=lambda extension: (order.get(extension.lower(), len(order)), extension))
+        return [Source(folder.path, extension, folder.audio[extension], rank) for extension in spelt]
+
+    def _search(
+        self, stem_of: Mapping[str, str], places: Sequence[str], extensions: Sequence[str], deep: bool
+    ) -> Audio:
+        """The files wherever they are below the root."""
+        stems = set(stem_of.values())
+        hits = self._hits(stems, places, deep)
+        usable = [source for source in hits if source.extension.lower() in extensions]
+        official = [source for source in usable if source.official]
+        pool = official or usable
+
+        def preference(source: Source) -> tuple[int, int]:
+            return source.rank, extensions.index(source.extension.lower())
+
+        whole = [source for source in pool if source.count == len(stems)]
+        if whole:
+            best = min(map(preference, whole))
+            chosen = [source for source in whole if preference(source) == best]
+            if len(chosen) > 1:
+                self._refuse(chosen)
+        else:
+            chosen = []
+            if pool:
+                rank = min(source.rank for source in pool)
+                pool = [source for source in pool if source.rank == rank]
+                total: dict[str, int] = {}
+                for source in pool:
+                    kind = source.extension.lower()
+                    total[kind] = total.get(kind, 0) + source.count
+                kind = max(total, key=lambda kind: (total[kind], -extensions.index(kind)))
+                chosen = [source for source in pool if source.extension.lower() == kind]
+                if _overlap(chosen, stems):  # copies, none of them whole
+                    chosen = []
+                else:
+                    chosen += self._further(chosen, usable, places, stems)
+        rejected = [source for source in hits if source not in chosen]
+        looked = [base / place for place in places for base in self.finder.bases if (base / place).is_dir()]
+        return self._result(stem_of, chosen, rejected, [*looked, *(Path(source.folder) for source in chosen)])
+
+    def _hits(self, stems: set[str], places: Sequence[str], deep: bool) -> list[Source]:
+        """All places with any of the files; each folder once, however many links lead to it."""
+        tops = {stem.partition("/")[0] for stem in stems} if deep else set()
+        hits: dict[tuple[str, str], Source] = {}
+        for parts, folder in self.finder.survey():
+            if deep and tops.isdisjoint(folder.folders):
+                continue
+            rank = next((rank for rank, place in enumerate(places) if ends_with(parts, place)), len(places))
+            if rank == len(places) and any(ends_with(parts, place) for place in self.finder.official):
+                continue  # the place of another set, which may share recordings with this one
+            for source in self._sources(folder.path, rank, deep):
+                source.official = rank < len(places)
+                source.count = len(stems & source.stems)
+                key = os.path.realpath(source.folder), source.extension
+                if source.count and (key not in hits or source.rank < hits[key].rank):
+                    hits[key] = source
+        return list(hits.values())
+
+    @staticmethod
+    def _further(chosen: list[Source], usable: list[Source], places: Sequence[str], stems: set[str]) -> list[Source]:
+        """Folders such as ``train-1`` that hold what ``train`` lacks, and nothing that ``train`` has."""
+        have = set().union(*(source.stems for source in chosen)) & stems
+        kind = chosen[0].extension.lower()
+        names = tuple(place.casefold().rpartition("/")[2] for place in places)
+        further = [
+            source
+            for source in usable
+            if source not in chosen
+            and source.extension.lower() == kind
+            and Path(source.folder).name.casefold().startswith(names)
+            and have.isdisjoint(source.stems)
+        ]
+        return [] if _overlap(further, stems) else further
+
+    def _result(
+        self, stem_of: Mapping[str, str], chosen: list[Source], rejected: list[Source], looked: Sequence[Path]
+    ) -> Audio:
+        missing = [utt for utt, stem in stem_of.items() if not any(stem in source.stems for source in chosen)]
+        gone = {stem_of[utt] for utt in missing}
+        deep = any("/" in stem for stem in gone)
+        broken: set[str] = set()
+        for path in dict.fromkeys(looked):
+            names = (self.finder.tree.deep(path) if deep else self.finder.tree.folder(path)).broken
+            broken |= gone & {name.rpartition(".")[0] for name in names}
+        return Audio(chosen, missing, rejected, len(broken))
+
+    def _refuse(self, sources: Sequence[Source]) -> None:
+        listed = "; ".join(map(str, sources[:SHOWN])) + (" and more" if len(sources) > SHOWN else "")
+        raise InputError(
+            f"{self.finder.root}: the same audio files are in several folders: {listed}; "
+            "give the folder of one of them with --root, or move the others away"
+        )
+
+
+def _order(extension: str) -> tuple[str, ...]:
+    """The extensions that files may have, that of the release first."""
+    return tuple(dict.fromkeys((extension, *LOSSLESS)))
+
+
+def _has_all(source: Source, stem_of: Mapping[str, str]) -> bool:
+    stems = source.stems
+    if len(stems) >= len(stem_of) and all(stem in stems for stem in stem_of.values()):
+        source.count = len(stem_of)
+        return True
+    return False
+
+
+def _overlap(sources: Sequence[Source], stems: set[str]) -> bool:
+    """Whether any of the files is in two of the places."""
+    return sum(source.count for source in sources) > len(set().union(*(source.stems for source in sources)) & stems)
