@@ -37,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "exp", type=Path, nargs="*", default=[Path("exp")], help="folders of experiments, or of one each (exp)"
     )
+    parser.add_argument(
+        "--verify", action="store_true",
+        help="read models, scores, metrics and the arks of --dump, and name what is not what was written",
+    )  # fmt: skip
+    parser.add_argument("--dump", type=Path, metavar="DIR", help="for --verify (default: dump/ beside exp/)")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="again and again, until interrupted")
     parser.epilog = "The time left is that of all epochs; a training with trainer.patience may end earlier."
 
@@ -45,6 +50,13 @@ def run(args: argparse.Namespace) -> None:
     """``spooftrace status``."""
     if args.watch is not None and args.watch <= 0:
         raise InputError(f"--watch {args.watch:g}: must be above 0")
+    if args.verify:
+        from spooftrace.scoring.verifying import verify
+
+        pairs = zip(args.exp, _labels(args.exp), strict=True)
+        experiments = {folder: name for exp, label in pairs for folder, name, _ in _experiments(exp, label)}
+        verify(experiments, {args.dump or _shared_folder(exp.resolve()).parent / "dump" for exp in args.exp})
+        return
     if args.watch is None:
         print(table(args.exp))
         return

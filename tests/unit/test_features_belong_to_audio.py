@@ -319,7 +319,7 @@ def test_an_edited_feats_scp_is_not_complete(exp, capsys):
     scp.write_text(scp.read_text(encoding="utf-8").replace("dump/lfcc", "dump2/lfcc", 1), encoding="utf-8")
     capsys.readouterr()
     assert score(exp) == 1
-    one_line(capsys, "dump/lfcc/eval/feats.scp: is not what stage 3 wrote; run stage 3 again")
+    one_line(capsys, "dump/lfcc/eval/feats.scp: is not what was written; run stage 3 again")
     assert extract() == 0
     assert "already extracted" not in capsys.readouterr().out
     assert "dump2" not in scp.read_text(encoding="utf-8")

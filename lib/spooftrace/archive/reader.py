@@ -34,6 +34,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
 
     Args:
         scp: a file of ``key path:offset`` lines, in any order.
+        beside: the arks lie in the folder of the scp, whatever folder its lines name.
 
     Raises:
         InputError: the scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
@@ -41,7 +42,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
             a ``KeyError``.
     """
 
-    def __init__(self, scp: str | Path) -> None:
+    def __init__(self, scp: str | Path, beside: bool = False) -> None:
         self.scp = Path(scp)
         self._row: dict[str, int] = {}
         self._arks: list[str] = []
@@ -53,7 +54,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
                 raise InputError(f"{scp}:{number}: key '{key}' is already on line {self._row[key] + 1}; {AGAIN}")
             arks.append(ark_number.setdefault(ark, len(ark_number)))
             offsets.append(offset)
-        self._arks = list(ark_number)
+        self._arks = [str(self.scp.with_name(Path(ark).name)) if beside else ark for ark in ark_number]
         self._ark = np.array(arks, np.int32)
         self._offset = np.array(offsets, np.int64)
         self._maps: dict[int, mmap.mmap] = {}

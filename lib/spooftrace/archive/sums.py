@@ -65,14 +65,14 @@ def damaged_entries(scp: Path, sums: Path, keys: Collection[str] | None = None) 
     """Read every entry of an archive and give ``(key, what is wrong with it)`` for those that are not as written.
 
     Args:
-        scp: the archive.
+        scp: the archive; its arks lie beside it.
         sums: its checksums.
         keys: look at these entries only.
 
     Raises:
         InputError: one of the two tables cannot be read.
     """
-    with ArchiveReader(scp) as reader:
+    with ArchiveReader(scp, beside=True) as reader:
         without = dict.fromkeys(reader if keys is None else (key for key in reader if key in keys))
         for key, checksum, _ in read_sums(sums):
             if keys is not None and key not in keys:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+
+from spooftrace.errors import InputError
+
+SCORES_RECORD = "scores.json"  # beside the files that scoring writes
 
 
 def record_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -43,6 +48,34 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
             return f"{path}: has {present['lines']:,} lines, but {lines:,} were written"
         return f"{path}: is not what was written"
     return None
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """A JSON record; empty where there is none or it is damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def check_scores(path: str | Path) -> None:
+    """Refuse a file of scores that is not what the scoring stage wrote; files of other programs have no record.
+
+    Raises:
+        InputError: it was cut, edited or damaged.
+    """
+    path = Path(path)
+    record = read_record(path.with_name(SCORES_RECORD))
+    problem = changed_file(path.parent, record, [path.name])
+    if problem is None and "files" not in record and isinstance(record.get("utterances"), int) and path.is_file():
+        lines = _look(path)["lines"]  # of an earlier version, which recorded only how many there were
+        if lines < record["utterances"]:
+            problem = f"{path}: has {lines:,} lines, but {record['utterances']:,} utterances were scored"
+    if problem:
+        raise InputError(
+            f"{problem} (by its {SCORES_RECORD}); score this set again, or evaluate a copy of the file elsewhere"
+        )
 
 
 def _look(path: Path) -> dict[str, Any]:

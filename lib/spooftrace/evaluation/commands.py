@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.contents import SCORES_RECORD
 from spooftrace.common.text import keep_pipes, read_text
 from spooftrace.datadir.incomplete import Gap, as_json, gaps_of, read_gaps
 from spooftrace.errors import InputError
@@ -30,6 +31,7 @@ from spooftrace.evaluation.uncertainty import (
     intervals,
     too_few,
 )
+from spooftrace.provenance import file_sha256
 
 ALL = "all"  # subsets
 OF_SASV = (
@@ -98,6 +100,8 @@ def run(args: argparse.Namespace) -> None:
     check_outputs(outputs, [getattr(args, name) for name in READ])
     with keep_pipes():
         metrics, text = TASKS[args.task](args)
+    if args.scores.with_name(SCORES_RECORD).is_file():
+        metrics["scores_sha256"] = file_sha256(args.scores)  # for whoever finds both later
     if gaps := _gaps(args):
         metrics["incomplete"] = as_json(gaps)
         text = "\n".join([*(f"INCOMPLETE, not comparable with figures on the whole set: {gap}" for gap in gaps), text])

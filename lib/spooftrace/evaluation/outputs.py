@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from spooftrace.common.contents import check_scores
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import read_table
 from spooftrace.errors import InputError
@@ -77,6 +78,7 @@ def read_outputs(path: str | Path) -> Outputs:
             number of columns, or an utterance that comes twice (the message names file and line).
     """
     path = Path(path)
+    check_scores(path)
     lines = read_lines(path)
     header = lines[0].split() if lines else []
     if len(header) < 2 or header[0] != "utt":

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from spooftrace.common.contents import check_scores
 from spooftrace.common.text import iterate_lines
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.corpora.protocol import rows
@@ -101,6 +102,7 @@ def read_scores(path: str | Path) -> SasvScores:
             score that is not a finite number, an unknown kind of trial, or a trial that was scored before.
     """
     path = Path(path)
+    check_scores(path)
     header = _first_line(path)
     if {"spk", "filename", SASV} <= {*header}:
         places = {name: header.index(name) for name in (SASV, CM, ASV) if name in header}

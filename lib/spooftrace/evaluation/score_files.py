@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spooftrace.common.contents import check_scores
 from spooftrace.common.text import is_readable, read_lines
 from spooftrace.errors import InputError
 from spooftrace.evaluation.columns import WHITE_SPACE
@@ -83,6 +84,7 @@ def read_score_file(path: str | Path) -> ScoreFile:
     if not is_readable(path):
         what = "is a folder, not a score file" if path.is_dir() else "no such score file; run the scoring stage first"
         raise InputError(f"{path}: {what}")
+    check_scores(path)
     lines = read_lines(path)
     layout = find_layout(lines, path)
     scores = _quickly(lines, layout, path)

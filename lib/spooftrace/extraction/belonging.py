@@ -9,6 +9,7 @@ from typing import Any
 
 from spooftrace.archive import is_whole, read_scp
 from spooftrace.arrayjob import fingerprint
+from spooftrace.common.contents import changed_file
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Comparison, compare, contents, remember, sources_of
 from spooftrace.extraction.store import another_owner, belongs_to, how, read_description
@@ -46,7 +47,7 @@ def is_complete(
         if say and comparison.changed:
             print(f"{folder}: {comparison.changed}: they are made anew")
         return False
-    if not same_node or not _is_unchanged(folder, made) or not is_whole(scp):
+    if not same_node or changed_file(folder, made) or not is_whole(scp):
         return False
     if not {key for key, _, _ in read_scp(scp)}.issuperset(sources):
         return False
@@ -83,8 +84,8 @@ def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = 
             "run stage 3 again or choose another --dump"
         )
     if audio:
-        if not _is_unchanged(folder, made):
-            raise InputError(f"{folder}/feats.scp: is not what stage 3 wrote; run stage 3 again")
+        if problem := changed_file(folder, made):
+            raise InputError(f"{problem}; run stage 3 again")
         comparison = compare_audio(folder, directory, made)
         if comparison.changed:
             raise InputError(
@@ -132,9 +133,3 @@ def _say_unseen(comparison: Comparison, folder: Path) -> None:
             f"{folder}: the audio of {comparison.unseen:,} utterances is not there now, so it could not be compared",
             file=sys.stderr,
         )
-
-
-def _is_unchanged(folder: Path, made: Mapping[str, Any]) -> bool:
-    """Whether the files that the description names are what they were when it was written."""
-    files = made.get("files", {})
-    return files == fingerprint(folder, *files)

@@ -19,6 +19,7 @@ from typing import Any
 from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.atomic import atomic_write
+from spooftrace.common.contents import record_files
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Source, compare
@@ -122,7 +123,7 @@ def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: in
         raise InputError(f"{folder}: {changed}: the audio has changed since its features were made; run stage 3 again")
     count = merge_scp(folder / "feats.scp", [part.scp for part in parts])
     # The description comes last: it is what says that the stream is complete.
-    files = fingerprint(folder, "feats.scp")
+    files = record_files(folder, ["feats.scp"])
     write_description(
         folder / "stream.json", made | {"utterances": count, "files": files, "data": directory.as_posix()}
     )

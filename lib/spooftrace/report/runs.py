@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.errors import InputError
+from spooftrace.provenance import file_sha256
 
 Kind = tuple[str, str]  # the task, and the label table if it is attribution
 
@@ -88,6 +89,8 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
             others.append(path)
             continue
         metrics = read_metrics(path, tuple(METRICS_KEYS))
+        if is_stale(metrics, path.parent):
+            raise InputError(f"{path}: belongs to other scores than the folder has now; evaluate this set again")
         sets = found.setdefault((metrics["task"], metrics.get("label_table", "")), {}).setdefault(path.parents[1], {})
         if path.parent.name in sets:
             raise InputError(f"{path}: a second evaluation of the same outputs; remove one of the two files")
@@ -106,6 +109,16 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
         for test_set in test_sets(runs):
             _check_same_trials(task, test_set, [run for run in runs if test_set in run.metrics])
     return kinds, others
+
+
+def is_stale(metrics: Mapping[str, Any], folder: Path) -> bool:
+    """Whether none of the score files of a set is the one that these metrics were computed from.
+
+    Metrics of earlier versions do not say which that was, and a folder without score files proves nothing.
+    """
+    files = [*folder.glob("scores*.txt")]
+    known = metrics.get("scores_sha256")
+    return bool(known and files) and all(file_sha256(file) != known for file in files)
 
 
 def run_info(folder: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole
 from spooftrace.arrayjob import Journal, fingerprint, other_journals, read_journals
 from spooftrace.atomic import atomic_write
-from spooftrace.common.contents import changed_file, record_files
+from spooftrace.common.contents import changed_file, read_record, record_files
 from spooftrace.extraction.belonging import check, describe
 from spooftrace.extraction.sources import sources_of, states_hash
 
@@ -65,12 +65,16 @@ def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:
 
     It does not when one of its files was changed after it was written.
     """
-    found = read_record(out)
+    found = read_record(_description(out))
     if not out.exists() or {key: found.get(key) for key in made} != made:
         return False
     if problem := changed_file(out.parent, found):
-        print(f"{problem}: it is scored again")
+        print(f"{problem}; the set is scored again")
         return False
+    if "files" not in found:  # of an earlier version, which recorded only how many scores there were
+        with open(out, "rb") as file:
+            if sum(1 for _ in file) < found.get("utterances", 0):
+                return False
     return not embeddings or (found.get("embeddings", False) and is_whole(_embeddings(out)[1]))
 
 
@@ -168,15 +172,6 @@ def write(
 
 def _description(out: Path) -> Path:
     return out.with_suffix(".json")
-
-
-def read_record(out: Path) -> dict[str, Any]:
-    """What ``scores.json`` beside ``out`` says; empty where there is none or it is damaged."""
-    try:
-        found = json.loads(_description(out).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _embeddings(out: Path) -> tuple[Path, Path]:

@@ -1,0 +1,93 @@
+"""Is what an experiment and a stored stream hold still what was written? For ``spooftrace status --verify``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from spooftrace.archive import damaged_entries
+from spooftrace.common.contents import SCORES_RECORD, changed_file, read_record
+from spooftrace.errors import InputError
+from spooftrace.extraction.store import read_description
+from spooftrace.provenance import file_sha256
+
+MODEL = "model.safetensors"
+
+
+def verify(experiments: Mapping[Path, str], dumps: Iterable[Path]) -> None:
+    """Read what the stages wrote, and print a line for each thing that has changed since.
+
+    Args:
+        experiments: Folder of each -> its name.
+        dumps: Folders of stored streams; those that are not there hold none.
+
+    Raises:
+        InputError: Something is not what was written.
+    """
+    stored = sorted(path.parent for dump in dumps for path in dump.glob("*/*/stream.json"))
+    wrong = 0
+    for folder, name in experiments.items():
+        for problem in verify_experiment(folder):
+            wrong += 1
+            print(f"{name}: {problem}")
+    for folder in stored:
+        for problem in verify_dump(folder):
+            wrong += 1
+            print(problem)
+    if wrong:
+        raise InputError(f"{wrong:,} things are not what was written, named above; run their stages again")
+    print(f"{len(experiments):,} experiments and {len(stored):,} stored streams are what was written")
+
+
+def verify_experiment(folder: Path) -> Iterator[str]:
+    """A line for each thing that is wrong: the model, the scores and embeddings of each set, and their metrics."""
+    model, run = folder / MODEL, read_record(folder / "run.json")
+    present = file_sha256(model) if model.is_file() else None
+    if (folder / "run.json").exists():
+        if not run:
+            yield f"{folder}/run.json: damaged"
+        if present is None:
+            yield f"{model}: is gone"
+        elif run.get("model_sha256", present) != present:
+            yield f"{model}: is not the model that was trained"
+    for record in sorted(folder.glob(f"*/{SCORES_RECORD}")):
+        yield from _verify_scores(record, present)
+
+
+def _verify_scores(record: Path, model: str | None) -> Iterator[str]:
+    made, folder = read_record(record), record.parent
+    if not made:
+        yield f"{record}: damaged"
+        return
+    if model is not None and made.get("system", {}).get(MODEL, model) != model:
+        yield f"{folder}: was scored with another {MODEL} than there is now"
+    files = made.get("files", {})
+    for name in files:
+        if problem := changed_file(folder, made, [name]):
+            yield problem
+    known = {file["sha256"] for file in files.values()}
+    for path in sorted(folder.glob("metrics*.json")):
+        metrics = read_record(path)
+        if not metrics:
+            yield f"{path}: damaged"
+        elif known and "scores_sha256" in metrics and metrics["scores_sha256"] not in known:
+            yield f"{path}: was computed from other scores than {record} tells of"
+
+
+def verify_dump(folder: Path) -> Iterator[str]:
+    """A line for each entry of a stored stream that is not what was written."""
+    scp, sums = folder / "feats.scp", folder / "feats.sums"
+    try:
+        problem = changed_file(folder, read_description(folder / "stream.json"))
+    except InputError as error:
+        problem = str(error)
+    if problem:
+        yield problem
+    if not sums.exists():
+        yield f"{folder}: made by an earlier version, which recorded no checksums; remove it and run stage 3 again"
+        return
+    try:
+        for utt, damage in damaged_entries(scp, sums):
+            yield f"{folder}: '{utt}': {damage}"
+    except InputError as error:
+        yield str(error)
