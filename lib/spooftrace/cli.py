@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from spooftrace import __version__
 from spooftrace.audio.notes import gathered
+from spooftrace.common.os_errors import explain_os_error
 from spooftrace.errors import InputError
 
 COMMANDS = {
@@ -71,8 +72,8 @@ def main(words: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        # A full disk, a missing permission: the message names the file.
-        print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
+        # A full disk, a missing permission.
+        print(f"spooftrace {words[0]}: error: {explain_os_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"spooftrace {words[0]}: interrupted; run it again to continue", file=sys.stderr)

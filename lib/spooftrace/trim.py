@@ -29,6 +29,7 @@ from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
 RATE = 16000
+LONGEST_NAME = 240  # bytes; file systems take 255, and a file has a longer name while it is written
 # Tables that say where the sound is, how long it is, or were computed from it: they do not hold for the copy.
 NOT_CARRIED_OVER = ("wav.scp", "segments", "feats.scp", "utt2dur")
 
@@ -157,8 +158,17 @@ def file_name(utt: str) -> str:
 
     >>> file_name("../VALLE/p225_001")
     '..%2FVALLE%2Fp225_001.flac'
+
+    Raises:
+        InputError: the id is too long for a file name.
     """
-    return utt.replace("%", "%25").replace("/", "%2F") + ".flac"
+    name = utt.replace("%", "%25").replace("/", "%2F") + ".flac"
+    if len(name.encode()) > LONGEST_NAME:
+        raise InputError(
+            f"utterance '{utt[:60]}...' has {len(utt)} characters, too many for the name of its file "
+            f"({LONGEST_NAME} bytes with .flac); rename it"
+        )
+    return name
 
 
 def _origin(directory: Path, settings: Mapping[str, str]) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_a_missing_file_stops_all_unless_partial(release, root, tmp_path, trials
     partial = Release("Toy", root, tmp_path / "data", allow_partial=True)
     data = partial.write("eval", trials, COUNTS, root / "flac")
     assert data.utts == ["u0", "u2", "u3"]
-    assert "PARTIAL: 1 audio files are missing, see missing.txt" in capsys.readouterr().out
+    assert "PARTIAL: 1 audio file is missing, see missing.txt" in capsys.readouterr().out
     assert validate(data.path, check_audio=True) == []
 
 
@@ -132,7 +132,7 @@ def test_extra_files_are_listed(release, root, tmp_path, trials, capsys):
         (root / "flac" / name).write_bytes(b"fLaC")
     release.write("eval", trials, COUNTS, root / "flac", others=["enrol2.flac"])
     assert (tmp_path / "data/eval/extra.txt").read_text() == "enrol1.flac\n"
-    assert "1 files are no trials, see extra.txt" in capsys.readouterr().out
+    assert "1 file beside the trials, see extra.txt" in capsys.readouterr().out
 
 
 def test_files_with_other_names_and_in_folders(release, root):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from safetensors.torch import load_file, save_file
 from test_backends import BACKENDS, EVERY, make, make_inputs, one_thread  # noqa: F401
 from torch import nn
 
@@ -383,9 +384,20 @@ def test_a_score_that_is_no_number_names_its_utterance(live, monkeypatch, capsys
 
     monkeypatch.setattr(System, "forward", overflow)
     assert score(live, "--data.eval_batch_size", "3") == 1
-    one_line(capsys, "data/eval: utterance 'eval_004': the score is not a finite number; check its audio")
+    one_line(capsys, "data/eval: utterance 'eval_004': the score is not a finite number; its audio is good", "NaN")
     monkeypatch.setattr(System, "forward", forward)
     assert score(live, "--data.eval_batch_size", "3") == 0
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_that_are_no_numbers_are_not_blamed_on_the_audio(live, value, capsys):
+    weights = load_file(live / "model.safetensors")
+    name = next(name for name, weight in weights.items() if weight.is_floating_point())
+    save_file(weights | {name: torch.full_like(weights[name], float(value))}, live / "model.safetensors")
+    assert score(live) == 1
+    one_line(
+        capsys, "the score is not a finite number; the model has NaN or infinite weights", "model.safetensors, again"
+    )
 
 
 def test_an_utterance_below_the_receptive_field(make_data, make_exp, capsys):

@@ -143,8 +143,8 @@ class ArchiveWriter:
             )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise InputError(
-                f"{self._ark}: key '{key}': the array has NaN or infinite values; check its audio, "
-                "or compute it in fp32"
+                f"{self._ark}: key '{key}': the array has NaN or infinite values; check its audio "
+                "and the model's weights, or compute it in fp32"
             )
         name = key.encode() + b" "
         try:

@@ -12,6 +12,7 @@ from typing import Any
 from spooftrace.atomic import atomic_write
 from spooftrace.audit.cues import CUES, FILE_REMEDY
 from spooftrace.audit.findings import ALL_CUES, FEW, POOLED, Audit, Finding
+from spooftrace.common.cells import spreadsheet
 from spooftrace.evaluation.layout import aligned
 
 CONVENTION = (
@@ -106,7 +107,7 @@ def write_tsv(path: Path, audits: Sequence[Audit]) -> None:
 def _row(one: Finding) -> list[Any]:
     figure = one.figure
     numbers = (f"{number:.6g}" for number in (figure.value, figure.low, figure.high, figure.chance))
-    return [one.cue, one.measure, one.part, *one.utterances, *numbers, "yes" if one.telling else "no"]
+    return [one.cue, one.measure, spreadsheet(one.part), *one.utterances, *numbers, "yes" if one.telling else "no"]
 
 
 def _extreme(found: Sequence[Finding], is_detection: bool) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
+from spooftrace.common.english import counted
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import AUDIO, TRIALS, Gap
@@ -51,9 +52,9 @@ def summary(
     """What was prepared, in one line; ``differences`` are those of the label file from the release."""
     labels = Counter(data.table("utt2label").values())
     speakers = set(data.table("utt2spk").values())
-    parts = [f"{labels['bonafide']:,} bona fide and {labels['spoof']:,} spoofed utterances"]
+    parts = [f"{labels['bonafide']:,} bona fide and {counted(labels['spoof'], 'spoofed utterance')}"]
     if speakers != {"-"}:
-        parts.append(f"{len(speakers):,} speaker{'' if len(speakers) == 1 else 's'}")
+        parts.append(counted(len(speakers), "speaker"))
     if expected is None:
         parts.append("no official counts to compare with")
     elif differences:
@@ -62,7 +63,9 @@ def summary(
     else:
         parts.append("the protocol's counts are those of the release")
     if missing:
-        parts.append(f"PARTIAL: {missing:,} audio files are missing, see missing.txt")
+        parts.append(
+            f"PARTIAL: {counted(missing, 'audio file')} {'is' if missing == 1 else 'are'} missing, see missing.txt"
+        )
     if extra:
-        parts.append(f"{len(extra):,} files are no trials, see extra.txt")
+        parts.append(f"{counted(len(extra), 'file')} beside the trials, see extra.txt")
     return f"{data.path}: {'; '.join(parts)}"

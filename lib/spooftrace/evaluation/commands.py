@@ -65,7 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data", type=Path, metavar="DIR", help="data directory of the test set, e.g. data/eval")
     add("--key", help="official key of the test set, instead of --data; for detection with --format", **path)
     add("--out", help="metrics file to write, e.g. exp/x/eval/metrics.json", **path)
-    add("--tables", type=Path, metavar="DIR", help="write every table to DIR as .txt, .csv and .tex")
+    add(
+        "--tables",
+        type=Path,
+        metavar="DIR",
+        help="write every table to DIR as .txt, .csv (names that begin like a formula get ' in front) and .tex",
+    )
 
     group = parser.add_argument_group("detection")
     add = group.add_argument

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.cells import spreadsheet
 from spooftrace.evaluation.breakdown import Table, is_total
 
 LATEX_ESCAPES = {
@@ -53,12 +54,13 @@ def as_csv(table: Table) -> str:
     """The table for other programs: a header line, ten digits, per cent where the title says so, empty cells empty.
 
     The first field of the header is the title, so that the numbers keep their name; notes follow it in brackets.
+    Names that a spreadsheet would take for a formula get ``'`` in front (:mod:`spooftrace.common.cells`).
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([_titled(table), *table.columns])
+    writer.writerow(map(spreadsheet, [_titled(table), *table.columns]))
     for name, row in zip(table.rows, _shown(table), strict=True):
-        writer.writerow([name, *("" if np.isnan(value) else f"{value:.10g}" for value in row)])
+        writer.writerow([spreadsheet(name), *("" if np.isnan(value) else f"{value:.10g}" for value in row)])
     return text.getvalue()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from spooftrace.common.cells import markdown
 from spooftrace.errors import InputError
 from spooftrace.evaluation import read_trials
 from spooftrace.evaluation.caveats import FEW
@@ -155,8 +156,9 @@ def det_figure(groups: Sequence[Group], test_set: str, folder: Path, page_folder
             scores = member.folder / test_set / "scores.txt"
             absent = [str(path) for path in (scores, data) if not path.exists()]
             if absent:
-                parts.append(f"No DET curve of {member.name}: {' and '.join(absent)} not found.")
-                print(parts[-1])
+                lacking = f"No DET curve of {member.name}: {' and '.join(absent)} not found."
+                parts.append(markdown(lacking))
+                print(lacking)
                 continue
             metrics = member.metrics[test_set]
             trials = read_trials(data, scores, metrics.get("subset"), metrics.get("convention"))

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from spooftrace.common.cells import markdown
 from spooftrace.report.incomplete import mark
 from spooftrace.report.runs import Run
 
@@ -37,7 +38,7 @@ class Section:
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
     """A Markdown table padded to read well as plain text; all but the ``left`` first columns are right-aligned."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    cells = [[markdown(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
 
     def line(row: Sequence[str]) -> str:
@@ -53,12 +54,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -
 
 def bullets(lines: Iterable[str]) -> str:
     """A Markdown list."""
-    return "\n".join(f"- {line}" for line in lines)
+    return "\n".join(f"- {markdown(line)}" for line in lines)
 
 
 def image(caption: str, path: Path, page_folder: Path) -> str:
     """Markdown that shows a figure on a page of ``page_folder``."""
-    return f"![{caption}]({quote(Path(os.path.relpath(path, page_folder)).as_posix())})"
+    return f"![{markdown(caption)}]({quote(Path(os.path.relpath(path, page_folder)).as_posix())})"
 
 
 def run_rows(name: str, runs: Sequence[Run], rates: np.ndarray) -> list[list[str]]:

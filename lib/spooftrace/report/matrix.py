@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.cells import spreadsheet
 from spooftrace.errors import InputError
 from spooftrace.report.incomplete import MARK, gaps_of_metrics, training_gaps
 from spooftrace.report.markdown import MISSING, bullets, table
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         if any(lacking.values()):
             for row, told in zip(plain, ["incomplete", *map("; ".join, lacking.values())], strict=True):
                 row.append(told)
-        csv.writer(file, lineterminator="\n").writerows(plain)
+        csv.writer(file, lineterminator="\n").writerows(map(spreadsheet, row) for row in plain)
     print(f"Pooled EER in %\n\n{text}\n\nwrote {args.out / 'matrix.md'} and {args.out / 'matrix.csv'}")
 
 

@@ -22,6 +22,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
+from spooftrace.common.cells import markdown
 from spooftrace.common.text import read_lines
 from spooftrace.errors import InputError
 from spooftrace.report.markdown import table
@@ -99,7 +100,7 @@ def published_table(results: Sequence[Result]) -> str:
     marked = sum(_mark_impossible(cells) for cells in rows.values())
     body = [[*key, *(cells.get(column, "") for column in columns)] for key, cells in rows.items()]
     text = table(["System", "Setting", "Runs", "By", "Source", *header], body, left=5)
-    notes = [f"[{number}] {source}" for number, source in enumerate(sources, 1)]
+    notes = [f"[{number}] {markdown(source)}" for number, source in enumerate(sources, 1)]
     notes += [IMPOSSIBLE_NOTE] if marked else []
     return text + "\n\n" + "\\\n".join(notes)
 

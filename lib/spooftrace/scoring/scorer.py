@@ -89,10 +89,22 @@ class Scorer:
             for utt, found in windows.items():
                 scores, *embedding = (np.mean(part, axis=0, dtype=np.float64) for part in zip(*found, strict=True))
                 if not np.isfinite(scores).all():
-                    advice = "compute in --precision fp32" if self.precision != "fp32" else "check its audio"
-                    raise InputError(f"{directory}: utterance '{utt}': the score is not a finite number; {advice}")
+                    cause = self._cause(groups)
+                    raise InputError(f"{directory}: utterance '{utt}': the score is not a finite number; {cause}")
                 scores, *embedding = (np.atleast_1d(mean).astype(np.float32) for mean in (scores, *embedding))
                 yield Scored(utt, scores, *embedding)
+
+    def _cause(self, groups: Sequence[Mapping[str, Any]]) -> str:
+        """Why scores of these groups are no finite numbers, and what to do."""
+        if self.precision != "fp32":
+            return "compute in --precision fp32"
+        for name, weight in self._system.state_dict().items():
+            if weight.is_floating_point() and not weight.isfinite().all():
+                return f"the model has NaN or infinite weights ({name}); train it, or get {self.model}, again"
+        inputs = [value for group in groups for value in group.values() if isinstance(value, Tensor)]
+        if all(value.isfinite().all() for value in inputs):
+            return f"its audio is good, but {self.model} gives NaN or infinite outputs for it; train the model again"
+        return "its audio or features have NaN or infinite values; check them"
 
     def _load(self, shapes: Mapping[str, StreamShape]) -> System:
         if self._shapes != shapes:
