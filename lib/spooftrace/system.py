@@ -107,11 +107,13 @@ class System(nn.Module):
     def loss(self, outputs: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share) -> Tensor:
         """What training minimises: the task's loss, and with it what the back-end has of its own (``total_loss``).
 
-        ``whole`` makes the whole batch of what is only a share of one, for the task, whose weighted mean over a batch
-        is not the mean of those over its shares.
+        ``whole`` makes the whole batch of what is only a share of one: a loss over a batch, such as a weighted mean or
+        a correlation, is not the mean of those over its shares. The task and the back-end get the targets of the whole
+        batch; a back-end applies ``whole`` itself to what it has kept of its share.
         """
-        loss = self.task.loss(whole(outputs), whole(targets))
-        return self.backend.total_loss(loss, targets) if hasattr(self.backend, "total_loss") else loss
+        targets = whole(targets)
+        loss = self.task.loss(whole(outputs), targets)
+        return self.backend.total_loss(loss, targets, whole) if hasattr(self.backend, "total_loss") else loss
 
     def own_state(self) -> dict[str, Tensor]:
         """The weights that belong to the trained model: everything except frozen front-ends."""

@@ -116,6 +116,7 @@ def _fit(
 
     for part in ("lightning.pytorch", "lightning.fabric"):  # no advertisements, no lists of what is unused
         logging.getLogger(part).setLevel(logging.WARNING)
+    from spooftrace.backends.shared_batchnorm import share_batch_norm
     from spooftrace.config import save_config
     from spooftrace.datadir.incomplete import as_json, read_gaps
     from spooftrace.frontends.weights import keep_configuration
@@ -128,7 +129,7 @@ def _fit(
 
     started = time.monotonic()
     options, world = config["trainer"], processes.world_size()
-    pick_device(num_gpus)
+    device = pick_device(num_gpus)
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
     system = System(config, {name: stream.shape for name, stream in cached.items()})
@@ -136,6 +137,8 @@ def _fit(
     resume = last_checkpoint(exp) if last_checkpoint(exp).exists() else None
     if resume is None:
         start_from_others(system, config)
+    if world > 1 and device.type == "cpu":
+        share_batch_norm(system)
     learner = Learner(system, config)
     train_set = make_batches(config, system, train_dir, dump, training=True, cached=cached)
     dev_cached = open_streams(config, dump, dev_dir)
@@ -163,7 +166,7 @@ def _fit(
         devices=processes.processes_per_node(),
         num_nodes=world // processes.processes_per_node(),
         strategy=ddp if world > 1 else "auto",
-        sync_batchnorm=world > 1 and num_gpus > 0,  # which only GPUs can; so a batch is that of all processes
+        sync_batchnorm=world > 1 and device.type != "cpu",  # so a batch is that of all processes
         # Not Slurm's variables, which Lightning would take: torchrun's count.
         plugins=[TorchElasticEnvironment() if processes.started() else LightningEnvironment(), WholeCheckpoints()],
         precision=options["precision"],

@@ -26,7 +26,7 @@ from spooftrace.cli import main
 from spooftrace.learner import KeepLast
 
 Trainer = lightning.Trainer
-lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu", "sync_batchnorm": False})
+lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})
 spooftrace.system.pick_device = lambda num_gpus: torch.device("cpu")
 torch.cuda.get_device_name = lambda: "CPU"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Literal
 
@@ -117,12 +118,17 @@ class HYDRA(nn.Module):
         scores = torch.einsum("bkd,tkd->btk", tangents, self.query.double()) + self.bias  # -> (B, T, K)
         return (scores / self.ball_dim**0.5).softmax(dim=-1)
 
-    def total_loss(self, loss: Tensor, targets: Tensor) -> Tensor:
-        """The loss of the targets plus the weighted total correlation of the batch that `forward` has just seen."""
+    def total_loss(
+        self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
+    ) -> Tensor:
+        """The loss of the targets plus the weighted total correlation of the batch that `forward` has just seen.
+
+        `whole` makes the batch of all processes of what this one has seen.
+        """
         if self.htc_weight == 0:
             return loss
         tangents, self._tangents = self._tangents, None  # which would hold the graph of the whole batch
-        return loss + self.htc_weight * total_correlation(tangents).to(loss.dtype)
+        return loss + self.htc_weight * total_correlation(whole(tangents)).to(loss.dtype)
 
     def figures(self) -> dict[str, float]:
         """The learned c of each ball, by the target it belongs to; the curvature of the ball is -c."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -144,8 +144,12 @@ class SASTNet(nn.Module):
         tokens, _ = self.mae(self._image(frames[:batch]))
         return self.fusion.run(tokens, semantic[:batch], with_maps=True)[1]
 
-    def total_loss(self, loss: Tensor, targets: Tensor) -> Tensor:
+    def total_loss(
+        self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
+    ) -> Tensor:
         """What training minimises, from the loss of the task and its targets (B,), for the batch of the last `forward`.
+
+        Loss and targets are those of the whole batch; `whole` makes it of the share that this process has seen.
 
         Raises:
             ValueError: that was not in training, or an item has several targets.
@@ -155,7 +159,7 @@ class SASTNet(nn.Module):
         if targets.ndim != 1 and self._errors.size(1) > 1:
             raise ValueError("several decoders need one class for each item; with several tasks take num_decoders: 1")
         errors, self._errors = self._errors, None
-        return self.weighting(reconstruction_loss(errors, targets, self.margin, self.hinge), loss)
+        return self.weighting(reconstruction_loss(whole(errors), targets, self.margin, self.hinge), loss)
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
         """The weights of the losses have a learning rate of their own and no weight decay."""
