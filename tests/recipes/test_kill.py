@@ -1,7 +1,12 @@
-"""``kill -9`` at random moments of stages 3 to 7, then run again: nothing is lost, and nothing is done twice.
+"""``kill -9`` at random moments of stages 3 to 7, then run again elsewhere: nothing is lost or done twice.
 
 A run is the commands that run.sh gives, one after another in a process of its own; what follows a kill starts again
-with the first one. The processes are forks of one that has imported everything, or starting would take all the time.
+with the first one, after the folder has been moved. The processes are forks of one that has imported everything, or
+starting would take all the time.
+
+The moments are counted in what a run does to its files, not in seconds, so that every kill comes in the stage that it is
+meant for, however busy the machine is: at a chosen one of these events a timer of some milliseconds starts, and a run
+that would get too far waits for it.
 """
 
 from __future__ import annotations
@@ -13,10 +18,13 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 import time
 from collections import Counter
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -60,6 +68,7 @@ RESULTS += [f"{name}/{file}" for name in ("dev", "eval") for file in ("scores.tx
 ROUNDS = 4
 KILLS = (3, 3, 4, 4, 5, 6, 7)  # stages of a round in which a run is killed
 TRAINING, CHECKPOINTS = 4, 10  # more than what two killed runs get is there for a third: 24
+DELAY = 0.03  # seconds at most from an event to the kill
 IMPORTED = [
     "lightning.pytorch", "spooftrace.learner", "spooftrace.extraction.pipeline", "spooftrace.scoring.scorer",
     "spooftrace.evaluation.commands", "spooftrace.report.commands", "matplotlib.backends.backend_agg",
@@ -68,8 +77,46 @@ IMPORTED = [
 pytestmark = pytest.mark.slow
 
 
-def stages(folder: Path, begun: Connection) -> None:
-    """All stages in ``folder``; tells which one begins."""
+@dataclass(frozen=True)
+class Kill:
+    """A run is killed ``delay`` seconds after event ``number`` of ``stage``, from 1, or at its last one.
+
+    Events are the opening, renaming and removing of files, in a training the renaming of what becomes ``last.ckpt``.
+    """
+
+    stage: int
+    number: int
+    delay: float
+
+
+class Watch:
+    """Counts the events of each stage; kills this process when its time has come."""
+
+    def __init__(self, folder: Path, kill: Kill | None) -> None:
+        self.folder, self.kill = str(folder), kill
+        self.stage = 0
+        self.events: Counter[int] = Counter()
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event in ("open", "os.rename", "os.remove") and isinstance(arguments[0], str):
+            if not os.path.abspath(arguments[0]).startswith(self.folder):
+                return
+            if self.stage == TRAINING and not (event == "os.rename" and str(arguments[1]).endswith("last.ckpt")):
+                return
+            self.events[self.stage] += 1
+            if self.kill and self.stage == self.kill.stage:
+                if self.events[self.stage] == self.kill.number:
+                    threading.Timer(self.kill.delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+                if self.events[self.stage] >= self.kill.number + 2:
+                    time.sleep(60)
+
+    def end_stage(self) -> None:
+        if self.kill and self.stage == self.kill.stage:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def stages(folder: Path, kill: Kill | None, counts: Connection) -> None:
+    """All stages in ``folder``; at the end, tells how many events each had."""
     import torch
 
     torch.set_num_threads(1)
@@ -77,59 +124,28 @@ def stages(folder: Path, begun: Connection) -> None:
     log = open("log", "a", encoding="utf-8")  # noqa: SIM115  (until the process ends)
     for stream in (1, 2):
         os.dup2(log.fileno(), stream)
-    for stage, commands in STAGES.items():
-        begun.send(stage)
+    watch = Watch(folder, kill)
+    sys.addaudithook(watch)
+    for watch.stage, commands in STAGES.items():
         for command in commands:
             if main(shlex.split(command)):
                 sys.exit(1)
+        watch.end_stage()
+    counts.send(watch.events)
 
 
-class Run:
-    """A process that goes through all stages in ``folder``."""
-
-    def __init__(self, folder: Path) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(IMPORTED)
-        self.folder = folder
-        self.stage = 0
-        self._begun, other = context.Pipe(duplex=False)
-        self._process = context.Process(target=stages, args=(folder, other))
-        self._process.start()
-        other.close()
-
-    def next_stage(self, timeout: float | None = None) -> bool:
-        """Wait until another stage begins; False when none does."""
-        try:
-            if not self._begun.poll(timeout):
-                return False
-            self.stage = self._begun.recv()
-        except EOFError:
-            return False
-        return True
-
-    def next_checkpoint(self) -> None:
-        """Wait until another checkpoint is there, or the training is over."""
-        last = self.folder / EXP / "checkpoints/last.ckpt"
-        before = last.stat().st_mtime_ns if last.exists() else None
-        while self._process.is_alive() and not self._begun.poll(0.002):
-            if last.exists() and last.stat().st_mtime_ns != before:
-                return
-
-    def kill(self) -> int:
-        """The stage in which it was killed; 0 if it had ended before."""
-        self._process.kill()
-        self._process.join()
-        while self.next_stage(0):
-            pass
-        if self._process.exitcode == -signal.SIGKILL:
-            return self.stage
-        self.finish()
-        return 0
-
-    def finish(self) -> None:
-        """Wait for its end, which has to be a good one."""
-        self._process.join()
-        assert self._process.exitcode == 0, (self.folder / "log").read_text(encoding="utf-8")[-2000:]
+def run(folder: Path, kill: Kill | None = None) -> Counter[int]:
+    """Go through all stages in ``folder`` in a process; the number of events of each stage, none if it is killed."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=stages, args=(folder, kill, there))
+    process.start()
+    there.close()
+    process.join()
+    log = (folder / "log").read_text(encoding="utf-8")[-2000:]
+    assert process.exitcode == (-signal.SIGKILL if kill else 0), log
+    return Counter() if kill else here.recv()
 
 
 @pytest.fixture
@@ -149,40 +165,27 @@ def results(folder: Path) -> dict[str, bytes]:
 
 
 def test_killed_at_any_moment(data, tmp_path):
-    seconds = {}
-    whole = Run(shutil.copytree(data, tmp_path / "whole"))
-    since = time.monotonic()
-    while whole.next_stage():
-        seconds[whole.stage - 1], since = time.monotonic() - since, time.monotonic()
-    whole.finish()
-    seconds[whole.stage] = time.monotonic() - since
-    expected = results(whole.folder)
+    whole = shutil.copytree(data, tmp_path / "whole")
+    events = run(whole)
+    expected = results(whole)
+    print(f"events {dict(events)}")
+    assert set(events) == set(STAGES)
+    assert events[TRAINING] > 2 * (CHECKPOINTS + 1)
 
     moments = random.Random(1234)
-    killed: Counter[int] = Counter()
     resumed = 0  # trainings killed between the first checkpoint and the end
     for number in range(ROUNDS):
         folder = shutil.copytree(data, tmp_path / f"killed {number}")
-        for stage in KILLS:
-            run = Run(folder)
-            while run.stage < stage and run.next_stage():
-                pass
-            if stage == TRAINING:
-                for _ in range(moments.randint(0, CHECKPOINTS)):
-                    run.next_checkpoint()
-                time.sleep(moments.uniform(0, 0.05))
-            else:
-                time.sleep(moments.uniform(0, 0.9) * seconds[stage])
-            killed[run.kill()] += 1
+        for move, stage in enumerate(KILLS):
+            first = 2 if stage == TRAINING else 1  # before the second checkpoint is in its place, the first one is
+            last = CHECKPOINTS if stage == TRAINING else events[stage]
+            run(folder, Kill(stage, moments.randint(first, last), moments.uniform(0, DELAY)))
             if stage == TRAINING:
                 exp = folder / EXP
                 resumed += (exp / "checkpoints/last.ckpt").exists() and not (exp / "run.json").exists()
-        run = Run(folder)
-        run.finish()
+            folder = folder.rename(tmp_path / f"moved {number}.{move}")
+        run(folder)
         assert results(folder) == expected
         assert (folder / "RESULTS.md").is_file()
-    ended_before = killed.pop(0, 0)
-    print(f"killed in stage {dict(sorted(killed.items()))}, {resumed} inside epochs; {ended_before} had ended before")
-    assert killed.total() >= 20
-    assert set(killed) == set(STAGES)
-    assert resumed >= ROUNDS
+        assert not list((folder / EXP).rglob("*.tmp"))
+    assert resumed == ROUNDS * KILLS.count(TRAINING)
