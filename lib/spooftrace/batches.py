@@ -43,6 +43,7 @@ class CachedStream:
     reader: ArchiveReader
     frame_rate: float
     shape: StreamShape
+    parameters: int | None = None  # of the front-end; None for a stream that was stored before they were counted
 
     @property
     def time_axis(self) -> int | None:
@@ -67,7 +68,7 @@ class CachedStream:
         folder = dump / stream / data.name
         made = belonging.check(node, data, folder, check)
         shape = StreamShape(made["layout"], made["dim"])
-        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], shape)
+        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], shape, made.get("parameters"))
 
 
 class Utterances(Dataset[dict[str, Any]]):

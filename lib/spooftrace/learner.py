@@ -20,6 +20,7 @@ from spooftrace.errors import InputError
 from spooftrace.schedules import learning_rate_factor
 from spooftrace.selection import KeepBest
 from spooftrace.stopping import Stopped, StopSignals
+from spooftrace.symptoms import Symptoms, all_equal
 from spooftrace.system import System
 
 AUGMENTED = "_augmented"  # ends the names of figures of the augmented dev set where both are scored
@@ -52,6 +53,8 @@ class Learner(lightning.LightningModule):
         self._loss_sum: Tensor | float = 0.0  # of this epoch's batches on this device, and how many they are
         self._loss_count = 0.0
         self.epochs: list[dict[str, float]] = []
+        self.symptoms = Symptoms()
+        self._equal = False  # the scores of a dev set
         # What has to wait until the back-end has been trained alone.
         live = [frontend for frontend in system.frontends.values() if frontend.finetune]
         self._waiting = [p for frontend in live for p in frontend.parameters() if p.requires_grad]
@@ -94,6 +97,8 @@ class Learner(lightning.LightningModule):
             ending = AUGMENTED if number else ""
             figures |= {key + ending: value for key, value in self._dev_figures(self._of_all(scored, number)).items()}
         self._dev.clear()
+        self.symptoms.see(self.current_epoch + 1, figures["train_loss"], self._equal, self.global_rank == 0)
+        self._equal = False
         if hasattr(self.system.backend, "figures"):
             figures |= self.system.backend.figures()
         # The first device's figures count, so that all of them decide alike.
@@ -117,7 +122,9 @@ class Learner(lightning.LightningModule):
         if not scores.isfinite().all():
             advice = "lower optimizer.init_args.lr or set trainer.gradient_clip_val"
             raise InputError(f"epoch {self.current_epoch + 1}: the dev scores are not finite numbers; {advice}")
-        figures = dict(self.system.task.dev_metrics(scores.cpu().numpy(), targets.cpu().numpy()))
+        scores = scores.cpu().numpy()
+        self._equal |= all_equal(scores)
+        figures = dict(self.system.task.dev_metrics(scores, targets.cpu().numpy()))
         return figures | {"dev_loss": float(self.system.task.loss(outputs, targets))}
 
     def _epoch_loss(self) -> tuple[float, float]:
@@ -151,6 +158,7 @@ class Learner(lightning.LightningModule):
         checkpoint["state_dict"] = {key: value for key, value in checkpoint["state_dict"].items() if key in own}
         checkpoint["epoch_loss"] = list(self._epoch_loss())
         checkpoint["epochs"] = self.epochs
+        checkpoint["symptoms"] = self.symptoms.epochs
         checkpoint["threads"] = torch.get_num_threads()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -158,6 +166,7 @@ class Learner(lightning.LightningModule):
         # Each device takes its share of what all of them had together.
         self._loss_sum, self._loss_count = (part / self.trainer.world_size for part in checkpoint["epoch_loss"])
         self.epochs = list(checkpoint["epochs"])
+        self.symptoms.epochs = dict(checkpoint.get("symptoms", {}))
         # Sums round by how many threads share them, so a run goes on with as many as it began with, wherever that is.
         torch.set_num_threads(checkpoint.get("threads", torch.get_num_threads()))
         # Lightning restores the place inside an epoch, but after a whole one begins with the batches of the first.

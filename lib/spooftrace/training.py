@@ -125,7 +125,7 @@ def _fit(
     from spooftrace.saving import WholeCheckpoints
     from spooftrace.selection import LAST_EPOCH, KeepBest, StopEarly, best_epochs
     from spooftrace.starting import start_from_others
-    from spooftrace.system import System, count_parameters, pick_device, save_weights
+    from spooftrace.system import System, pick_device, save_weights
 
     started = time.monotonic()
     options, world = config["trainer"], processes.world_size()
@@ -182,7 +182,8 @@ def _fit(
         log_every_n_steps=min(50, len(train_set)),
     )
     if trainer.is_global_zero:
-        _describe(system, train_set, dev_sets[0])
+        parameters = _parameters(system, cached)
+        _describe(parameters, train_set, dev_sets[0])
         _remove_leftovers(exp)
     save_config(config, exp / "config.yaml")
     try:
@@ -203,13 +204,10 @@ def _fit(
     for node in config["streams"].values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
-    backend, best_epoch = count_parameters(system.backend), best_epochs(learner.epochs, monitor, 1)[0]
+    best_epoch = best_epochs(learner.epochs, monitor, 1)[0]
     facts = {
-        "parameters": {
-            "backend": backend,
-            "trainable": count_parameters(system, trainable=True),
-            "total": count_parameters(system),
-        },
+        "parameters": parameters,
+        "symptoms": learner.symptoms.epochs,
         "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
         "epochs": len(learner.epochs),
         "best_epoch": best_epoch,
@@ -290,11 +288,22 @@ def _remove_leftovers(exp: Path) -> None:
     remove_leftovers(last_checkpoint(exp).parent)
 
 
-def _describe(system: Any, train_set: Any, dev_set: Any) -> None:
+def _parameters(system: Any, cached: Mapping[str, Any]) -> dict[str, int | None]:
+    """Numbers of parameters: of the back-end, of what is trained, of all including the front-ends of cached streams."""
     from spooftrace.system import count_parameters
 
+    stored = [stream.parameters for stream in cached.values()]
+    return {
+        "backend": count_parameters(system.backend),
+        "trainable": count_parameters(system, trainable=True),
+        "total": None if None in stored else count_parameters(system) + sum(stored),
+    }
+
+
+def _describe(parameters: Mapping[str, int | None], train_set: Any, dev_set: Any) -> None:
+    total = "an unknown number of" if parameters["total"] is None else f"{parameters['total']:,}"
     print(
-        f"training {count_parameters(system, trainable=True):,} of {count_parameters(system):,} parameters on "
+        f"training {parameters['trainable']:,} of {total} parameters on "
         f"{len(train_set.utterances):,} utterances, {len(dev_set.utterances):,} in dev, "
         f"{len(train_set):,} batches an epoch",
         flush=True,

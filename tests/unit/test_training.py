@@ -51,6 +51,33 @@ def test_train_score_evaluate(make_data, write_config, capsys):
     assert "another configuration" in capsys.readouterr().err
 
 
+def test_parameters_of_stored_front_ends_are_counted(make_data, write_config, monkeypatch, capsys):
+    """A frozen front-end has as many whether it is stored or live; of a stream stored before, the number is unknown."""
+    stream = {"tiny": {"class_path": "miniature.frontend.Projection", "init_args": {"finetune": False}}}
+    backend = {"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}}
+    data = {"crop": 3200, "batch_size": 4, "num_workers": 0}
+    trainer = {"max_epochs": 1}
+    live = write_config("live.yaml", streams=stream, backend=backend, data=data, trainer=trainer)
+    stored = write_config("s.yaml", streams=stream, backend=backend, data=data | {"cached": ["tiny"]}, trainer=trainer)
+    sets = [str(make_data(name, 14)) for name in ("train", "dev")]  # together, as each command draws other weights
+    assert main(["extract", "--config", str(stored), "--data", *sets]) == 0
+    counted = []
+    for config, exp in ((live, "exp/live_s1"), (stored, "exp/stored_s1")):
+        assert train(config, exp) == 0
+        counted.append(json.loads(Path(exp, "run.json").read_text(encoding="utf-8"))["parameters"])
+    assert counted[0] == counted[1]
+    assert counted[0]["total"] > counted[0]["trainable"] == counted[0]["backend"] == 18
+    assert capsys.readouterr().out.count(f"training 18 of {counted[0]['total']:,} parameters") == 2
+
+    description = Path("dump/tiny/train/stream.json")
+    made = json.loads(description.read_text(encoding="utf-8"))
+    assert made.pop("parameters") == counted[0]["total"] - 18
+    description.write_text(json.dumps(made), encoding="utf-8")
+    assert train(stored, "exp/old_s1") == 0
+    assert json.loads(Path("exp/old_s1/run.json").read_text(encoding="utf-8"))["parameters"]["total"] is None
+    assert "training 18 of an unknown number of parameters" in capsys.readouterr().out
+
+
 def test_same_seed_same_weights_other_seed_other_weights(make_data, write_config):
     config = write_config()
     prepare(make_data, config, "train", "dev")

@@ -28,7 +28,7 @@ from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.inference import Precision, autocast, check_precision, pack
 from spooftrace.progress import Progress
-from spooftrace.system import pick_device
+from spooftrace.system import count_parameters, pick_device
 
 # A processor is fastest while a batch stays in its caches, a GPU when all of it has something to do.
 BATCH_SECONDS = {"cpu": 8.0, "cuda": 160.0}
@@ -128,7 +128,7 @@ class Extraction:
             about = {
                 "layout": frontend.layout, "dim": frontend.dim, "frame_rate": frontend.frame_rate,
                 "fingerprint": frontend.fingerprint(), "compress": self.settings.compress,
-                "precision": self.settings.precision,
+                "precision": self.settings.precision, "parameters": count_parameters(frontend),
             }  # fmt: skip
             frontend = frontend.to(self.device)
             if self.device.type == "cpu" and frontend.packable:
