@@ -34,6 +34,7 @@ if runs 1; then
   data_dirs $sets
   $train_cmd --num-threads 1 JOB=1:"$nj" data/log/spoof.JOB.log \
     spooftrace codec resynthesize "${dirs[@]}" --job JOB --num-jobs "$nj"
+  python3 local/check_copies.py data
   python3 local/make_tts.py data
   for set in $sets $(prepared eval_tts); do validate_data_dir.sh --check-audio "data/$set"; done
 fi

@@ -84,7 +84,7 @@ def add(data, name, samples, rate=16000):
 
 def test_own_codec_equals_its_class(speech):
     wave = read_audio(speech[0])
-    copy = load_codec(RVQ).copy(torch.from_numpy(wave)[None], 4)[0].numpy()
+    copy = load_codec(RVQ).double().copy(torch.from_numpy(wave)[None].double(), 4)[0].float().numpy()
     np.testing.assert_array_equal(load_coder(find_setting("rvq8_freq_q4")).copy(wave), copy)
     np.testing.assert_array_equal(load_system("rvq8_freq_q4")(wave), copy)
 

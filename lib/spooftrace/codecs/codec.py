@@ -21,6 +21,7 @@ from spooftrace.codecs.blocks import ConvNeXtBlock
 from spooftrace.codecs.decoders import DECODERS
 from spooftrace.codecs.disentanglement import VoiceRestorer, measure_voice, neutralize
 from spooftrace.codecs.factorised import FactorisedQuantizer
+from spooftrace.codecs.mel import hann_window
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
@@ -130,7 +131,7 @@ class NeuralCodec(nn.Module):
         self.hop = sample_rate // frame_rate
         self.n_fft = overlap * self.hop
         bins = self.n_fft // 2 + 1
-        self.register_buffer("window", torch.hann_window(self.n_fft), persistent=False)
+        self.register_buffer("window", hann_window(self.n_fft), persistent=False)
         self.encoder = nn.Sequential(
             nn.Conv1d(bins, channels, 1),
             *(ConvNeXtBlock(channels) for _ in range(encoder_blocks)),

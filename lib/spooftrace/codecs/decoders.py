@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.codecs.blocks import ConvNeXtBlock, ResidualUnit, Snake, Upsample
+from spooftrace.codecs.mel import hann_window
 
 
 class Decoder(nn.Sequential):
@@ -52,7 +53,7 @@ class FrequencyDecoder(Decoder):
         n_fft = overlap * hop
         super().__init__(dim, channels, blocks, nn.Conv1d(channels, 2 * (n_fft // 2 + 1), 1))
         self.hop, self.n_fft = hop, n_fft
-        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        self.register_buffer("window", hann_window(n_fft), persistent=False)
 
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
         log_magnitude, phase = self(vectors).chunk(2, 1)  # (B, 2 F, T) -> 2 x (B, F, T)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.codecs.blocks import ConvNeXtBlock
+from spooftrace.codecs.mel import hann_window
 
 BANDS = 32  # of the long-term spectrum
 NEUTRAL_PITCH = 180.0  # Hz
@@ -41,13 +42,13 @@ def pitch(wave: Tensor, rate: int) -> Tensor:
     """Median pitch in Hz of the voiced frames of waves (B, N), by autocorrelation: (B,). 180 where nothing is."""
     size = rate * 64 // 1000
     wave = F.pad(wave, (0, max(size - wave.shape[-1], 0)))
-    window = torch.hann_window(size, device=wave.device)
+    window = hann_window(size).to(wave)
     frames = wave.unfold(-1, size, size // 4) * window  # (B, N) -> (B, T, S)
     correlation = torch.fft.irfft(torch.fft.rfft(frames, 2 * size).abs().square())  # (B, T, 2 S)
     own = torch.fft.irfft(torch.fft.rfft(window, 2 * size).abs().square())
     first, last = (round(rate / frequency) for frequency in reversed(PITCH_RANGE))
     energy = correlation[..., :1]
-    lags = torch.arange(first, last, device=wave.device)
+    lags = torch.arange(first, last, device=wave.device, dtype=wave.dtype)
     # relative to the window's own, or short lags would win; multiples of the period, as good, cost a little
     height = correlation[..., first:last] / (energy + 1e-9) * (own[0] / own[first:last])
     strength, lag = (height - OCTAVE_COST * torch.log2(lags / first)).max(-1)  # (B, T)

@@ -6,6 +6,11 @@ import torch
 from torch import Tensor
 
 
+def hann_window(size: int) -> torch.Tensor:
+    """Periodic Hann window (``size``,), float32, computed in float64: the same bits on every processor."""
+    return torch.hann_window(size, dtype=torch.float64).float()
+
+
 def mel_filterbank(num_bands: int, n_fft: int, rate: int) -> Tensor:
     """Triangular filters, equally spaced on the HTK mel scale from 0 to ``rate / 2``, each with weights summing to 1.
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.chain import finish
-from spooftrace.codecs.coder import load_coder
+from spooftrace.codecs.coder import exact_copy, load_coder
 from spooftrace.codecs.table import find_setting
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import carry_gaps
@@ -75,8 +75,6 @@ def load_system(name: str, codec: str | Path | None = None) -> System:
 
 
 def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) -> System:
-    import torch
-
     from spooftrace.codecs.codec import load_codec
 
     if path is None:
@@ -85,14 +83,15 @@ def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) 
     if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != RATE:
         held = f"{codec.quantizer.num_quantizers} codebooks at {codec.sample_rate} Hz"
         raise InputError(f"system '{name}': {path} has {held}; {RATE} Hz and {num_quantizers} codebooks are needed")
-    return lambda wave: codec.copy(torch.from_numpy(wave)[None], num_quantizers)[0].numpy()
+    return exact_copy(codec, num_quantizers)
 
 
 def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.ndarray:
     """Shift ``copy`` (M,) to where it correlates best with ``original`` (N,), then cut or fill it to (N,)."""
     from scipy.signal import correlate
 
-    correlation = correlate(copy, original, mode="full", method="fft")  # (M + N - 1,), lag 0 at N - 1
+    # In float64, so that every processor finds the same lag: (M,), (N,) -> (M + N - 1,), lag 0 at N - 1
+    correlation = correlate(np.float64(copy), np.float64(original), mode="full", method="fft")
     first = max(len(original) - 1 - max_lag, 0)
     lag = first + int(correlation[first : len(original) + max_lag].argmax()) - (len(original) - 1)
     copy = copy[lag:] if lag >= 0 else np.concatenate([np.zeros(-lag, copy.dtype), copy])

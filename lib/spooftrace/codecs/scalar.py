@@ -50,6 +50,6 @@ class ScalarQuantizer(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
-        values = codes.new_zeros(codes.shape[0], codes.shape[2], self.num_quantizers, dtype=torch.float32)
+        values = codes.new_zeros(codes.shape[0], codes.shape[2], self.num_quantizers, dtype=self.restore.weight.dtype)
         values[..., : codes.shape[1]] = codes.transpose(1, 2) - self.top  # (B, Q, T) -> (B, T, Q)
         return self.restore(values / self.top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from spooftrace.codecs.mel import mel_filterbank
+from spooftrace.codecs.mel import hann_window, mel_filterbank
 
 
 def world(wave: np.ndarray, rate: int = 16000, coded_dims: int | None = None) -> np.ndarray:
@@ -44,6 +44,8 @@ def griffin_lim(
 ) -> np.ndarray:
     """Reduce speech to a mel spectrogram and find a waveform that has it, from a fixed random start.
 
+    Computed in float64: the iterations amplify rounding, and the copies should be the same on every processor.
+
     Args:
         wave: (N,) float, N > ``n_fft`` / 2.
         rate: sampling rate in Hz.
@@ -57,14 +59,14 @@ def griffin_lim(
 
     Source: the fast variant, with momentum 0.99, of Perraudin, Balazs and Søndergaard 2013.
     """
-    signal = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32))
-    window = torch.hann_window(n_fft)
-    bank = mel_filterbank(num_mels, n_fft, rate)  # (M, F)
+    signal = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float64))
+    window = hann_window(n_fft).double()
+    bank = mel_filterbank(num_mels, n_fft, rate).double()  # (M, F)
     spectrum = torch.stft(signal, n_fft, hop, window=window, return_complex=True)  # (N,) -> (F, T)
     mel = bank @ spectrum.abs()  # (F, T) -> (M, T)
     magnitude = (torch.linalg.pinv(bank) @ mel).clamp(min=0)  # (M, T) -> (F, T), least squares
     generator = torch.Generator().manual_seed(0)
-    angles = 2 * torch.pi * torch.rand(magnitude.shape, generator=generator)
+    angles = 2 * torch.pi * torch.rand(magnitude.shape, generator=generator).double()
     phases = torch.polar(torch.ones_like(magnitude), angles)
     previous = torch.zeros_like(phases)
     for _ in range(iterations):
@@ -73,4 +75,4 @@ def griffin_lim(
         ahead = rebuilt - 0.99 / 1.99 * previous
         phases = ahead / ahead.abs().clamp(min=1e-16)
         previous = rebuilt
-    return torch.istft(magnitude * phases, n_fft, hop, window=window, length=len(signal)).numpy()
+    return torch.istft(magnitude * phases, n_fft, hop, window=window, length=len(signal)).float().numpy()

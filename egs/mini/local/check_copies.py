@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+"""Compare the copies of the mini corpus with those that the README's figures were measured on, sample by sample.
+
+Usage: local/check_copies.py DATA [--write]      DATA holds train, dev, eval and their 8 kHz sets
+
+corpus/copies.sha256 holds, for each system, the SHA-256 of the samples (16 bit, little-endian) of all its copies in the
+order of their ids. Samples and not files: a FLAC encoder may pack the same samples in several ways. --write makes the
+file anew.
+"""
+
+import argparse
+import hashlib
+import sys
+from pathlib import Path
+
+import soundfile
+
+from spooftrace.atomic import atomic_write
+from spooftrace.codecs.resynthesis import Copy, planned_copies
+from spooftrace.corpora.mini import SETS
+
+SUMS = Path(__file__).resolve().parents[1] / "corpus/copies.sha256"
+
+
+def sums(copies: list[Copy]) -> dict[str, str]:
+    """System -> SHA-256 of the samples of its copies, in the order of their ids."""
+    digests: dict[str, hashlib._Hash] = {}
+    for copy in sorted(copies, key=lambda copy: copy.utt):
+        samples, _ = soundfile.read(copy.target, dtype="int16")
+        digests.setdefault(copy.system, hashlib.sha256()).update(samples.astype("<i2").tobytes())
+    return {system: digest.hexdigest() for system, digest in sorted(digests.items())}
+
+
+def read_sums(path: Path) -> dict[str, str]:
+    """System -> SHA-256, of a file with lines "SHA256  SYSTEM"."""
+    pairs = (line.split("  ") for line in path.read_text(encoding="utf-8").splitlines())
+    return {system: digest for digest, system in pairs}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--write", action="store_true", help="make corpus/copies.sha256 anew")
+    args = parser.parse_args()
+    copies = planned_copies([args.data / name for name in SETS])
+    made = sums(copies)
+    if args.write:
+        with atomic_write(SUMS, "w") as file:
+            file.writelines(f"{digest}  {system}\n" for system, digest in made.items())
+        return 0
+    known = read_sums(SUMS)
+    other = sorted(system for system in made if made[system] != known.get(system))
+    if other:
+        print(
+            f"check_copies.py: {args.data}: the copies by {', '.join(other)} are not sample for sample those that the "
+            "README's figures were measured on; error rates may differ by some tenths of a point",
+            file=sys.stderr,
+        )
+    else:
+        print(f"{args.data}: all {len(copies):,} copies are sample for sample those of the README's figures")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
