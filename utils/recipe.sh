@@ -159,6 +159,19 @@ prepared() { # prepared SET ...: those of them that stage 1 could make of what i
   done
 }
 
+require_data() { # require_data SET ...: stages 1 and 2 have made them; said before anything is started
+  local set missing=()
+  for set; do [ -f "data/$set/utt2spk" ] || missing+=("data/$set"); done
+  if [ $# -eq 0 ]; then
+    echo "run.sh: no test set is prepared; run stages 1 and 2 first (--stage 1)" >&2
+  elif [ ${#missing[@]} -gt 0 ]; then
+    echo "run.sh: ${missing[*]} not there; run stages 1 and 2 first (--stage 1)" >&2
+  else
+    return 0
+  fi
+  exit 1
+}
+
 durations() { # durations SET ...: utt2dur, an array job that also finds damaged files
   local dirs=()
   data_dirs "$@"
@@ -230,6 +243,7 @@ _each_seed() {
 
 extract_streams() { # extract_streams SET ...: for all systems
   local dirs=() extracted=
+  require_data "$@"
   data_dirs "$@"
   each_system _extract
 }
@@ -245,6 +259,7 @@ _extract() {
 }
 
 train_systems() { # train_systems TRAIN DEV: all systems and seeds as one array job
+  require_data "$@"
   each_experiment _add_training "$@"
   launch_jobs
 }
@@ -263,6 +278,7 @@ _add_training() {
 
 score_sets() { # score_sets SET ...: with all systems and seeds; with several GPUs, as many jobs for each experiment
   local dirs=()
+  require_data "$@"
   data_dirs "$@"
   each_experiment _add_scoring
   launch_jobs
@@ -285,6 +301,7 @@ _add_scoring() {
 
 evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the task and the corpus of the set ask for
   local options=()
+  require_data "$@"
   case $task in
     vq | aux | dec | codec) options=(--task attribution --labels "utt2$task") ;;
     parse) options=(--task parsing --train-data "data/$train") ;;

@@ -150,6 +150,16 @@ def test_without_a_corpus_stage_0_says_what_to_get(case, tmp_path):
     assert "http" in result.stdout, "where to get it from"
 
 
+@pytest.mark.parametrize("stage", ["3", "4", "5"])
+@pytest.mark.parametrize("name", sorted({case.recipe for case in CASES}))
+def test_without_data_directories_no_job_is_started(name, stage, tmp_path):
+    recipe = checkout(tmp_path / "a checkout", name)
+    result = run(recipe, "--system", "lfcc_linear", "--stage", stage)
+    assert result.returncode == 1
+    assert "run stages 1 and 2 first" in result.stderr.splitlines()[-1]
+    assert not {"dump", "exp"} & {path.name for path in recipe.iterdir()}
+
+
 @pytest.mark.parametrize(("name", "audio"), [("asvspoof5", "flac_E_eval"), ("ctrsvdd", "test_set")])
 def test_an_eval_set_that_is_not_there_is_left_out(speech, tmp_path, name, audio):
     recipe = checkout(tmp_path / "a checkout", name)
