@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from spooftrace.common.text import decode
 from spooftrace.errors import InputError
 
 MOST_BYTES = 1 << 20
@@ -70,9 +71,7 @@ def read_yaml(path: Path) -> Any:
     if len(data) > MOST_BYTES:
         raise InputError(f"{path}: has more than {MOST_BYTES:,} bytes, which no configuration needs")
     try:
-        return parse_yaml(data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not valid YAML: {error}") from None
+        return parse_yaml(decode(data, path))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f"{mark.line + 1}:"

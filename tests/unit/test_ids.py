@@ -6,8 +6,11 @@ import threading
 import pytest
 
 from spooftrace.cli import main
+from spooftrace.datadir import DataDir
+from spooftrace.datadir.edit import subset
 from spooftrace.errors import InputError
 from spooftrace.evaluation.keys import read_key
+from spooftrace.evaluation.outputs import judged, read_outputs
 from spooftrace.evaluation.score_files import read_score_file
 from spooftrace.evaluation.trials import join
 
@@ -46,8 +49,8 @@ def test_paths_in_the_key(tmp_path):
     ("scores", "shown"),
     [
         ("a/LA_E_1.wav 1\nb/LA_E_1.wav 0\n", ("'LA_E_1'", "'a/LA_E_1.wav'", "ids do not meet")),
-        ("E_1 1\nE_2 0\n", ("'LA_E_1'", "'E_1'", "line 1", "no score for 2 of the 2 trials")),
-        ("LA_E_1 1\nLA_E_02 0\n", ("'LA_E_2'", "'LA_E_02'", "line 2", "no score for 1 of the 2 trials")),
+        ("E_1 1\nE_2 0\n", ("'LA_E_1'", "'E_1'", "no score for 2 of the 2 trials")),
+        ("LA_E_1 1\nLA_E_02 0\n", ("'LA_E_2'", "'LA_E_02'", "no score for 1 of the 2 trials")),
     ],
 )
 def test_an_id_of_each_side_is_shown(tmp_path, scores, shown):
@@ -88,3 +91,23 @@ def test_pipes_are_files(tmp_path, piped, capsys):
             path.write_text(text)
         arguments += [option, str(path)]
     assert main(arguments) == 0, capsys.readouterr().err
+
+
+def test_outputs_of_attribution_may_be_csv_and_show_both_sides(tmp_path):
+    for text in (
+        "utt,predicted\nu1,a\nu2,b\n",
+        '"utt";"predicted"\n"u1";"a"\nu2;b;\n',
+        "utt\tpredicted\nu1\ta\nu2 \tb\n",
+    ):
+        (tmp_path / "out").write_text(text)
+        outputs = read_outputs(tmp_path / "out")
+        assert dict(outputs.text_of) == {"u1": "a", "u2": "b"}
+        assert outputs.line_of("u2") == 3
+    with pytest.raises(InputError, match=r"the key has 'x1', the scores have 'u1'"):
+        judged(outputs, {"x1": "a"}, tmp_path / "utt2vq")
+
+
+def test_lists_of_other_ids_show_one_of_the_data_directory(tmp_path):
+    data = DataDir.write(tmp_path / "data", {"utt2spk": {"a1": "s", "a2": "s"}, "wav.scp": {"a1": "x", "a2": "y"}})
+    with pytest.raises(InputError, match=r"utterance 'a1.wav' is not in .*data, whose ids are like 'a1'"):
+        subset(data, ["a1.wav"], tmp_path / "part")

@@ -9,6 +9,7 @@ import pytest
 from spooftrace.archive import ArchiveReader, ArchiveWriter
 from spooftrace.archive.reader import read_scp
 from spooftrace.common.text import iterate_lines, keep_pipes, read_lines, read_text
+from spooftrace.config_text import read_yaml
 from spooftrace.corpora.protocol import csv_rows, rows
 from spooftrace.datadir import DataDir, read_list, read_table, validate
 from spooftrace.datadir.edit import fix, subset
@@ -35,6 +36,7 @@ READERS = {
     "csv": (lambda path: [record["file"] for _, record in csv_rows(path, ["file"])], "file,x\né,1\nb,2\n", ["é", "b"]),
     "scores": (lambda path: list(read_scores(path).items()), "é 0.5\nb -1\n", [("é", 0.5), ("b", -1.0)]),
     "outputs": (lambda path: dict(read_outputs(path).text_of), "utt predicted\nu1 é\nu2 b\n", {"u1": "é", "u2": "b"}),
+    "configuration": (lambda path: read_yaml(path), "a: é\nb: c\n", {"a": "é", "b": "c"}),
     "scp": (lambda path: list(read_scp(path)), "u1 é.ark:5\nu2 b.ark:7\n", [("u1", "é.ark", 5), ("u2", "b.ark", 7)]),
     "lines at once": (read_lines, "é\n\nb\n", ["é", "", "b"]),
     "lines one at a time": (lambda path: list(iterate_lines(path)), "é\n\nb\n", ["é\n", "\n", "b\n"]),

@@ -124,8 +124,11 @@ def test_early_stopping_keeps_the_best_epoch(make_data, write_config):
     optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 300.0}}
     config = write_config(trainer=trainer, optimizer=optimizer)
     prepare(make_data, config, "train", "dev")
+    gap = {"set": "dev", "what": "audio files missing from the corpus", "missing": 3, "of": 17}
+    Path("data/dev/incomplete.json").write_text(json.dumps([gap]), encoding="utf-8")
     assert train(config, "exp/stop_s1") == 0
     run = json.loads(Path("exp/stop_s1/run.json").read_text(encoding="utf-8"))
+    assert run["incomplete"] == {"dev": [gap]}
     assert run["best_epoch"] == run["epochs"] - 2
     assert run["epochs"] < 40
 

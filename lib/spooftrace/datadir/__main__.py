@@ -153,7 +153,8 @@ def _subset(arguments: argparse.Namespace) -> int:
         unknown = sorted(speakers - set(data.table("utt2spk").values()))
         if unknown:
             raise InputError(
-                f"{arguments.spk_list}: speaker '{unknown[0]}' is not in {data.path}; remove it from the list"
+                f"{arguments.spk_list}: speaker '{unknown[0]}' is not in {data.path}, which has such as "
+                f"'{next(iter(data.tables['utt2spk'].values()))}'; remove it from the list"
             )
     elif arguments.where:
         utts, source = where(data, arguments.where), " and ".join(arguments.where)

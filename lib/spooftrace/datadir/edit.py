@@ -181,7 +181,10 @@ def subset(data: DataDir, utts: Collection[str], dest: str | Path, source: str =
     known = data.tables["utt2spk"]
     for utt in utts:
         if utt not in known:
-            raise InputError(f"{source}: utterance '{utt}' is not in {data.path}; remove it from the list")
+            raise InputError(
+                f"{source}: utterance '{utt}' is not in {data.path}, whose ids are like '{next(iter(known))}'; "
+                "remove it from the list"
+            )
     if not utts:
         raise InputError(f"{source}: leaves no utterance of {data.path}; choose others")
     made = DataDir.write(dest, restrict(data.tables, sorted(set(utts))), allow_pipes=True)

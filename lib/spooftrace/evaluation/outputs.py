@@ -1,8 +1,9 @@
 """Output files of attribution and parsing: a header line ``utt NAME ...``, then one line for each utterance.
 
-Columns are separated by tabs, as we write them, or by blanks. The truth is a table of the data directory, in which
-``-`` marks an utterance that there is nothing to predict of (no codec made it): such an utterance may be in the output
-file or not, and is not judged. Every other one must be there, once; an utterance that is not in the table is an error.
+Columns are separated by tabs, as we write them, by blanks, or as in CSV. The truth is a table of the data directory, in
+which ``-`` marks an utterance that there is nothing to predict of (no codec made it): such an utterance may be in the
+output file or not, and is not judged. Every other one must be there, once; an utterance that is not in the table is an
+error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from spooftrace.common.contents import check_scores
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import read_table
 from spooftrace.errors import InputError
-from spooftrace.evaluation.trials import first
+from spooftrace.evaluation.columns import WHITE_SPACE, possible
+from spooftrace.evaluation.trials import first, unlike
 
 Array = np.ndarray
 NOTHING = "-"
@@ -53,7 +55,10 @@ class Outputs:
 
     def line_of(self, utt: str) -> int:
         """The number of the line of an utterance."""
-        return next(number for number, line in enumerate(read_lines(self.path), start=1) if line.split()[:1] == [utt])
+        lines = enumerate(read_lines(self.path), start=1)
+        return next(
+            (number for number, line in lines if any(fields[:1] == [utt] for _, fields in possible(line, True))), 1
+        )
 
     def _raise_for_bad_number(self, utts: Sequence[str]) -> NoReturn:
         for utt in utts:
@@ -80,7 +85,8 @@ def read_outputs(path: str | Path) -> Outputs:
     path = Path(path)
     check_scores(path)
     lines = read_lines(path)
-    header = lines[0].split() if lines else []
+    ways = possible(lines[0], '"' in lines[0]) if lines else []
+    columns, header = next(((way, found) for way, found in ways if found[:1] == ["utt"]), (WHITE_SPACE, []))
     if len(header) < 2 or header[0] != "utt":
         raise InputError(
             f"{path}:1: expected a header 'utt' and the names of the columns; put it before the first line"
@@ -89,17 +95,16 @@ def read_outputs(path: str | Path) -> Outputs:
         twice = next(name for index, name in enumerate(header) if name in header[:index])
         raise InputError(f"{path}:1: column '{twice}' is named twice; rename one")
     text_of: dict[str, str] = {}
-    for number, line in enumerate(lines[1:], start=2):
-        fields = line.split()
-        if not fields:
-            continue
+    rows = columns.rows(lines, path)
+    next(rows)
+    for number, fields in rows:
         if len(fields) != len(header):
             raise InputError(
                 f"{path}:{number}: {len(fields)} columns, the header has {len(header)}; write the line anew"
             )
         if fields[0] in text_of:
             raise InputError(f"{path}:{number}: {fields[0]} is there a second time; keep one line")
-        text_of[fields[0]] = line.split(maxsplit=1)[1].rstrip()
+        text_of[fields[0]] = " ".join(fields[1:])
     return Outputs(path, tuple(header[1:]), text_of)
 
 
@@ -119,7 +124,7 @@ def judged(outputs: Outputs, truth: Mapping[str, str], table: Path) -> list[str]
     if missing:
         raise InputError(
             f"{outputs.path}: nothing for {len(missing)} of the {len(utts)} utterances of {table} "
-            f"({first(missing)}); run the model on the whole set"
+            f"({first(missing)}); {unlike(missing[0], outputs.text_of, truth)}run the model on the whole set"
         )
     extra = [utt for utt in outputs.text_of if utt not in truth]
     if extra:

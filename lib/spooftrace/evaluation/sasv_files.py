@@ -32,7 +32,7 @@ from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.corpora.protocol import rows
 from spooftrace.errors import InputError
 from spooftrace.evaluation.score_files import finite
-from spooftrace.evaluation.trials import Column, first
+from spooftrace.evaluation.trials import Column, first, unlike
 
 Array = np.ndarray
 SASV, CM, ASV = "sasv-score", "cm-score", "asv-score"
@@ -71,9 +71,10 @@ def join(scores: SasvScores, key: SasvKey) -> dict[str, Array]:
     order = list(map(scores.row_of.get, key.claims))
     if None in order:
         missing = [claim for claim, row in zip(key.claims, order, strict=True) if row is None]
+        advice = unlike(missing[0], scores.row_of, key.claims)
         raise InputError(
             f"{_line_of(key.path, missing[0])}: {len(missing)} of the {len(key.claims)} trials have no score in "
-            f"{scores.path} ({first(missing)}); score the whole set again"
+            f"{scores.path} ({first(missing)}); {advice}score the whole set again"
         )
     if len(scores.row_of) > len(key.claims):
         trials = set(key.claims)

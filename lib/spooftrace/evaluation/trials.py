@@ -190,15 +190,16 @@ def _missing(key: Key, file: ScoreFile) -> str:
     """The message where trials have no score: with an id of each side where ids do not meet."""
     missing = [utt for utt in key.utts if utt not in file.scores]
     told = f"{file.path}: no score for {len(missing)} of the {len(key.utts)} trials of {key.path} ({first(missing)})"
-    trials = set(key.utts)
-    extra = next((utt for utt in file.scores if utt not in trials), None)
+    return f"{told}; {unlike(missing[0], file.scores, key.utts)}score the whole set again{_all_subsets(key)}"
+
+
+def unlike(missing: str, scored: Iterable[str], trials: Iterable[str]) -> str:
+    """Where ids do not meet: one of each side, as the beginning of an advice; "" if no scored id is without a trial."""
+    known = set(trials)
+    extra = next((utt for utt in scored if utt not in known), None)
     if extra is None:
-        return f"{told}; score the whole set again{_all_subsets(key)}"
-    what = "ids do not meet" if len(missing) == len(key.utts) else "not all ids meet"
-    return (
-        f"{told}; {what}: the key has '{missing[0]}', the scores have '{extra}' (line {file.line_of(extra)}): write "
-        f"both alike, or score the whole set again{_all_subsets(key)}"
-    )
+        return ""
+    return f"ids do not meet: the key has '{missing}', the scores have '{extra}'; write both alike, or "
 
 
 def _all_subsets(key: Key) -> str:
