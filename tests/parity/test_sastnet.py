@@ -13,9 +13,10 @@ from spooftrace.backends import W2V2AASIST, SASTNet
 from spooftrace.backends.crossmodal import CrossModalTransformer, positions
 from spooftrace.backends.mae import MultiDecoderMAE, hide, sincos_positions
 from spooftrace.backends.reconstruction import AutomaticWeighting, reconstruction_loss
+from spooftrace.checkpoints.parts import PRETRAINING
 from spooftrace.checkpoints.releases import RELEASES
 from spooftrace.checkpoints.releases.sastnet import NAMES
-from spooftrace.checkpoints.systems import PRETRAINING, choose, fill, renamed, skeleton, take_apart, write_config
+from spooftrace.checkpoints.systems import choose, fill, renamed, skeleton, take_apart, write_config
 from spooftrace.system import count_parameters
 
 RELEASED = {release.system: release for release in RELEASES if release.system.startswith("sastnet")}

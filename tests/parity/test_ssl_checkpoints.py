@@ -74,7 +74,7 @@ def test_names_and_shapes_of_the_official_models_fit(tmp_path, name, class_name,
 
     shapes = official_keys(name)
     state = {key: torch.empty(shape, device="meta") for key, shape in shapes.items()}
-    found, weights, dropped = find_weights({"model": state}, tmp_path, "s3prl")
+    found, weights, dropped = find_weights(state, tmp_path, "s3prl")
     assert found == family and len(dropped) == left_out
     config = getattr(transformers, f"{class_name}Config")(
         hidden_size=1024, num_hidden_layers=24, num_attention_heads=16, intermediate_size=4096,

@@ -10,8 +10,9 @@ import yaml
 from backend_cases import official_keys, reference, set_weights
 
 from spooftrace import backends, cli
+from spooftrace.checkpoints.parts import PRETRAINING
 from spooftrace.checkpoints.releases import RELEASES
-from spooftrace.checkpoints.systems import PRETRAINING, choose, fill, looks_like, skeleton, take_apart, write_config
+from spooftrace.checkpoints.systems import choose, fill, looks_like, skeleton, take_apart, write_config
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.frontends import HuggingFace
 from spooftrace.system import count_parameters

@@ -44,7 +44,7 @@ def test_tensors_and_settings(tmp_path, zipped):
     }
     read = read_checkpoint(save(content, tmp_path / "a file.pt", zipped))
     assert read["args"] == {"layers": 3, "deep": {"rate": 0.5}, "names": ["x", None, True]}
-    assert read["extra"] == {"best": None, "counts": {"a": 1}}
+    assert read["extra"] == {"best": 1.5, "counts": {"a": 1}}
     assert list(read["model"]) == ["a", "half", "b"]
     for name, tensor in weights.items():
         torch.testing.assert_close(read["model"][name], tensor)

@@ -17,8 +17,15 @@ NAMES = (
     (r"(feature_extractor\.conv_layers\.\d+)\.2\.(?:1\.)?(weight|bias)", r"\1.layer_norm.\2"),
     (r"post_extract_proj\.(.+)", r"feature_projection.projection.\1"),
     (r"layer_norm\.(.+)", r"feature_projection.layer_norm.\1"),
-    (r"encoder\.pos_conv\.0\.weight_g", r"encoder.pos_conv_embed.conv.parametrizations.weight.original0"),
-    (r"encoder\.pos_conv\.0\.weight_v", r"encoder.pos_conv_embed.conv.parametrizations.weight.original1"),
+    # Newer torch keeps a weight norm under parametrizations.
+    (
+        r"encoder\.pos_conv\.0\.(?:weight_g|parametrizations\.weight\.original0)",
+        r"encoder.pos_conv_embed.conv.parametrizations.weight.original0",
+    ),
+    (
+        r"encoder\.pos_conv\.0\.(?:weight_v|parametrizations\.weight\.original1)",
+        r"encoder.pos_conv_embed.conv.parametrizations.weight.original1",
+    ),
     (r"encoder\.pos_conv\.0\.bias", r"encoder.pos_conv_embed.conv.bias"),
     (r"encoder\.layers\.(\d+)\.self_attn_layer_norm\.(.+)", r"encoder.layers.\1.layer_norm.\2"),
     (r"encoder\.layers\.(\d+)\.self_attn\.([kvq]|out)_proj\.(.+)", r"encoder.layers.\1.attention.\2_proj.\3"),

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from spooftrace.checkpoints import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
 from spooftrace.checkpoints.architecture import build
+from spooftrace.checkpoints.contents import weights_of
 from spooftrace.checkpoints.files import new_folder
 from spooftrace.checkpoints.restricted import read_checkpoint
 from spooftrace.errors import InputError
@@ -44,7 +45,6 @@ FAMILIES = {  # The first whose mark is there: WavLM has fairseq's names and mor
 }
 # What --format may say, and the families that it covers: s3prl keeps the names of what it wraps.
 FORMATS = {"fairseq": ("fairseq",), "unilm": ("unilm",), "s3prl": ("fairseq", "unilm"), "torchaudio": ("torchaudio",)}
-CONTAINERS = ("model", "model_weight", "state_dict", "model_state_dict")  # where projects keep the tensors of a file
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,13 @@ class Imported:
     sha256: str
     left_out: list[str]
     assumed: list[str]
+    notes: list[str]
     normalize: bool | None
 
 
-def import_checkpoint(file: str | Path, folder: str | Path, format: str | None = None) -> Imported:
+def import_checkpoint(
+    file: str | Path, folder: str | Path, format: str | None = None, weights: str | None = None
+) -> Imported:
     """Writes ``file`` as a Hugging Face folder: config.json, model.safetensors, source.json, preprocessor_config.json.
 
     The last one says whether waves are normalised, and is left out where the checkpoint does not tell.
@@ -70,21 +73,24 @@ def import_checkpoint(file: str | Path, folder: str | Path, format: str | None =
             system that holds one of those under a prefix.
         folder: where to write, whole or not at all.
         format: one of ``FORMATS`` that it has to be; None: whichever it is.
+        weights: which of several sets of weights in the file, as in ``spooftrace.checkpoints.contents.weights_of``.
 
     Raises:
         InputError: ``folder`` exists or cannot be written; ``file`` is damaged, asks for code, or is another model.
     """
     file, folder = Path(file), Path(folder)
     with new_folder(folder) as work:
-        return _import(file, work, format)
+        return _import(file, work, format, weights)
 
 
-def _import(file: Path, work: Path, format: str | None) -> Imported:
+def _import(file: Path, work: Path, format: str | None, choice: str | None) -> Imported:
     from transformers import Wav2Vec2FeatureExtractor
 
-    content = read_checkpoint(file)
-    family, weights, left_out = find_weights(content, file, format)
-    told = fairseq_wav2vec2.settings(content)
+    seen: set[str] = set()
+    content = read_checkpoint(file, seen)
+    held = weights_of(content, file, choice)
+    family, weights, left_out = find_weights(held.tensors, file, format)
+    told = fairseq_wav2vec2.settings(content) if isinstance(content, dict) else {}
     model, assumed = network_of(weights, told, left_out, file)
     check_finite(weights, file)
     model.load_state_dict({name: tensor.float().contiguous() for name, tensor in weights.items()}, assign=True)
@@ -96,6 +102,7 @@ def _import(file: Path, work: Path, format: str | None) -> Imported:
         sha256=file_sha256(file),
         left_out=[f"{part} ({tensors(count)})" for part, count in Counter(map(_part, left_out)).items()],
         assumed=assumed,
+        notes=[*held.notes, *unread(seen)],
         normalize=normalize if isinstance(normalize, bool) else None,
     )
     model.save_pretrained(work)
@@ -106,8 +113,10 @@ def _import(file: Path, work: Path, format: str | None) -> Imported:
     return result
 
 
-def find_weights(content: Any, file: Path, format: str | None = None) -> tuple[str, dict[str, Tensor], list[str]]:
-    """The model inside a checkpoint's content.
+def find_weights(
+    state: Mapping[str, Tensor], file: Path, format: str | None = None
+) -> tuple[str, dict[str, Tensor], list[str]]:
+    """The model among a checkpoint's tensors.
 
     Returns:
         Its family, its tensors under transformers' names, and the names of those that were left out.
@@ -115,7 +124,6 @@ def find_weights(content: Any, file: Path, format: str | None = None) -> tuple[s
     Raises:
         InputError: there is none, or it is not of ``format``.
     """
-    state = tensors_of(content)
     found = locate(state, file)
     if found is None:
         some = f", only {', '.join(list(state)[:3])}, ..." if state else ""
@@ -131,15 +139,6 @@ def find_weights(content: Any, file: Path, format: str | None = None) -> tuple[s
     left_out += [name for name in inside if name.startswith(layout.left_out)]
     kept = {name: tensor for name, tensor in inside.items() if not name.startswith(layout.left_out)}
     return family, layout.rename(kept), left_out
-
-
-def tensors_of(content: Any) -> dict[str, Tensor]:
-    """The tensors of a checkpoint's content by name, wherever in it they are."""
-    state = content if isinstance(content, dict) else {}
-    for key in CONTAINERS:
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    return {name: tensor for name, tensor in state.items() if isinstance(tensor, Tensor)}
 
 
 def locate(state: Mapping[str, Tensor], file: Path) -> tuple[str, str] | None:
@@ -204,3 +203,19 @@ def _part(name: str) -> str:
 def tensors(count: int) -> str:
     """``1 tensor``, ``2 tensors``."""
     return "1 tensor" if count == 1 else f"{count} tensors"
+
+
+def unread(seen: set[str]) -> list[str]:
+    """A line that names the objects of a file that ``read_checkpoint`` did not build, if there are any."""
+    arrays = {path for path in seen if path.startswith("numpy.") or path == "_codecs.encode"}
+    modules = sorted(path for path in seen - arrays if path.startswith("torch.nn."))
+    others = sorted(seen - arrays - set(modules))
+    lines = []
+    if arrays:
+        lines.append("numpy arrays and numbers read as tensors and numbers")
+    if modules:
+        lines.append(f"a module instead of a state dict, of {len(modules)} classes of torch.nn: its state dict is read")
+    if others:
+        more = f" and {len(others) - 8} more" if len(others) > 8 else ""
+        lines.append(f"classes and functions that were neither imported nor called: {', '.join(others[:8])}{more}")
+    return lines

@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,21 +23,20 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import spooftrace.backends
-from spooftrace.checkpoints import fairseq_wav2vec2
 from spooftrace.checkpoints.files import new_folder
+from spooftrace.checkpoints.parts import Parts, take_apart
 from spooftrace.checkpoints.releases import RELEASES, SYSTEMS, Release
+from spooftrace.checkpoints.releases.known import KNOWN_FILES, KnownFile
 from spooftrace.checkpoints.restricted import read_checkpoint
-from spooftrace.checkpoints.selfsupervised import check_finite, find_weights, locate, network_of, tensors, tensors_of
+from spooftrace.checkpoints.selfsupervised import check_finite, tensors, unread
 from spooftrace.config import load_config, save_config
 from spooftrace.errors import InputError
 from spooftrace.frontends.weights import kept_configuration, weights_in
 from spooftrace.provenance import file_sha256, git_commit, versions
 from spooftrace.system import StreamShape, System, count_parameters
 
-WRAPPER = "module."  # of torch.nn.DataParallel
 RELEASED_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
 ALIKE = 0.5  # share of common names from which on one back-end looks like another
-PRETRAINING = "for pre-training only"
 DROPPED = (  # tensors of a self-supervised model that a front-end does not have, and why
     (r"masked_spec_embed", "hides frames in pre-training"),
     (r"encoder\.layer_norm\..+", "after the last layer that is used"),
@@ -45,52 +44,42 @@ DROPPED = (  # tensors of a self-supervised model that a front-end does not have
 
 
 @dataclass(frozen=True)
-class Parts:
-    """A system's checkpoint taken apart.
-
-    Attributes:
-        backend: tensors of the back-end under official names.
-        family: of the self-supervised model, None where there is none.
-        ssl: its tensors under transformers' names.
-        network: the transformers model that they are the weights of, itself without memory for them.
-        dropped: name of each tensor that only pre-training needs, and why it is dropped.
-        assumed: what the tensors do not tell of the model.
-    """
-
-    backend: Mapping[str, Tensor]
-    family: str | None = None
-    ssl: Mapping[str, Tensor] = field(default_factory=dict)
-    network: Any = None
-    dropped: Mapping[str, str] = field(default_factory=dict)
-    assumed: Sequence[str] = ()
-
-    @property
-    def sizes(self) -> tuple[int, int]:
-        """Width and number of layers of the self-supervised model; 0 and 0 without one."""
-        return (0, 0) if self.network is None else (self.network.config.hidden_size, len(self.network.encoder.layers))
-
-
-@dataclass(frozen=True)
 class ImportedSystem:
     """What was made of a checkpoint.
 
     Attributes:
+        known: the official file that it is, None where its sha256 is not known.
         mapped: number of tensors that were taken over.
         dropped: name of each tensor that was not, and why.
         needs: the pretrained models that the system needs and the checkpoint does not hold, if there are any.
+        notes: what was recognised in the file around the weights, and what in it was not read.
         assumed, sha256, parameters: as in ``spooftrace.checkpoints.selfsupervised.Imported``.
     """
 
     release: Release
+    known: KnownFile | None
     sha256: str
     parameters: int
     mapped: int
     dropped: Mapping[str, str]
     assumed: Sequence[str]
+    notes: Sequence[str]
     needs: str | None
 
+    @property
+    def title(self) -> str:
+        """What the file is, as far as is known: an official file, or the shape of one system's tensors."""
+        if self.known is not None:
+            return f"{self.known.title} ({self.known.repository}, {self.known.path})"
+        return f"shape of {self.release.title} ({self.release.repository})"
 
-def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSystem:
+    @property
+    def trained_on(self) -> str | None:
+        """The training data, None where neither the file nor its sha256 tells."""
+        return None if self.known is None else self.known.trained_on
+
+
+def import_system(system: str, file: str | Path, out: str | Path, weights: str | None = None) -> ImportedSystem:
     """Writes a released checkpoint as an experiment, as training does: config.yaml, model.safetensors, run.json.
 
     The configuration of a self-supervised model that the file holds goes to ``models/``, so that no pretrained model
@@ -100,6 +89,7 @@ def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSys
         system: one of ``SYSTEMS``.
         file: the checkpoint.
         out: the new experiment, written whole or not at all.
+        weights: which of several sets of weights in the file, as in ``spooftrace.checkpoints.contents.weights_of``.
 
     Raises:
         InputError: no such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
@@ -108,8 +98,13 @@ def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSys
     if system not in SYSTEMS:
         raise InputError(f"no system '{system}' to import; there are {', '.join(SYSTEMS)}")
     with new_folder(out) as work:
-        content = read_checkpoint(file)
-        parts = take_apart(content, file)
+        seen: set[str] = set()
+        content = read_checkpoint(file, seen)
+        sha256 = file_sha256(file)
+        known = KNOWN_FILES.get(sha256)
+        if known is not None and known.system is None:
+            raise InputError(f"{file}: {known.title} ({known.repository}): no system that import-checkpoint reads")
+        parts = take_apart(content, file, weights)
         release = choose(system, parts, file)
         used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(release.left_out, name)}
         check_finite({**parts.ssl, **used}, file)
@@ -118,38 +113,20 @@ def import_system(system: str, file: str | Path, out: str | Path) -> ImportedSys
         state, dropped = fill(model.own_state(), release, parts, file)
         save_file(state, work / "model.safetensors")  # Not from memory: the weights are still in the file.
         parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
+        classes = [] if known else [f"order of the classes: as in {release.repository}"]
         made = ImportedSystem(
-            release,
-            file_sha256(file),
-            parameters["total"],
-            len(state) - len(release.training_only),
-            dropped,
-            [*release.assumed, *parts.assumed],
-            needs,
+            release=release,
+            known=known,
+            sha256=sha256,
+            parameters=parameters["total"],
+            mapped=len(state) - len(release.training_only),
+            dropped=dropped,
+            assumed=[*classes, *release.assumed, *parts.assumed],
+            notes=[*parts.notes, *unread(seen)],
+            needs=needs,
         )
         _write_run(made, parameters, file, work)
     return made
-
-
-def take_apart(content: Any, file: Path) -> Parts:
-    """What is in a checkpoint's content; raises ``InputError`` where its self-supervised model is not whole."""
-    state = tensors_of(content)
-    if not state:
-        raise InputError(f"{file}: no tensors in it: not a checkpoint of weights")
-    found = locate(state, file)
-    if found is None:
-        return Parts(_unwrapped(state))
-    family, prefix = found
-    backend = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
-    _, ssl, left_out = find_weights(state, file)
-    pretraining = [name for name in left_out if name not in backend]
-    network, assumed = network_of(ssl, fairseq_wav2vec2.settings(content), pretraining, file)
-    return Parts(_unwrapped(backend), family, ssl, network, dict.fromkeys(pretraining, PRETRAINING), assumed)
-
-
-def _unwrapped(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    wrapped = all(name.startswith(WRAPPER) for name in state)
-    return {name.removeprefix(WRAPPER): tensor for name, tensor in state.items()} if wrapped else state
 
 
 def choose(system: str, parts: Parts, file: Path) -> Release:
@@ -282,6 +259,13 @@ def fill(
         for kind in ("weight", "bias"):
             name = f"backend.{release.swapped}.{kind}"
             state[name] = state[name].flip(0)
+    if wrong := [
+        name for name, tensor in expected.items() if tensor.is_floating_point() and not state[name].is_floating_point()
+    ]:
+        kind = str(state[wrong[0]].dtype).removeprefix("torch.")
+        raise InputError(
+            f"{file}: {tensors(len(wrong))} of type {kind}, first {wrong[0]}: quantised weights are not read"
+        )
     # Averaged checkpoints have counters that are no longer whole numbers.
     return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}, dropped
 
@@ -297,12 +281,13 @@ def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, 
         "imported": {
             "file": file.name,
             "sha256": made.sha256,
-            "release": made.release.title,
-            "repository": made.release.repository,
-            "trained_on": made.release.trained_on,
+            "release": made.known.title if made.known else f"shape of {made.release.title}",
+            "repository": made.known.repository if made.known else made.release.repository,
+            "trained_on": made.trained_on,
             "score": made.release.score,
             "assumed": list(made.assumed),
             "dropped": dict(made.dropped),
+            "notes": list(made.notes),
         },
     }
     (work / "run.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

@@ -47,15 +47,16 @@ class HuggingFace(LayeredFrontEnd):
         layers: which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What
             lies above the highest one is neither kept nor computed.
         normalize: whether each utterance is shifted and scaled to mean 0 and variance 1 over its real samples, as
-            ``F.layer_norm(wave, wave.shape)`` in fairseq, unilm and s3prl does. None: what the model's ``preprocessor_config.json`` says, which is how the model was
-            pre-trained. Published anti-spoofing systems often do otherwise: their choice is in ``conf/systems``.
+            ``F.layer_norm(wave, wave.shape)`` in fairseq, unilm and s3prl does. None: what the model's
+            ``preprocessor_config.json`` says, which is how the model was pre-trained. Published anti-spoofing systems
+            often do otherwise: their choice is in ``conf/systems``.
         finetune: train the model. Dropout is then as in its ``config.json``. The experiment holds its weights, so that
             whoever loads it needs no pretrained ones.
         frozen_layers: with ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
             also the projection, the positions and the first n layers.
-        normalize_eps: what is added to the variance of waves that are normalised: 1e-5 in fairseq, unilm and s3prl, 1e-7 in transformers'
-            ``Wav2Vec2FeatureExtractor``, which Codecfake uses. At an RMS level of 0.1 the two waves differ by 0.05 %,
-            at 0.01 by 5 %, at 0.001 by a factor of 3.2.
+        normalize_eps: what is added to the variance of waves that are normalised: 1e-5 in fairseq, unilm and s3prl,
+            1e-7 in transformers' ``Wav2Vec2FeatureExtractor``, which Codecfake uses. At an RMS level of 0.1 the two
+            waves differ by 0.05 %, at 0.01 by 5 %, at 0.001 by a factor of 3.2.
 
     Layer drop and SpecAugment are always off: they would change the number of layers and hide frames. Models of Base
     size normalise their first convolution over time, in transformers padding included; here over real frames only.

@@ -122,7 +122,11 @@ def imports(runs: Sequence[Run]) -> list[str]:
     for run in runs:
         if not (made := run.info.get("imported")):
             continue
-        told = [f"{made['release']} ({made['repository']})", f"trained on {made['trained_on']}", f"file {made['file']}"]
+        told = [
+            f"{made['release']} ({made['repository']})",
+            f"trained on {made['trained_on'] or 'unknown data'}",
+            f"file {made['file']}",
+        ]
         told += [f"sha256 {made['sha256']}", f"score: {made['score']}"]
         told += [f"assumed: {', '.join(made['assumed'])}"] if made["assumed"] else []
         items.append(f"{run.name} was not trained here but imported: {'; '.join(told)}.")

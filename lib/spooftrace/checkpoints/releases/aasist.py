@@ -12,7 +12,7 @@ def _config(**sizes: Any) -> Config:
 
 
 def _release(system: str, title: str, **sizes: Any) -> Release:
-    return Release(system, title, "clovaai/aasist", "ASVspoof 2019 LA", LOGIT, lambda _width, _depth: _config(**sizes))
+    return Release(system, title, "clovaai/aasist", LOGIT, lambda _width, _depth: _config(**sizes))
 
 
 RELEASES = (

@@ -19,7 +19,6 @@ RELEASES = (
         system="attm_lstm",
         title="AttM + LSTM",
         repository="pandarialTJU/AttM_INTERSPEECH24",
-        trained_on="ASVspoof 2019 LA",
         score=LOGIT,
         config=_config,
         ssl="unilm",

@@ -21,7 +21,6 @@ class Release:
         system: what the command line says, as in ``conf/systems``.
         title: the checkpoints, in words.
         repository: of the official code, on GitHub.
-        trained_on: of the released weights; scores of other audio say less.
         score: what the system's score is, which way it points, and what the official code writes.
         config: width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
             what ``spooftrace.config`` needs to build the system. Nothing of it is told by the tensors.
@@ -37,7 +36,6 @@ class Release:
     system: str
     title: str
     repository: str
-    trained_on: str
     score: str
     config: Callable[[int, int], Config]
     names: Sequence[tuple[str, str]] = ((r"(.+)", r"\1"),)

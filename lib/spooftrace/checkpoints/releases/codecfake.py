@@ -21,7 +21,6 @@ def _release(system: str, title: str, backend: str, last: str) -> Release:
         system=system,
         title=f"{title} of Codecfake",
         repository="xieyuankun/Codecfake",
-        trained_on="Codecfake, ASVspoof 2019 LA, or both: the file does not tell",
         score=LOG_ODDS,
         config=partial(_config, backend=backend),
         swapped=last,

@@ -62,8 +62,6 @@ def _config(width: int, _depth: int, tasks: Sequence[str]) -> Config:
 
 
 def _release(name: str, *tasks: str) -> Release:
-    tracing = [task for task in tasks if task != "BIN"]
-    balanced = tracing[0] if len(tracing) == 1 else "VQ, AUX or DEC, which the file does not tell"
     branches = [HEADS[task].branch for task in tasks]
     tables = "" if len(tasks) == 1 else "; beside it a table of logits for each tracing task"
     score = LOG_ODDS if "BIN" in tasks else TRACING if len(tasks) == 1 else WITHOUT_DETECTION
@@ -71,7 +69,6 @@ def _release(name: str, *tasks: str) -> Release:
         system=name.lower(),
         title=f"{name} of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
-        trained_on=f"CodecFake+ (CoRS), spoof balanced by the classes of {balanced}",
         score=score + tables,
         config=partial(_config, tasks=tasks),
         names=(

@@ -39,7 +39,6 @@ def _singing(system: str, title: str, backend: str, **options: Any) -> Release:
         system=system,
         title=f"{title}, CtrSVDD",
         repository="Liu-Tianchi/Nes2Net",
-        trained_on="CtrSVDD, singing voices",
         score=LOGIT,
         config=partial(_ctrsvdd, backend=backend, **options),
         names=(BACKEND, AGGREGATION),
@@ -48,7 +47,7 @@ def _singing(system: str, title: str, backend: str, **options: Any) -> Release:
     )
 
 
-def _speech(title: str, branch: str, trained_on: str, ssl: str, model: str, dilation: int, lr: float) -> Release:
+def _speech(title: str, branch: str, ssl: str, model: str, dilation: int, lr: float) -> Release:
     def settings(width: int, _depth: int) -> Config:
         return config(finetuned(model), node("Nes2NetX", input_dim=width, dilation=dilation), adam(lr))
 
@@ -56,7 +55,6 @@ def _speech(title: str, branch: str, trained_on: str, ssl: str, model: str, dila
         system="nes2net_x",
         title=title,
         repository=f"Liu-Tianchi/Nes2Net_ASVspoof_ITW, branch {branch}",
-        trained_on=trained_on,
         score=LOGIT,
         config=settings,
         names=(BACKEND,),
@@ -66,8 +64,8 @@ def _speech(title: str, branch: str, trained_on: str, ssl: str, model: str, dila
 
 
 RELEASES = (
-    _speech("Nes2Net-X, ASVspoof 2019 and 2021", "main", "ASVspoof 2019 LA", "fairseq", XLS_R, 2, 2.5e-7),
-    _speech("Nes2Net-X, ASVspoof 5", "asvspoof5", "ASVspoof 5", "unilm", WAVLM, 1, 1e-6),
+    _speech("Nes2Net-X, ASVspoof 2019 and 2021", "main", "fairseq", XLS_R, 2, 2.5e-7),
+    _speech("Nes2Net-X, ASVspoof 5", "asvspoof5", "unilm", WAVLM, 1, 1e-6),
     _singing("nes2net", "Nes2Net", "Nes2Net"),
     _singing("nes2net_x", "Nes2Net-X", "Nes2NetX"),
     _singing("nes2net_x_selu", "Nes2Net-X-SeLU", "Nes2NetX", activation="selu"),

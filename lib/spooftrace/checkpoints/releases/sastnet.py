@@ -51,7 +51,6 @@ def _release(task: str) -> Release:
         system=f"sastnet_{task.lower()}",
         title=f"SASTNet ({task}) of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
-        trained_on="CodecFake+ (CoRS)",
         score=f"{logits}; the official code shuffles tokens first, so that its seed and batches change what it writes",
         config=partial(_config, task=task),
         names=NAMES,

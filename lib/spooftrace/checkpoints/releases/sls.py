@@ -15,7 +15,6 @@ RELEASES = (
         system="sls",
         title="XLS-R + SLS, also its reproduction Yash-Sukhdeve/XLS-R-SLS-Deepfake-Detection",
         repository="QiShanZhang/SLSforASVspoof-2021-DF",
-        trained_on="ASVspoof 2019 LA",
         score=LOGIT.replace("logit", "log-probability"),
         config=_config,
         ssl="fairseq",

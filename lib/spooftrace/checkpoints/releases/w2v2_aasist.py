@@ -14,7 +14,6 @@ RELEASES = (
         system="w2v2_aasist",
         title="W2V2-AASIST, LA and DF",
         repository="TakHemlata/SSL_Anti-spoofing",
-        trained_on="ASVspoof 2019 LA",
         score=LOGIT,
         config=_config,
         ssl="fairseq",
