@@ -40,7 +40,7 @@ def is_finished(exp: Path, config: Mapping[str, Any]) -> bool:
         )
     saved = load_config([exp / CONFIG])
     length = run.get("length") or {key: saved["trainer"][key] for key in LENGTH}
-    others = [_text(*difference) for difference in _differences(saved, config) if not _may_change(difference[0])]
+    others = [difference_text(*change) for change in differences(saved, config) if not _may_change(change[0])]
     if others:
         raise InputError(f"{exp}: holds a training with another configuration: {'; '.join(others)}; {_otherwise(exp)}")
     as_long = all(length[key] == config["trainer"][key] for key in LENGTH)
@@ -92,7 +92,7 @@ def _check_length(exp: Path, before: Mapping[str, Any], config: Mapping[str, Any
     if all(before[key] == trainer[key] for key in LENGTH):
         return
     if kind == "cosine" and before["max_epochs"] != trainer["max_epochs"]:
-        change = _text("trainer.max_epochs", before["max_epochs"], trainer["max_epochs"])
+        change = difference_text("trainer.max_epochs", before["max_epochs"], trainer["max_epochs"])
         raise InputError(
             f"{exp}: holds a training with another configuration: {change}; with schedule.kind cosine the learning "
             f"rate of every step depends on it, so this training cannot go on with another one; {_otherwise(exp)}"
@@ -117,27 +117,33 @@ def _may_change(key: str) -> bool:
     return key in WITHOUT_EFFECT or key in [f"trainer.{name}" for name in LENGTH]
 
 
-def _differences(saved: Any, given: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
+def differences(saved: Any, given: Any, key: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Every key whose value differs, with both values; None for what is not there."""
     if isinstance(saved, Mapping) and isinstance(given, Mapping):
         for name in sorted(saved.keys() | given.keys()):
-            yield from _differences(saved.get(name), given.get(name), f"{key}.{name}" if key else name)
+            yield from differences(saved.get(name), given.get(name), f"{key}.{name}" if key else name)
     elif saved != given:
         yield key, saved, given
 
 
 def _lengths(before: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     given = config["trainer"]
-    return ", ".join(_text(f"trainer.{key}", before[key], given[key]) for key in LENGTH if before[key] != given[key])
+    changed = [key for key in LENGTH if before[key] != given[key]]
+    return ", ".join(difference_text(f"trainer.{key}", before[key], given[key]) for key in changed)
 
 
-def _text(key: str, saved: Any, given: Any) -> str:
+def difference_text(key: str, saved: Any, given: Any) -> str:
+    """A difference in words.
+
+    >>> difference_text("trainer.patience", 5, None)
+    'trainer.patience 5 (now null)'
+    """
     return f"{key} {_short(saved)} (now {_short(given)})"
 
 
 def _short(value: Any) -> str:
     text = "null" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= 60 else f"{text[:17]}...{text[-40:]}"  # paths differ at their ends
 
 
 def _otherwise(exp: Path) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from spooftrace.atomic import atomic_write
 from spooftrace.errors import InputError
+from spooftrace.torch_file import read_torch_file
 
 # What a checkpoint to resume from consists of, besides what only some trainings have.
 NEEDED = (
@@ -45,8 +45,6 @@ class WholeCheckpoints(TorchCheckpointIO):
 def read_checkpoint(path: Path, needed: tuple[str, ...] = ("state_dict",)) -> dict[str, Any]:
     """A checkpoint that a training has written, on the CPU.
 
-    The checksums that the file has of its parts are compared, which torch itself does not do.
-
     Args:
         path: The file.
         needed: What has to be in it.
@@ -54,25 +52,11 @@ def read_checkpoint(path: Path, needed: tuple[str, ...] = ("state_dict",)) -> di
     Raises:
         InputError: It is damaged, or something else.
     """
-    with open(path, "rb") as file:
-        try:
-            checkpoint = _load(file)
-        except Exception as error:  # each way of being damaged has error types of its own
-            reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
-            raise InputError(f"{path}: damaged checkpoint ({reason[:160]}); {_remedy(path)}") from None
+    checkpoint = read_torch_file(path, _remedy(path))
     missing = [key for key in needed if key not in checkpoint] if isinstance(checkpoint, dict) else list(needed)
     if missing:
         raise InputError(f"{path}: not a checkpoint of a training here, it lacks {missing[0]}; {_remedy(path)}")
     return checkpoint
-
-
-def _load(file: IO[bytes]) -> Any:
-    with zipfile.ZipFile(file) as archive:
-        wrong = archive.testzip()
-    if wrong is not None:
-        raise zipfile.BadZipFile(f"wrong checksum of {wrong.partition('/')[2] or wrong}")
-    file.seek(0)
-    return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _remedy(path: Path) -> str:

@@ -8,19 +8,17 @@
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import shlex
 import sys
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from spooftrace import processes
-from spooftrace.config_classes import add_allow_option, allowed_modules
+from spooftrace.config_classes import add_allow_option
 from spooftrace.errors import InputError
 from spooftrace.lock import hold
 from spooftrace.stopping import Stopped, StopSignals
@@ -116,6 +114,7 @@ def _fit(
 
     for part in ("lightning.pytorch", "lightning.fabric"):  # no advertisements, no lists of what is unused
         logging.getLogger(part).setLevel(logging.WARNING)
+    from spooftrace import run_record
     from spooftrace.backends.shared_batchnorm import share_batch_norm
     from spooftrace.config import save_config
     from spooftrace.datadir.incomplete import as_json, read_gaps
@@ -158,7 +157,9 @@ def _fit(
     best = KeepBest(last_checkpoint(exp).parent, monitor, options["average_best"])
     last = KeepLast(last_checkpoint(exp), options["checkpoint_minutes"], signals, best)
     stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
-    table = LambdaCallback(on_train_epoch_end=lambda trainer, _: _write_epochs(trainer, learner, exp / EPOCHS))
+    table = LambdaCallback(
+        on_train_epoch_end=lambda trainer, _: run_record.write_epochs(trainer, learner, exp / EPOCHS)
+    )
     # A front-end that joins in later has no gradients before, which DDP has to expect.
     ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
     trainer = lightning.Trainer(
@@ -182,7 +183,7 @@ def _fit(
         log_every_n_steps=min(50, len(train_set)),
     )
     if trainer.is_global_zero:
-        parameters = _parameters(system, cached)
+        parameters = run_record.parameters(system, cached)
         _describe(parameters, train_set, dev_sets[0])
         _remove_leftovers(exp)
     save_config(config, exp / "config.yaml")
@@ -200,7 +201,7 @@ def _fit(
     if not trainer.is_global_zero:
         return
 
-    save_weights(_average(learner, best.paths(learner.epochs)), exp / MODEL)
+    save_weights(run_record.average(learner, best.paths(learner.epochs)), exp / MODEL)
     for node in config["streams"].values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
@@ -212,12 +213,12 @@ def _fit(
         "epochs": len(learner.epochs),
         "best_epoch": best_epoch,
         "best": {} if monitor == LAST_EPOCH else {monitor: learner.epochs[best_epoch - 1][monitor]},
-        "device": _device_name(num_gpus),
+        "device": run_record.device_name(num_gpus),
     }
     gaps = {role: read_gaps(folder) for role, folder in (("train", train_dir), ("dev", dev_dir))}
     if any(gaps.values()):
         facts["incomplete"] = {role: as_json(missing) for role, missing in gaps.items() if missing}
-    _write_run(config, exp, facts)
+    run_record.write_run(config, exp, facts)
     result = f"best {monitor} {facts['best'][monitor]:.4f}" if facts["best"] else "the model is that of the last one"
     print(f"{exp}: trained {facts['epochs']} epochs, {result}")
 
@@ -288,18 +289,6 @@ def _remove_leftovers(exp: Path) -> None:
     remove_leftovers(last_checkpoint(exp).parent)
 
 
-def _parameters(system: Any, cached: Mapping[str, Any]) -> dict[str, int | None]:
-    """Numbers of parameters: of the back-end, of what is trained, of all including the front-ends of cached streams."""
-    from spooftrace.system import count_parameters
-
-    stored = [stream.parameters for stream in cached.values()]
-    return {
-        "backend": count_parameters(system.backend),
-        "trainable": count_parameters(system, trainable=True),
-        "total": None if None in stored else count_parameters(system) + sum(stored),
-    }
-
-
 def _describe(parameters: Mapping[str, int | None], train_set: Any, dev_set: Any) -> None:
     total = "an unknown number of" if parameters["total"] is None else f"{parameters['total']:,}"
     print(
@@ -308,57 +297,3 @@ def _describe(parameters: Mapping[str, int | None], train_set: Any, dev_set: Any
         f"{len(train_set):,} batches an epoch",
         flush=True,
     )
-
-
-def _average(learner: Any, paths: Sequence[Path]) -> dict[str, Any]:
-    """Mean of the weights in these checkpoints; counters, which have no mean, come from the first, the very best."""
-    import torch
-
-    from spooftrace.saving import read_checkpoint
-
-    states = [read_checkpoint(path)["state_dict"] for path in paths]
-    prefix = "system."
-    mean = {}
-    for key, value in states[0].items():
-        if value.is_floating_point():
-            value = torch.stack([state[key].double() for state in states]).mean(0).to(value.dtype)
-        mean[key.removeprefix(prefix)] = value
-    return {key: mean[key] for key in learner.system.own_state()}
-
-
-def _device_name(num_gpus: int) -> str:
-    import torch
-
-    name = torch.cuda.get_device_name() if num_gpus else f"CPU, {torch.get_num_threads()} threads"
-    return f"{processes.world_size()} x {name}" if num_gpus or processes.started() else name
-
-
-def _write_epochs(trainer: Any, learner: Any, path: Path) -> None:
-    """A table with a line an epoch."""
-    from spooftrace.atomic import atomic_write
-
-    if trainer.is_global_zero:
-        with atomic_write(path) as file:
-            file.write("\t".join(learner.epochs[0]) + "\n")
-            file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in learner.epochs)
-
-
-def _write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:
-    from spooftrace.atomic import atomic_write
-    from spooftrace.provenance import file_sha256, git_commit, versions
-    from spooftrace.resuming import LENGTH, MODEL, RUN
-
-    content = {
-        "system": exp.name.rpartition("_")[0] or exp.name,
-        "seed": config["seed_everything"],
-        "git_commit": git_commit(),
-        "versions": versions(),
-        "command": shlex.join(["spooftrace", *sys.argv[1:]]),
-        "allowed_modules": allowed_modules(),
-        "length": {key: config["trainer"][key] for key in LENGTH},
-        "model_sha256": file_sha256(exp / MODEL),
-        **facts,
-    }
-    with atomic_write(exp / RUN) as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")

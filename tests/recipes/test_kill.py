@@ -4,9 +4,9 @@ A run is the commands that run.sh gives, one after another in a process of its o
 with the first one, after the folder has been moved. The processes are forks of one that has imported everything, or
 starting would take all the time.
 
-The moments are counted in what a run does to its files, not in seconds, so that every kill comes in the stage that it is
-meant for, however busy the machine is: at a chosen one of these events a timer of some milliseconds starts, and a run
-that would get too far waits for it.
+The moments are counted in what a run does to its files, not in seconds, so that every kill comes in the stage that it
+is meant for, however busy the machine is: at a chosen one of these events a timer of some milliseconds starts, and a
+run that would get too far waits for it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Watch:
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("open", "os.rename", "os.remove") and isinstance(arguments[0], str):
-            if not os.path.abspath(arguments[0]).startswith(self.folder):
+            if not os.path.abspath(arguments[0]).startswith(self.folder):  # noqa: PTH100  (follows no link)
                 return
             if self.stage == TRAINING and not (event == "os.rename" and str(arguments[1]).endswith("last.ckpt")):
                 return

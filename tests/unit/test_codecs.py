@@ -172,11 +172,64 @@ def test_a_stopped_training_ends_with_the_same_weights(data, tmp_path, monkeypat
 
 def test_training_refuses_another_setting(data, tmp_path):
     train_codec(data, tmp_path / "out", TINY, replace(SETTINGS, max_steps=1))
-    with pytest.raises(InputError, match="other settings"):
+    with pytest.raises(
+        InputError, match=r"other settings: training.max_steps 1 \(now 2\) \(the learning rate of every"
+    ):
         train_codec(data, tmp_path / "out", TINY, replace(SETTINGS, max_steps=2))
-    (tmp_path / "out/checkpoint.pt").write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"checkpoint.pt: damaged"):
-        train_codec(data, tmp_path / "out", TINY, replace(SETTINGS, max_steps=1))
+    with pytest.raises(InputError, match=r"other settings: training.lr 0.001 \(now 0.5\);"):
+        train_codec(data, tmp_path / "out", TINY, replace(SETTINGS, max_steps=1, lr=0.5))
+    train_codec(data, tmp_path / "out", TINY, replace(SETTINGS, max_steps=1, checkpoint_steps=1))
+
+
+@pytest.mark.parametrize("damage", ["nothing", "cut", "flipped", "list", "other weights"])
+def test_damaged_checkpoint_is_named(data, tmp_path, damage):
+    settings, path = replace(SETTINGS, max_steps=1), tmp_path / "out/checkpoint.pt"
+    train_codec(data, tmp_path / "out", TINY, settings)
+    content = path.read_bytes()
+    if damage == "nothing":
+        path.write_bytes(b"nothing")
+    elif damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flipped":
+        middle = len(content) // 2
+        path.write_bytes(
+            content[:middle] + bytes(byte ^ 0xFF for byte in content[middle : middle + 4]) + content[middle + 4 :]
+        )
+    elif damage == "list":
+        torch.save([1], path)
+    else:
+        state = torch.load(path, weights_only=True)
+        state["codec"] = {"weight": torch.zeros(2)}
+        torch.save(state, path)
+    with pytest.raises(InputError, match=r"checkpoint.pt: .*remove it to start this training anew$"):
+        train_codec(data, tmp_path / "out", TINY, settings)
+
+
+def test_moved_and_stopped_training_ends_with_the_same_weights(data, tmp_path, monkeypatch):
+    """The codec that it starts from is moved, too, and is gone in the end."""
+    train_codec(data, tmp_path / "first", TINY, replace(SETTINGS, max_steps=1))
+    (tmp_path / "first/codec.safetensors").rename(tmp_path / "start")
+    settings = replace(SETTINGS, initial=str(tmp_path / "start"))
+    whole = train_codec(data, tmp_path / "whole", TINY, settings).state_dict()
+    forward, steps = NeuralCodec.forward, []
+
+    def stop(self, *args, **kwargs):
+        steps.append(1)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return forward(self, *args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(NeuralCodec, "forward", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_codec(data, tmp_path / "stopped", TINY, settings)
+    (tmp_path / "stopped").rename(tmp_path / "moved")
+    (tmp_path / "start").rename(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"training.initial .*start \(now .*whole/codec.safetensors\)"):
+        other = str(tmp_path / "whole/codec.safetensors")
+        train_codec(data, tmp_path / "moved", TINY, replace(settings, initial=other))
+    resumed = train_codec(data, tmp_path / "moved", TINY, replace(settings, initial=str(tmp_path / "elsewhere")))
+    assert all(torch.equal(whole[name], value) for name, value in resumed.state_dict().items())
 
 
 def test_train_command(data, tmp_path, capsys):

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,19 @@ from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.semantic import SemanticDistillation, TeacherFeatures
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
+from spooftrace.lock import hold
 from spooftrace.progress import Progress
+from spooftrace.provenance import file_sha256
+from spooftrace.resuming import difference_text, differences
+from spooftrace.torch_file import read_torch_file
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "codec.safetensors"
 SUMMARY = "summary.json"
 TEACHER = "teacher.npz"
+LOCK = ".lock"
+COUNTS = ("step", "seconds", "mel", "loss")  # what a run has reached
+REMEDY = "remove it to start this training anew"
 
 
 @dataclass
@@ -113,6 +121,11 @@ def train_codec(
             cannot be read; the settings do not go together.
     """
     out = Path(out)
+    with hold(out / LOCK, "training"):
+        return _train(DataDir.read(data), out, codec_config, settings)
+
+
+def _train(data: DataDir, out: Path, codec_config: dict[str, Any], settings: CodecTraining) -> NeuralCodec:
     torch.manual_seed(settings.seed)
     try:
         codec = NeuralCodec(**codec_config)
@@ -120,9 +133,9 @@ def train_codec(
         raise InputError(f"codec settings: {error}") from None
     if not 1 <= min(settings.quantizers) <= max(settings.quantizers) <= codec.quantizer.num_quantizers:
         raise InputError(f"quantizers {settings.quantizers}: the codec has {codec.quantizer.num_quantizers} codebooks")
-    if settings.initial:
+    if settings.initial and not (out / CHECKPOINT).exists():  # which has what came of it
         start_from(codec, load_codec(settings.initial))
-    sampler = CropSampler(DataDir.read(data), codec, settings)
+    sampler = CropSampler(data, codec, settings)
     teacher = TeacherFeatures.of(sampler.waves, out / TEACHER) if codec.config["auxiliary"] == "semantic" else None
     objective = Objective(codec, settings, teacher)
     parameters = [*codec.parameters(), *objective.parameters()]
@@ -198,6 +211,8 @@ class Run:
         self.parts = {"codec": codec, "objective": objective, "optimizer": optimizer}
         self.codec, self.config = codec, config
         self.step, self.seconds, self.mel, self.loss = 0, 0.0, math.nan, math.nan
+        initial = config["training"]["initial"]
+        self.initial_sha256 = file_sha256(Path(initial)) if initial and Path(initial).is_file() else None
 
     def count_step(self, mel: float, loss: float, seconds: float) -> None:
         """One more step, its losses, and the time that the training has taken up to now."""
@@ -210,7 +225,7 @@ class Run:
     def save(self, path: Path) -> None:
         """Write the checkpoint."""
         state = {name: part.state_dict() for name, part in self.parts.items()}
-        counts = {name: getattr(self, name) for name in ("step", "seconds", "mel", "loss")}
+        counts = {name: getattr(self, name) for name in (*COUNTS, "initial_sha256")}
         buffer = io.BytesIO()
         torch.save({**state, **counts, "config": self.config}, buffer)
         with atomic_write(path, "wb") as file:
@@ -220,17 +235,32 @@ class Run:
         """Load the checkpoint if there is one."""
         if not path.exists():
             return
+        state = read_torch_file(path, REMEDY)
+        needed = {*self.parts, *COUNTS, "config"}
+        if not isinstance(state, dict) or not needed <= state.keys():
+            raise InputError(f"{path}: not a checkpoint of a codec; {REMEDY}")
+        if changes := list(self._changes(state)):
+            raise InputError(
+                f"{path}: was trained with other settings: {'; '.join(changes)}; give another --out, or {REMEDY}"
+            )
         try:
-            state = torch.load(path, weights_only=True)
-        except Exception as error:
-            # torch.load raises whatever the damaged part makes it raise
-            raise InputError(f"{path}: damaged checkpoint ({str(error).splitlines()[0]}); remove it") from None
-        if state["config"] != self.config:
-            raise InputError(f"{path}: was trained with other settings; give another --out, or remove it to start anew")
-        for name, part in self.parts.items():
-            part.load_state_dict(state[name])
-        for name in ("step", "seconds", "mel", "loss"):
+            for name, part in self.parts.items():
+                part.load_state_dict(state[name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(f"{path}: does not fit its own settings ({reason}); {REMEDY}") from None
+        for name in COUNTS:
             setattr(self, name, state[name])
+
+    def _changes(self, state: dict[str, Any]) -> Iterator[str]:
+        """What differs from the settings of a checkpoint and has an effect on the result."""
+        for key, saved, given in differences(state["config"], self.config):
+            if key == "training.checkpoint_steps":
+                continue
+            if key == "training.initial" and given is not None and self.initial_sha256 == state.get("initial_sha256"):
+                continue  # the file is the same, elsewhere
+            hint = " (the learning rate of every step depends on it)" if key == "training.max_steps" else ""
+            yield difference_text(key, saved, given) + hint
 
 
 def _write_summary(path: Path, run: Run, sampler: CropSampler) -> None:
