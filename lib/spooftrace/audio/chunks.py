@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, NamedTuple
 
 from spooftrace.audio.spliced import Piece
@@ -17,6 +17,7 @@ from spooftrace.audio.spliced import Piece
 STREAMED = 0x7FFFF000
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the identifiers of its chunks
+MPEG_CODINGS = (b"\x50\0", b"\x55\0")  # layer I and II, layer III
 MOST_PADDING = 1 << 16  # zeros behind the last chunk that fill up a sector, not audio
 TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of music players, behind all chunks
 
@@ -56,12 +57,14 @@ class Audio:
         declared: bytes of audio by the header; None if it leaves that open.
         available: bytes of audio that are there.
         pieces: the file with the right number in its header; empty if the header is right.
+        mpeg: the audio is an MPEG stream.
     """
 
     start: int
     declared: int | None
     available: int
     pieces: tuple[Piece, ...] = ()
+    mpeg: bool = False
 
 
 def find_audio(file: BinaryIO, size: int) -> Audio | None:
@@ -85,11 +88,15 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
     else:
         return None
     long_size: Chunk | None = None
+    coding = b""
     for chunk in _chunks(file, first, size, family):
         if chunk.name == b"ds64" and head[:4] in (b"RF64", b"BW64"):
             long_size = chunk
+        if chunk.name[:4] == b"fmt ":
+            coding = _at(file, chunk.body, 2)
         if chunk.name[:4] in (b"data", b"SSND"):
-            return _audio(file, size, family, chunk, long_size, head)
+            audio = _audio(file, size, family, chunk, long_size, head)
+            return replace(audio, mpeg=coding in MPEG_CODINGS and family.size[0] == "<")
     return None
 
 
@@ -137,9 +144,7 @@ def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[C
         place = end + -end % family.unit
 
 
-def _audio(
-    file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, head: bytes
-) -> Audio | None:
+def _audio(file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, head: bytes) -> Audio:
     declared: int | None = chunk.size
     if long_size is not None and chunk.size == 0xFFFFFFFF:
         (declared,) = struct.unpack("<Q", _at(file, long_size.body + 8, 8).ljust(8, b"\0"))

@@ -122,6 +122,11 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             raise InputError(f"{name}: the file is cut short, its header {announced}; {FETCH}")
         if audio.declared is not None and audio.available > audio.declared:
             note(path, "understated", f"{audio.declared:,} of {audio.available:,} bytes")
+        if audio.mpeg:
+            with _mapped(file) as data, data[audio.start : audio.start + audio.available] as part:
+                stream = find_stream(part, tagged=False)
+                if stream is not None:
+                    return _mpeg_views(name, stream, audio.start)
         return _Views([audio.pieces] if audio.pieces else ())
     with _mapped(file) as data:
         start = after_id3(data)
@@ -137,13 +142,14 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
     return _Views()
 
 
-def _mpeg_views(name: str, stream: Stream) -> _Views:
+def _mpeg_views(name: str, stream: Stream, start: int = 0) -> _Views:
     if stream.missing:
         raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
     # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
     # A decoder believes in a frame when another one follows: the last one comes twice, and is decoded once.
     behind = (None, 2 * stream.frames * stream.largest + (1 << 16))
-    views = _Views([[*stream.runs, stream.last, behind]])
+    frames = ((start + offset, size) for offset, size in (*stream.runs, stream.last))
+    views = _Views([[*frames, behind]])
     views.stream = stream
     return views
 

@@ -28,6 +28,8 @@ RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8
 SAME = 0xFE0C  # bits of the second and third byte that all frames of a stream share: version, layer, rate
 SEARCHED = 1 << 16  # bytes in which the first frame is looked for, as ffmpeg does
 DECODER_DELAY = 529  # samples by which a layer III decoder lags
+CHAIN = 4  # frames in a row that are no coincidence
+LEAST = 0.25  # share of the bytes that are frames, in a file that is MPEG audio at all
 LARGEST_FREE = 8192  # bytes of a frame of the free format
 
 
@@ -84,22 +86,27 @@ def parse(second: int, third: int) -> Frame | None:
     return Frame((12 * bits // hertz + padding) * 4 if layer == 1 else samples // 8 * bits // hertz + padding, samples)
 
 
-def find_stream(data: Sequence[int]) -> Stream | None:
+def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
     """Count the frames of a file, in one pass over its headers.
 
     Args:
         data: the bytes, e.g. a memory map.
+        tagged: the first frame may be a tag; not so inside of a WAV file.
 
     Returns:
         None if this is no MPEG audio.
     """
     start = after_id3(data)
     free: dict[int, int] = {}
+    if bytes(data[start : start + 1]) == b"\xff" and len(data) > start + 1 and data[start + 1] & 0xF6 == 0xF0:
+        return None  # AAC, whose bytes may look like a frame or two
     first = _next_frame(data, start, min(start + SEARCHED, len(data)), None, free)
+    while first is not None and first > start and _chain(data, first, free) < CHAIN:  # by chance
+        first = _next_frame(data, first + 1, min(start + SEARCHED, len(data)), None, free)
     if first is None:
         return None
     same = _fixed(data, first)
-    tag = _read_tag(data, first)
+    tag = _read_tag(data, first) if tagged else None
     runs: list[tuple[int, int]] = []
     place: int | None = first
     count = largest = samples = 0
@@ -119,6 +126,8 @@ def find_stream(data: Sequence[int]) -> Stream | None:
             cut = f"its last frame ends {place + size - len(data)} bytes behind the end"
             break
         place = _next_frame(data, place, len(data), same, free)
+    if sum(size for _, size in runs) < LEAST * (len(data) - start):
+        return None
     if tag is not None and runs:
         skipped = _frame_size(data, first, same, free)
         runs[0] = (runs[0][0] + skipped, runs[0][1] - skipped)
@@ -137,6 +146,14 @@ def after_id3(data: Sequence[int]) -> int:
             size = size << 7 | byte & 0x7F
         place += size + (20 if data[place + 5] & 0x10 else 10)  # with a footer
     return min(place, len(data))
+
+
+def _chain(data: Sequence[int], place: int, free: dict[int, int]) -> int:
+    """How many frames follow one another from a place on, at most ``CHAIN``."""
+    same, count = _fixed(data, place), 0
+    while count < CHAIN and (size := _frame_size(data, place, same, free)):
+        count, place = count + 1, place + size
+    return CHAIN if place == len(data) else count
 
 
 def _fixed(data: Sequence[int], place: int) -> int:
