@@ -18,6 +18,8 @@ STREAMED = 0x7FFFF000
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the identifiers of its chunks
 MPEG_CODINGS = (b"\x50\0", b"\x55\0")  # layer I and II, layer III
+TRAILERS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"_PMX", b"cue ", b"smpl", b"fact", b"JUNK", b"FLLR", b"PEAK")
+MOST_32_BIT = 0xFFFFFF00
 MOST_PADDING = 1 << 16  # zeros behind the last chunk that fill up a sector, not audio
 TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of music players, behind all chunks
 
@@ -29,7 +31,7 @@ class Family(NamedTuple):
         identifier: its length in bytes.
         size: how the size is written, as a struct format.
         whole: the size counts the header, too.
-        unit: a chunk begins at a multiple of so many bytes.
+        unit: the body is filled up to a multiple of so many bytes.
     """
 
     identifier: int
@@ -88,15 +90,19 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
     else:
         return None
     long_size: Chunk | None = None
-    coding = b""
+    layout: Chunk | None = None
     for chunk in _chunks(file, first, size, family):
         if chunk.name == b"ds64" and head[:4] in (b"RF64", b"BW64"):
             long_size = chunk
         if chunk.name[:4] == b"fmt ":
-            coding = _at(file, chunk.body, 2)
+            layout = chunk
         if chunk.name[:4] in (b"data", b"SSND"):
             audio = _audio(file, size, family, chunk, long_size, head)
-            return replace(audio, mpeg=coding in MPEG_CODINGS and family.size[0] == "<")
+            if head[:4] == b"RIFF" and layout is not None:
+                if audio.available > MOST_32_BIT:
+                    audio = replace(audio, pieces=_as_rf64(layout, audio))
+                return replace(audio, mpeg=_at(file, layout.body, 2) in MPEG_CODINGS)
+            return audio
     return None
 
 
@@ -139,9 +145,9 @@ def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[C
             if part[:4] == b"data":
                 yield Chunk(part[: family.identifier], place + family.identifier, body, length, body)
             return
-        end = body + length
-        yield Chunk(part[: family.identifier], place + family.identifier, body, length, end + -end % family.unit)
-        place = end + -end % family.unit
+        end = body + length + -length % family.unit
+        yield Chunk(part[: family.identifier], place + family.identifier, body, length, end)
+        place = end
 
 
 def _audio(file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, head: bytes) -> Audio:
@@ -173,7 +179,7 @@ def _with_size(
         value = min(value, 0xFFFFFFFF)
     patches = {chunk.field: struct.pack(family.size, value)}
     if long_size is not None:
-        patches = {long_size.body + 8: struct.pack("<QQ", available, 0)}
+        patches = {chunk.field: b"\xff" * 4, long_size.body + 8: struct.pack("<QQ", available, 0)}
     if _at(file, 0, 4) == b"BW64":
         patches[0] = b"RF64"
     pieces: list[Piece] = []
@@ -184,19 +190,28 @@ def _with_size(
     return (*pieces, (place, size - place))
 
 
+def _as_rf64(layout: Chunk, audio: Audio) -> tuple[Piece, ...]:
+    """A WAV file of more than 4 GiB as RF64 (EBU Tech 3306), whose sizes have 64 bits."""
+    head = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 0, audio.available, 0, 0)
+    parts = (layout.field - 4, 8 + layout.size + layout.size % 2)
+    return (head, parts, b"data\xff\xff\xff\xff", (audio.start, audio.available))
+
+
 def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
     """Whether what lies from ``end`` on is what may follow the audio."""
     if size - end < 8:  # no room for a chunk
         return True
-    if _at(file, end, 8).startswith(TAGS):
-        return True
     if size - end <= MOST_PADDING and not any(_at(file, end, size - end)):
         return end > size // 2
-    for start in {end, end + -end % family.unit}:
+    for start in range(end, end + family.unit):  # not all programs fill up the audio
+        if _at(file, start, 8).startswith(TAGS):
+            return True
         last = start
         for chunk in _chunks(file, start, size, family):
             name = chunk.name[:4]
             if not all(32 <= byte < 127 for byte in name) or (family.whole and chunk.name[4:] != W64_TAIL):
+                break
+            if chunk.end > size + 1 and name not in TRAILERS:
                 break
             last = chunk.end
         if last > start and last >= size - 1:
