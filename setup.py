@@ -40,6 +40,7 @@ setup(
         "webrtcvad-wheels>=2.0.14",  # the webrtcvad sources, as wheels
     ],
     extras_require={
+        "av": ["av>=14"],  # audio that libsndfile does not read: m4a, aac, webm ...
         "dev": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
         # Providers of pretrained models: tools/install_<name>.sh, which does more than pip (see there).
         "encodec": ["encodec==0.1.1"],
