@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from backend_cases import keys_sha256, make_input, official_keys, reference, set_weights
+from tolerance import assert_equal_up_to_rounding
 from transformers import WhisperConfig, WhisperModel
 
 from spooftrace.backends import W2V2AASIST, SASTNet
@@ -49,7 +50,7 @@ def test_what_is_hidden_and_what_the_encoder_makes_of_the_rest(decoders):
     assert torch.equal(hidden.mask.float(), case["outputs"]["mask"])
     assert torch.equal(hidden.order.argsort(dim=1), case["outputs"]["ids_restore"])
     with torch.no_grad():
-        torch.testing.assert_close(mae.encoder(image, hidden), case["outputs"]["enc_masked"], atol=1e-5, rtol=0)
+        assert_equal_up_to_rounding(mae.encoder(image, hidden), case["outputs"]["enc_masked"], mae)
 
 
 @pytest.mark.parametrize("decoders", [1, 4])
@@ -59,12 +60,12 @@ def test_tokens_and_reconstruction_in_training(decoders):
     with torch.no_grad():
         tokens, errors = mae(image, case["inputs"]["mask_ratio"])
     outputs, labels = case["outputs"], case["inputs"]["labels"]
-    torch.testing.assert_close(tokens, outputs["train_attn_out"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(errors, outputs["per_decoder_masked_mse"], atol=1e-5, rtol=0)
-    torch.testing.assert_close(reconstruction_loss(errors, labels), outputs["recon_loss"], atol=1e-5, rtol=0)
+    assert_equal_up_to_rounding(tokens, outputs["train_attn_out"], mae)
+    assert_equal_up_to_rounding(errors, outputs["per_decoder_masked_mse"], mae)
+    assert_equal_up_to_rounding(reconstruction_loss(errors, labels), outputs["recon_loss"], mae)
     if decoders > 1:
         paper = reconstruction_loss(errors, labels, hinge="mean")
-        torch.testing.assert_close(paper, outputs["recon_loss_paper_formula"], atol=1e-5, rtol=0)
+        assert_equal_up_to_rounding(paper, outputs["recon_loss_paper_formula"], mae)
 
 
 @pytest.mark.parametrize("decoders", [1, 4])
@@ -79,7 +80,7 @@ def test_tokens_in_inference_but_for_their_order(decoders):
     assert all(torch.equal(order.sort().values, torch.arange(129)) for order in place)
     assert not torch.equal(place[0], torch.arange(129))
     found = official.gather(1, place.unsqueeze(2).expand_as(official))
-    torch.testing.assert_close(tokens, found, atol=1e-5, rtol=0)
+    assert_equal_up_to_rounding(tokens, found, mae)
 
 
 def test_cross_modal_transformer():
@@ -92,8 +93,8 @@ def test_cross_modal_transformer():
         torch.testing.assert_close(positions(129, 64), case["outputs"]["pos_emb_first_item"], atol=1e-6, rtol=0)
         for out, queries, source in (("out_q_kv", acoustic, semantic), ("out_kv_q", semantic, acoustic)):
             expected = case["outputs"][out].transpose(0, 1)
-            torch.testing.assert_close(model(queries, source), expected, atol=1e-5, rtol=0)
-            torch.testing.assert_close(model.run(queries, source, with_map=True)[0], expected, atol=1e-5, rtol=0)
+            assert_equal_up_to_rounding(model(queries, source), expected, model)
+            assert_equal_up_to_rounding(model.run(queries, source, with_map=True)[0], expected, model)
 
 
 def test_weighting_of_the_losses():
@@ -181,7 +182,7 @@ def test_how_the_parts_are_put_together():
         a_to_t = parts["at_transformer"](acoustic, semantic)
         t_to_a = parts["ta_transformer"](semantic, acoustic)
         expected = parts["multiclass_branch"](parts["at_ta_transformer"](a_to_t, t_to_a))
-        torch.testing.assert_close(model(frames, whisper), expected, atol=1e-6, rtol=1e-6)
+        assert_equal_up_to_rounding(model(frames, whisper), expected, model)
 
 
 def test_stored_outputs():
@@ -193,4 +194,4 @@ def test_stored_outputs():
     assert keys_sha256(model) == "b1d1b691ca9a7aefc7aeb9870a08f67db27a39c1066ef05322a253f0ced71bbd"
     assert (outputs[0] - outputs[1]).abs().max() > 0.05, "the stored case must follow its input"
     expected = torch.tensor([[-0.2416372, -0.5273973, 0.4488958], [-0.2387820, -0.4755467, 0.4549973]])
-    torch.testing.assert_close(outputs, expected, atol=1e-5, rtol=1e-5)
+    assert_equal_up_to_rounding(outputs, expected, model)
