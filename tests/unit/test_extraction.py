@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tolerance import assert_equal_up_to_rounding
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.cli import main
@@ -151,7 +152,8 @@ def test_another_setting_or_other_audio_is_extracted_anew(make_data, write_confi
     (data / "wav.scp").write_text("".join(f"eval_00{n} audio/eval/eval_000.flac\n" for n in range(3)), encoding="utf-8")
     assert extract(other, data) == extract(other, data, "--collect") == 0
     reader = ArchiveReader("dump/lfcc/eval/feats.scp")
-    assert np.array_equal(reader["eval_000"], reader["eval_002"])
+    same = [torch.from_numpy(np.array(reader[utt])) for utt in ("eval_000", "eval_002")]
+    assert_equal_up_to_rounding(*same, sums=512)  # of a transform; kernels may treat places in a batch differently
 
 
 def test_missing_part_is_named(make_data, write_config, capsys):
