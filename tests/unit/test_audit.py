@@ -201,13 +201,16 @@ def read_rows(path):
 
 def test_command_writes_table_figures_and_verdict(make_corpus, capsys):
     make_corpus("bonafide", untrimmed)
+    gap = {"set": "train", "what": "audio files missing from the corpus", "missing": 1, "of": 9}
+    Path("data/incomplete.json").write_text(json.dumps([gap]))
     assert run() == 0
     printed = capsys.readouterr().out
+    assert "INCOMPLETE: train: 1 of 9 audio files missing from the corpus" in printed
     first = printed.splitlines()[3].split()
     assert first[0] in ("leading", "trailing", "silence", "duration", "noise") and "0.0*" in printed
     assert "spooftrace trim" in printed and "the same for every utterance: level" in printed
     found = json.loads(Path("data/audit/audit.json").read_text())
-    assert found["utterances"] == 2 * NUMBER and found["bad_audio"] == 0
+    assert found["utterances"] == 2 * NUMBER and found["bad_audio"] == 0 and found["incomplete"] == [gap]
     assert "trailing silence" in found["labels"]["utt2label"]["telling"]
     rows = read_rows("data/audit/audit.tsv")
     assert len(rows) == sum(len(label["findings"]) for label in found["labels"].values())

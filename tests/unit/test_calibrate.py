@@ -172,3 +172,11 @@ def test_bad_input_leaves_nothing_behind(sets, tmp_path):
         run(only_first_system(words))
     assert not (tmp_path / "llr.txt").exists()
     assert not (tmp_path / "llr.txt.json").exists()
+
+
+def test_incomplete_sets_are_noted_beside_the_scores(sets, tmp_path, capsys):
+    gap = {"set": "eval", "what": "utterances left out for unusable audio", "missing": 2, "of": 122}
+    (tmp_path / "my data" / "eval" / "incomplete.json").write_text(json.dumps([gap]))
+    run(sets[0])
+    assert json.loads((tmp_path / "llr.txt.json").read_text())["incomplete"] == [gap]
+    assert "INCOMPLETE" in capsys.readouterr().err

@@ -27,6 +27,7 @@ from typing import Any
 from spooftrace.audit.findings import FEW, LABELS, POOLED, Audit, audit_label
 from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_part
 from spooftrace.datadir import DataDir
+from spooftrace.datadir.incomplete import as_json, gaps_of, read_gaps
 from spooftrace.errors import InputError
 
 __all__ = ["add_arguments", "run"]
@@ -75,6 +76,7 @@ def run(args: argparse.Namespace) -> int:
         "data": [str(data.path) for data in folders],
         "utterances": len(measured.utts),
         "bad_audio": len(bad),
+        "incomplete": as_json(gap for data in folders for gap in read_gaps(data.path)),
         "limit": args.limit,
         "constant": measured.constant,
     }
@@ -114,7 +116,10 @@ def _write(audits: Sequence[Audit], about: Mapping[str, Any], out: Path) -> None
 
     write_json(out / "audit.json", audits, about)
     write_tsv(out / "audit.tsv", audits)
-    draw_audit(audits, " + ".join(about["data"]), out / "audit.png")
+    lacking = " (incomplete data)" if about["incomplete"] or about["bad_audio"] else ""
+    draw_audit(audits, " + ".join(about["data"]) + lacking, out / "audit.png")
+    for gap in gaps_of(about["incomplete"]):
+        print(f"INCOMPLETE: {gap}")
     skipped = f"; {about['bad_audio']:,} with unusable audio left out" if about["bad_audio"] else ""
     print(f"{about['utterances']:,} utterances{skipped}; wrote {out}/audit.json, audit.tsv, audit.png and cues.tsv")
 

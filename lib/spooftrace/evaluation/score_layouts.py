@@ -24,6 +24,7 @@ UTTS = ("filename", "file_name", "file", "fname", "utt", "utt_id", "uttid", "utt
 UTTS += ("trial_id", "audio", "audio_path", "path", "wav", "name")
 SCORES = ("cm-score", "cm_score", "score", "scores", "llr")
 CLASSES = ("cm-label", "cm_label", "label", "labels", "class", "key")
+INTEGER = re.compile(r"[+-]?\d+")
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 
 
@@ -100,7 +101,8 @@ def find_layout(lines: Sequence[str], path: Path) -> Layout:
         return PLAIN  # an empty file scores nothing; whoever needs scores says which are missing
     quoted = any(mark in text for mark in "\"'" for text in start)
     for columns, fields in possible(line, quoted):
-        if layout := _with_header(fields) or _without_header(fields, f"{path}:{number}"):
+        commas = columns.delimiter == ","
+        if layout := _with_header(fields) or _without_header(fields, f"{path}:{number}", commas):
             return replace(layout, columns=columns)
     return _nearest(line.split(), f"{path}:{number}")
 
@@ -126,10 +128,16 @@ def _with_header(fields: Sequence[str]) -> Layout | None:
     return Layout(" ".join(fields), len(fields), utts[0], scores[0], label, has_header=True, by_claim=by_claim)
 
 
-def _without_header(fields: Sequence[str], at: str) -> Layout | None:
-    """The layout of which this may be a line, or None; of several, the one whose class is a word."""
+def _without_header(fields: Sequence[str], at: str, commas: bool) -> Layout | None:
+    """The layout of which this may be a line, or None; of several, the one whose class is a word.
+
+    Where commas separate the columns, ``u1,0,5`` may be a score of 0.5: a class as a number (0, 1, -1) is believed only
+    beside a score with a point.
+    """
     fitting = [layout for layout in WITHOUT_HEADER if layout.fits(fields)]
     worded = [one for one in fitting if one.label is None or fields[one.label].lower() in one.labels]
+    if commas:
+        fitting = [one for one in fitting if one in worded or not INTEGER.fullmatch(fields[one.score])]
     if len(fitting) > 1 and len(worded) != 1:
         names = " or ".join(f"'{layout.name}'" for layout in fitting)
         raise InputError(f"{at}: '{' '.join(fields)}' may be {names}; name the columns in a first line")
@@ -148,8 +156,10 @@ def _nearest(fields: Sequence[str], at: str) -> Layout:
         raise InputError(
             f"{at}: 4 columns are '{ASVSPOOF2019.name}' or '{A_DCF.name}', but {which} a class; make it clear"
         )
+    commas = len(fields) == 1 and fields[0].count(",") > 1
+    hint = " (decimal commas? among commas that separate they cannot be told: write points)" if commas else ""
     raise InputError(
-        f"{at}: found {len(fields)} columns, which is no known score file; write 'utt score', or one of "
+        f"{at}: found {len(fields)} columns, which is no known score file{hint}; write 'utt score', or one of "
         f"'{SCORE_LABEL.name}', '{ASVSPOOF2019.name}', '{A_DCF.name}', '{NII_LOG.name}', or a header such as "
         "'filename cm-score' of ASVspoof 5"
     )
