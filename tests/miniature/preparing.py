@@ -25,5 +25,6 @@ def prepare(corpus: str, root: Path, out: Path, *options: str) -> dict[str, Data
     """What ``spooftrace prepare`` does; returns the data directories by name."""
     parser = argparse.ArgumentParser()
     add_arguments(parser)
-    run(parser.parse_args([corpus, "--root", str(root), "--out", str(out), *options]))
+    lists = ["--draw", "1"] if corpus == "codecfake_plus" else []
+    run(parser.parse_args([corpus, "--root", str(root), "--out", str(out), *options, *lists]))
     return {path.name: DataDir.read(path) for path in out.iterdir() if (path / "utt2spk").exists()}

@@ -250,6 +250,13 @@ LAYOUTS: dict[str, dict[str, tuple[Change, ...]]] = {
         "without the list": (remove("datalist.csv"), remove("valle/*")),
         "list elsewhere": (move("datalist.csv", "meta/datalist.csv"),),
     },
+    "codecfake_plus": {
+        "twice": (move("CoRS/*", "CoRS/CoRS/{}"), move("CoSG/*", "CoSG/CoSG/{}")),
+        "labels elsewhere": (move("*_labels.txt", "labels/{}"),),
+        "as the authors call it": (move("CoRS", "all_data_16k"),),
+        "flac": (convert("CoRS/*.wav", ".flac"),),
+        "CoRS@too low": (),
+    },
     "spoofceleb": {
         "twice": (move("spoofceleb", "SpoofCeleb/spoofceleb"),),
         "capitals above": (

@@ -153,6 +153,8 @@ def test_a_damaged_label_file_does_not_cost_the_others(root, tmp_path):
         ("asvspoof2019", "dev", ["dev"]),
         ("asvspoof2019", "eval, train", ["eval", "train"]),
         ("codecfake_plus", "cors_dev,test_vq_gt250,cosg_known", ["cors_dev", "cosg_known", "test_vq_gt250"]),
+        ("codecfake_plus", "test_vq,train_aux_le250", ["test_vq", "train_aux_le250"]),
+        ("codecfake_plus", "cosg_all", ["cosg_all"]),
         ("st_codecfake", "alm_moshi,eval_ood", ["alm_moshi", "eval_ood"]),
         ("asvspoof2021", "df_eval", ["df_eval"]),
         ("codecfake_wu", "eval", ["eval"]),
@@ -161,10 +163,9 @@ def test_a_damaged_label_file_does_not_cost_the_others(root, tmp_path):
     ],
 )
 def test_some_sets(root, tmp_path, corpus, sets, prepared):
-    more = ["--draw", "1"] if corpus == "codecfake_plus" else []
     folder = tmp_path / "corpus"
     importlib.import_module(f"miniature.{corpus}").lay_out(Silence(), folder)
-    assert sorted(prepare(corpus, folder, tmp_path / "data", "--allow-partial", "--sets", sets, *more)) == prepared
+    assert sorted(prepare(corpus, folder, tmp_path / "data", "--allow-partial", "--sets", sets)) == prepared
 
 
 @pytest.mark.parametrize("sets", ["validation", "train,evaluation", ",", ""])
@@ -246,6 +247,13 @@ def test_what_was_looked_for_and_what_is_there(tmp_path, corpus, file, words):
     assert "not the folder of " in message and anchor in message
     if corpus == "asvspoof5" or "protocols" not in file:
         assert words in message
+
+
+def test_cosg_alone_needs_nothing_of_cors(root, tmp_path):
+    folder = root("codecfake_plus", wild.remove("CoRS_labels.txt"))
+    assert list(prepare("codecfake_plus", folder, tmp_path / "data", "--allow-partial", "--sets", "cosg_all")) == [
+        "cosg_all"
+    ]
 
 
 def test_speech_in_the_folder_of_the_other_class(root, tmp_path):

@@ -121,15 +121,26 @@ def halves(split: str) -> tuple[str, ...]:
 def _write_cors(release: Release, labels: Path | None) -> dict[str, Trials]:
     """Write the splits of CoRS_labels.txt; returns them."""
     splits: dict[str, Trials] = {}
-    if labels is not None:
+    wanted = [split for split in SPLITS if release.wants(f"cors_{split}")]
+    problem: InputError | None = None
+    if not any(release.wants(name) for name in set_names() if not name.startswith("cosg")):
+        return splits
+    if labels is None:
+        problem = release.missing("CoRS_labels.txt")
+    else:
         release.took("labels", labels.parent)
-        splits = read_cors_labels(labels)
+        try:
+            splits = read_cors_labels(labels)
+        except InputError as error:
+            problem = error
+    if problem and not wanted:
+        raise problem
     for split, count in SPLITS.items():
-        if not release.wants(f"cors_{split}"):
+        if split not in wanted:
             continue
         with release.part(f"cors_{split}"):
-            if labels is None:
-                raise release.missing("CoRS_labels.txt")
+            if problem:
+                raise problem
             expected = Expected(count, len(CODECS) * count, dict.fromkeys(CODECS, count))
             _write_part_of_cors(release, f"cors_{split}", splits[split], expected)
     return splits
@@ -171,18 +182,21 @@ def _write_part_of_cors(release: Release, name: str, trials: Trials, expected: E
 
 def _write_cosg(release: Release, lists: Path | None) -> None:
     """Write CoSG, with the names that the audio at hand has."""
-    trials, audio, files = Trials(), release.root, None
+    trials, audio, files = Trials(), COSG, None
     if not release.wants("cosg_all") and not release.wants("cosg_known"):
         return
     with release.part("cosg_all"):
-        audio = release.find(*COSG, DEMO_PAGES)
-        if audio.name != DEMO_PAGES:
+        if not release.finder.has_folder(*COSG):
+            if not release.finder.has_folder(DEMO_PAGES):
+                raise release.missing(*COSG, DEMO_PAGES)
+            audio = (DEMO_PAGES,)
+        if audio == COSG:
             trials = read_protocol(release.find("CoSG_labels.txt"))
             files = {utt: f"{utt.partition('/')[2]}.wav" for utt in trials.tables["utt2spk"]}
         elif lists is not None:
             trials = read_protocol(_find_list(lists, "CoSG_ALL.txt"))
         else:
-            raise MissingPart(f"{audio}: has the file names of the authors' lists; give these with --lists")
+            raise MissingPart(f"{DEMO_PAGES}: has the file names of the authors' lists; give these with --lists")
         if release.wants("cosg_all"):
             release.write("cosg_all", trials, _counts(MODELS), audio, ".wav", files)
     if not release.wants("cosg_known"):

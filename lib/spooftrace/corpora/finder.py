@@ -118,6 +118,10 @@ class Finder:
                 return fits[0]
         return None
 
+    def has_folder(self, *names: str) -> bool:
+        """Whether a folder of one of the names is among those that are searched."""
+        return any(ends_with(parts, name) for parts, _ in self.survey() for name in names)
+
     def folder(self, places: Sequence[str]) -> Path | None:
         """The folder at one of ``places``, relative paths; None if there is none.
 

@@ -48,7 +48,7 @@ def nothing_at(finder: Finder, corpus: str, places: Sequence[str]) -> MissingPar
 def _packed(finder: Finder) -> str:
     """What to do about archives that are still to be unpacked."""
     for endings, advice in (
-        (DATASETS, "is a Hugging Face data set; its audio must be written to files first, with a list of the labels"),
+        (DATASETS, "is a Hugging Face data set, which is not read: get the release (spooftrace download)"),
         (ARCHIVES, "is not unpacked"),
     ):
         for _, folder in finder.survey():

@@ -126,36 +126,59 @@ class Tree:
 
 def _list(path: str) -> Folder:
     folder = Folder(path)
-    audio = folder.audio
+    latest, add, cut = "", None, 0  # the extension of the latest audio file, and what takes the stems of its kind
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
-                dot = name.rfind(".")
-                extension = name[dot:]
-                is_audio = dot > 0 and (extension in audio or extension.lower() in AUDIO)
-                if name[0] == "." or name in SKIPPED:
+                # The common case first: folders hold a million files of one extension.
+                if add is not None and name.endswith(latest) and name[0] != "." and _is_file(entry):
+                    add(name[:cut])
                     continue
-                try:  # both cost a look at the file only where it is a link
-                    is_file = entry.is_file()
-                    is_folder = not is_file and entry.is_dir()
-                except OSError:  # a link to itself
-                    is_file = is_folder = False
-                if is_audio and is_file:
-                    audio.setdefault(extension, set()).add(name[:dot])
-                elif is_folder:
-                    folder.folders.append(name)
-                    if entry.is_symlink():
-                        folder.links.add(name)
-                elif is_file:
-                    folder.others.append(name)
-                if is_audio and not is_file:
-                    folder.broken.add(name)
+                extension = _add(folder, entry)
+                if extension:
+                    latest, add, cut = extension, folder.audio[extension].add, -len(extension)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}; give the folder of the corpus with --root") from None
     folder.folders.sort()
     folder.others.sort()
     return folder
+
+
+def _add(folder: Folder, entry: os.DirEntry[str]) -> str:
+    """Add one entry to a folder; returns the extension of an audio file, nothing for others."""
+    name = entry.name
+    if name[0] == "." or name in SKIPPED:
+        return ""
+    extension = name[name.rfind(".") :] if "." in name else ""
+    is_audio = extension.lower() in AUDIO
+    if _is_file(entry):
+        if is_audio:
+            folder.audio.setdefault(extension, set()).add(name[: -len(extension)])
+            return extension
+        folder.others.append(name)
+    elif _is_folder(entry):
+        folder.folders.append(name)
+        if entry.is_symlink():
+            folder.links.add(name)
+    if is_audio:
+        folder.broken.add(name)
+    return ""
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether a file can be read under the name; costs a look at the file only where it is a link."""
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def ends_with(parts: Sequence[str], place: str) -> bool:
