@@ -11,7 +11,7 @@ import soundfile
 from spooftrace import durations
 from spooftrace.cli import main
 from spooftrace.corpora.protocol import Trials
-from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import combine, fix, subset
 from spooftrace.datadir.incomplete import AUDIO, REPAIRED, TRIALS, UNUSABLE, WHOLE_SET, Gap, read_gaps, write_gaps
@@ -33,7 +33,7 @@ def make_data(folder, utts=tuple(UTTS), audio="x"):
     return DataDir.write(folder, tables)
 
 
-def prepared(tmp_path, there, listed=tuple(UTTS), partial=True):
+def prepared(tmp_path, there, listed=tuple(UTTS)):
     audio = tmp_path / "corpus" / "flac"
     audio.mkdir(parents=True, exist_ok=True)
     for file in audio.iterdir():
@@ -43,7 +43,7 @@ def prepared(tmp_path, there, listed=tuple(UTTS), partial=True):
     trials = Trials()
     for utt in listed:
         trials.add(("protocol", 1), utt, speaker="-", label=UTTS[utt])
-    release = Release("Some corpus", tmp_path / "corpus", tmp_path / "data", partial)
+    release = Release("Some corpus", tmp_path / "corpus", tmp_path / "data", True)
     with release.part("eval"):
         release.write("eval", trials, Expected(2, 2), release.find("flac"))
     return tmp_path / "data" / "eval"
@@ -70,8 +70,6 @@ def test_sets_of_other_counts_are_noted(tmp_path):
 
 
 def test_sets_that_are_left_out_are_missed_in_what_is_combined(tmp_path):
-    with pytest.raises(MissingPart):
-        prepared(tmp_path, [], partial=False)
     left_out = prepared(tmp_path, [])
     assert read_gaps(left_out) == [Gap("eval", WHOLE_SET, 1, 1)]
     other = make_data(tmp_path / "other", ["u1", "u3"])

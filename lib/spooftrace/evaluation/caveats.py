@@ -1,10 +1,15 @@
-"""What must stand beside a figure: it comes from few trials, or a mean leaves something out."""
+"""What must stand beside a figure: it comes from few trials or part of a set, or a mean leaves something out."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from spooftrace.common.text import read_text
+from spooftrace.datadir.incomplete import Gap, gaps_of, read_gaps
+from spooftrace.errors import InputError
 from spooftrace.evaluation.trials import first
 
 FEW = 100  # trials of a class: below, one of them moves an error rate by more than a point
@@ -54,3 +59,20 @@ def left_out_note(name: str, lacking: list[str], total: int) -> str:
 def share_of(lacking: list[str], total: int) -> str:
     """What stands behind such a mean in a table, `` (2 of 3)``; "" for a mean over all."""
     return f" ({total - len(lacking)} of {total})" if lacking else ""
+
+
+def gaps_of_test_set(data: Path | None, key: Path | None, scores: Path) -> list[Gap]:
+    """What a test set lacks, by its data directory (or that of its key) and by what its scores were made of.
+
+    Raises:
+        InputError: a file that says so is damaged.
+    """
+    folders = [data, key and key.parent]
+    gaps = [gap for folder in folders if folder for gap in read_gaps(folder)]
+    made = scores.with_name("scores.json")
+    if made.is_file():
+        try:
+            gaps += gaps_of(json.loads(read_text(made)).get("incomplete", []))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise InputError(f"{made}: not what the scoring stage writes; score this set again") from None
+    return list(dict.fromkeys(gaps))

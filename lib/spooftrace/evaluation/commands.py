@@ -12,12 +12,13 @@ from typing import Any
 
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import SCORES_RECORD
-from spooftrace.common.text import keep_pipes, read_text
-from spooftrace.datadir.incomplete import Gap, as_json, gaps_of, read_gaps
+from spooftrace.common.text import keep_pipes
+from spooftrace.datadir.incomplete import as_json
 from spooftrace.errors import InputError
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
 from spooftrace.evaluation.breakdown import Table
+from spooftrace.evaluation.caveats import gaps_of_test_set
 from spooftrace.evaluation.detection import breakdown_tables, evaluate_detection, format_text
 from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, read_data_key, read_key
 from spooftrace.evaluation.layout import write_tables
@@ -107,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         metrics, text = TASKS[args.task](args)
     if args.scores.with_name(SCORES_RECORD).is_file():
         metrics["scores_sha256"] = file_sha256(args.scores)  # for whoever finds both later
-    if gaps := _gaps(args):
+    if gaps := gaps_of_test_set(args.data, args.key, args.scores):
         metrics["incomplete"] = as_json(gaps)
         text = "\n".join([*(f"INCOMPLETE, not comparable with figures on the whole set: {gap}" for gap in gaps), text])
     if args.out:
@@ -270,24 +271,11 @@ def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tabl
 
 
 def _tables(args: argparse.Namespace, tables: Mapping[str, Table]) -> str:
-    if gaps := _gaps(args):
+    if gaps := gaps_of_test_set(args.data, args.key, args.scores):
         lacking = tuple(f"INCOMPLETE: {gap}" for gap in gaps)
         tables = {name: replace(table, notes=lacking + table.notes) for name, table in tables.items()}
     write_tables(args.tables, tables)
     return f"wrote {len(tables)} tables to {args.tables}"
-
-
-def _gaps(args: argparse.Namespace) -> list[Gap]:
-    """What the test set lacks, by its data directory and by what the scores were made of."""
-    folders = [args.data, args.key and args.key.parent]
-    gaps = [gap for folder in folders if folder for gap in read_gaps(folder)]
-    made = args.scores.with_name("scores.json")
-    if made.is_file():
-        try:
-            gaps += gaps_of(json.loads(read_text(made)).get("incomplete", []))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise InputError(f"{made}: not what the scoring stage writes; score this set again") from None
-    return list(dict.fromkeys(gaps))
 
 
 def _export_to(text: str | None) -> tuple[str, Path] | None:
