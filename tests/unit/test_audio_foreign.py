@@ -45,7 +45,7 @@ def tone(channels=2):
 
 def make(path, container, codec):
     """Write a file with PyAV; ``(C, N)`` int16 samples that went in."""
-    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'spooftrace[av]'")
+    av = pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
     samples = np.round(tone() * 32767).astype(np.int16)
     with av.open(str(path), "w", format=container) as out:
         stream = out.add_stream(codec, rate=RATE)
@@ -104,7 +104,7 @@ def test_files_cut_short(tmp_path, suffix):
 
 
 def test_playlists_open_no_other_file(tmp_path):
-    pytest.importorskip("av", reason="PyAV is not installed: pip install 'spooftrace[av]'")
+    pytest.importorskip("av", reason="PyAV is not installed (pip install av)")
     soundfile.write(tmp_path / "secret.wav", np.full(RATE, 0.1), RATE)
     texts = {
         "a.m3u8": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{tmp_path}/secret.wav\n#EXT-X-ENDLIST\n",

@@ -132,7 +132,7 @@ def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
 def decode(path: Path, ffmpeg: str, rate: int = RATE) -> np.ndarray:
     """One recording as float32 mono at ``rate`` Hz. libsndfile reads everything but G.722, which goes through ffmpeg.
 
-    Not ``read_audio``: it refuses Ogg files without an end-of-stream mark as cut short, and all of klettres-ar lack it.
+    Not ``read_audio``, which would warn: all Ogg files of klettres-ar lack the mark that ends a stream.
     """
     if path.suffix != ".g722":
         wave, own_rate = sf.read(path, dtype="float32", always_2d=True)  # (N, C)

@@ -1,6 +1,6 @@
 """Formats that libsndfile does not read (M4A, AAC, WebM, FLAC in Ogg ...), by ffmpeg's libraries through PyAV.
 
-PyAV is optional (``pip install 'spooftrace[av]'``). Its decoders are those of the program ffmpeg, and so are the
+PyAV is optional (the extra ``av``: ``tools/venv/bin/pip install -c tools/constraints.txt av``). Its decoders are those of the program ffmpeg, and so are the
 samples: the delay of AAC and Opus encoders is cut off as the container says.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import av
 
 FETCH = "get the file again"
-INSTALL = "pip install 'spooftrace[av]' (package av)"
+INSTALL = "install spooftrace[av]: tools/venv/bin/pip install av"
 # Demuxers that read one file and no others. A playlist (hls, concat, image2 ...) could name any file or address.
 DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
