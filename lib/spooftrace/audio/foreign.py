@@ -1,7 +1,7 @@
 """Formats that libsndfile does not read (M4A, AAC, WebM, FLAC in Ogg ...), by ffmpeg's libraries through PyAV.
 
-PyAV is optional (the extra ``av``: ``tools/venv/bin/pip install -c tools/constraints.txt av``). Its decoders are those of the program ffmpeg, and so are the
-samples: the delay of AAC and Opus encoders is cut off as the container says.
+PyAV is optional: the extra ``av``, ``tools/venv/bin/pip install -c tools/constraints.txt av``. Its decoders are those of
+the program ffmpeg, and so are the samples: the delay of AAC and Opus encoders is cut off as the container says.
 """
 
 from __future__ import annotations
