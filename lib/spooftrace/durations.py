@@ -1,8 +1,8 @@
 """Stage 1: look at every audio file of a data directory, and write ``utt2dur``.
 
 An array job: job ``J`` of ``N`` looks at its part of ``wav.scp`` and records it in ``<data>/.durations``; ``--collect``
-then checks that every file was looked at and writes the table. Audio that cannot be used comes to light here, in
-minutes, and not after hours of extraction or training.
+then checks that every file was looked at and writes the table; a single job does both. Audio that cannot be used comes
+to light here, in minutes, and not after hours of extraction or training.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def run(args: argparse.Namespace) -> None:
         elif args.collect:
             collect(data, skip)
         else:
-            bad |= {
-                f"{folder}: {key}": reason for key, reason in probe_part(data, args.job, args.num_jobs, skip).items()
-            }
+            found = probe_part(data, args.job, args.num_jobs, skip)
+            bad |= {f"{folder}: {key}": reason for key, reason in found.items()}
+            if args.num_jobs == 1 and (skip or not found):
+                collect(data, skip)
     if bad and not skip:
         for line in list(bad.values())[:SHOWN]:
             print(line, file=sys.stderr)

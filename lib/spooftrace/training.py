@@ -214,6 +214,7 @@ def _fit(
         "best_epoch": best_epoch,
         "best": {} if monitor == LAST_EPOCH else {monitor: learner.epochs[best_epoch - 1][monitor]},
         "device": run_record.device_name(num_gpus),
+        "frontends": {name: front.fingerprint() for name, front in system.frontends.items() if front.frozen},
     }
     gaps = {role: read_gaps(folder) for role, folder in (("train", train_dir), ("dev", dev_dir))}
     if any(gaps.values()):

@@ -1,8 +1,8 @@
 """Stage 2: copies of data directories without silence, ``data/<set>`` -> ``data/<set>_trim``.
 
 An array job: job ``J`` of ``N`` writes its part of ``data/<set>_trim/audio`` (16 kHz, mono, 16-bit FLAC) and records it
-in ``data/<set>_trim/.trim``; ``--collect`` then checks that every utterance is there and writes the tables. What is
-silence and what the SASTNet paper does: ``spooftrace.audio.trimming``.
+in ``data/<set>_trim/.trim``; ``--collect`` then checks that every utterance is there and writes the tables; a single
+job does both. What is silence and what the SASTNet paper does: ``spooftrace.audio.trimming``.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def run(args: argparse.Namespace) -> None:
             collect(folder, out, settings)
         else:
             trim_part(folder, out, settings, args.job, args.num_jobs)
+            if args.num_jobs == 1:
+                collect(folder, out, settings)
 
 
 def trim_part(

@@ -87,6 +87,11 @@ def test_bad_files_fail_and_nothing_is_lost(data, capsys, monkeypatch):
     assert run(data, "--collect") == 0
 
 
+def in_two_jobs(data, *options):
+    """All the looking, which is then still to be collected; a single job would do both."""
+    return max(run(data, *options, "--num-jobs", "2", "--job", job) for job in "12")
+
+
 def test_many_bad_files_are_counted(make_data, capsys):
     data = make_data("many", 25)
     (data / "utt2dur").unlink()
@@ -95,15 +100,14 @@ def test_many_bad_files_are_counted(make_data, capsys):
     assert run(data) == 1
     err = capsys.readouterr().err.splitlines()
     assert len(err) == 11 and "25 audio files" in err[-1]
-    assert run(data, "--on-bad-audio", "skip") == 0
-    assert run(data, "--on-bad-audio", "skip", "--collect") == 1
+    assert run(data, "--on-bad-audio", "skip") == 1
     assert "none of 25 utterances can be used" in capsys.readouterr().err
     assert len(DataDir.read(data).utts) == 25
 
 
 def test_skipping_takes_bad_utterances_out(data, capsys):
     expected = damage(data)
-    assert run(data, "--on-bad-audio", "skip") == 0
+    assert in_two_jobs(data, "--on-bad-audio", "skip") == 0
     assert run(data, "--collect") == 1  # was it meant? fail is the default here, too
     assert run(data, "--collect", "--on-bad-audio", "skip") == 0
     assert "took out 4 utterances" in capsys.readouterr().out
@@ -134,7 +138,7 @@ def test_a_set_that_is_prepared_again_is_not_looked_at_again(data, monkeypatch):
 
 def test_repaired_files_are_not_skipped(data):
     damage(data)
-    assert run(data, "--on-bad-audio", "skip") == 0
+    assert in_two_jobs(data, "--on-bad-audio", "skip") == 0
     for path in read_table(data / "wav.scp").values():
         soundfile.write(path, np.zeros(1600), 16000)
     assert run(data, "--on-bad-audio", "skip") == run(data, "--on-bad-audio", "skip", "--collect") == 0
@@ -151,7 +155,7 @@ def test_segments(recipe, capsys):
     }
     data = Path("data/cut")
     DataDir.write(data, tables)
-    assert run(data) == 0 and run(data, "--collect") == 1
+    assert run(data) == 1
     assert "u4" in capsys.readouterr().err and not (data / "utt2dur").exists()
     assert run(data, "--collect", "--on-bad-audio", "skip") == 0
     # u2 ends 0.2 s after the file does, which read_audio forgives
@@ -178,7 +182,7 @@ def test_killed_job_goes_on_after_its_last_whole_line(data, monkeypatch):
 
 
 def test_records_of_another_wav_scp_do_not_count(data, capsys):
-    assert run(data) == 0
+    assert in_two_jobs(data) == 0
     tables = DataDir.read(data).tables
     soundfile.write("other.wav", np.zeros(16000), 16000)
     DataDir.write(data, {**tables, "wav.scp": {**tables["wav.scp"], "eval_000": "other.wav"}})

@@ -334,3 +334,19 @@ def test_every_utterance_has_its_line(exp):
         stat = Path(path).stat()
         assert path == str(audio(utt)) and (int(size), int(time)) == (stat.st_size, stat.st_mtime_ns)
         assert len(digest) == 32 and start == end == "-"
+
+
+def test_a_single_job_also_joins_what_it_did(make_data, write_config):
+    make_data("eval", 3)
+    write_config()
+    (EVAL / "utt2dur").unlink()
+    assert main(["durations", "--data", "data/eval"]) == 0
+    assert sorted(DataDir.read(EVAL).table("utt2dur")) == DataDir.read(EVAL).utts
+    assert main(["trim", "--data", "data/eval", "--method", "energy"]) == 0
+    assert DataDir.read("data/eval_trim").utts == DataDir.read(EVAL).utts
+    assert extract() == 0
+    assert (DUMP / "feats.scp").exists()
+    # A job of several leaves that to --collect.
+    (EVAL / "utt2dur").unlink()
+    assert main(["durations", "--data", "data/eval", "--num-jobs", "2", "--job", "1"]) == 0
+    assert not (EVAL / "utt2dur").exists()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 SAMPLE_RATE = 16000
+WEIGHTS = "weights_sha256"  # of a fingerprint: the hash of all tensors
 Layout = Literal["frames", "layers", "vector", "codes", "wave"]
 Length = TypeVar("Length", int, Tensor)
 
@@ -117,7 +118,7 @@ class FrontEnd(nn.Module, ABC):
         fingerprint = {"class": type(self).__name__, **self.arguments()}
         weights = self.state_dict()
         if weights:
-            fingerprint["weights_sha256"] = _sha256(weights)
+            fingerprint[WEIGHTS] = _sha256(weights)
         return fingerprint
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.arrayjob import add_job_options, fingerprint, share
+from spooftrace.common.contents import read_record
 from spooftrace.config_classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
@@ -229,7 +230,10 @@ class Scoring:
 
     def _origin(self, directory: Path) -> dict[str, Any]:
         if directory not in self._origins:  # looking at every audio file takes a while
-            self._origins[directory] = origin(self._system, self.config, self.precision, directory, self.dump)
+            frontends = read_record(self.exp / "run.json").get("frontends")
+            self._origins[directory] = origin(
+                self._system, self.config, self.precision, directory, self.dump, frontends
+            )
         return self._origins[directory]
 
     def _shares(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from spooftrace.common.contents import read_record
 from spooftrace.errors import InputError
+from spooftrace.frontends.base import WEIGHTS
 from spooftrace.frontends.weights import weights_in
 from spooftrace.inference import InPrecision, Precision, check_precision, pack
 from spooftrace.loading import load
@@ -113,6 +115,7 @@ class Scorer:
                 system = System(self.config, shapes)
             system.load_own_state(weights, str(self.model))
             system = system.eval().to(self.device)
+            check_frontends(system, self.model.parent)
             for name, frontend in system.frontends.items():
                 if self.device.type == "cpu" and frontend.packable:
                     pack(frontend, self.precision)
@@ -147,6 +150,25 @@ class Scorer:
         if isinstance(getattr(self._system.task, "criterion", None), MarginLoss):
             return outputs
         return self._last_linear.input(len(outputs))
+
+
+def check_frontends(system: System, exp: Path) -> None:
+    """Refuse pretrained weights of frozen front-ends other than those that ``run.json`` of ``exp`` names.
+
+    They are not in ``model.safetensors``, so a model that was replaced in its folder would give other scores without a
+    word. Experiments of earlier versions, and imported ones, do not say which weights they need.
+
+    Raises:
+        InputError: A front-end has other weights.
+    """
+    recorded = read_record(exp / "run.json").get("frontends", {})
+    for name, frontend in system.frontends.items():
+        known = recorded.get(name, {}).get(WEIGHTS)
+        if frontend.frozen and known and frontend.fingerprint().get(WEIGHTS) != known:
+            raise InputError(
+                f"{exp}: the pretrained model of stream '{name}' has other weights than in training (sha256 of the "
+                f"tensors in run.json: {known[:12]}...); put the model back that the system was trained with"
+            )
 
 
 def _check_last_layer(backend: nn.Module) -> None:

@@ -25,8 +25,9 @@ DECIDES = {"first": ("crop", "pad"), "full": (), "windows": ("crop", "pad", "eva
 
 
 def origin(
-    system: Mapping[str, str], config: Mapping[str, Any], precision: str, directory: Path, dump: Path
-) -> dict[str, Any]:
+    system: Mapping[str, str], config: Mapping[str, Any], precision: str, directory: Path, dump: Path,
+    frontends: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """What scores are made from: the trained system, the policy, the audio.
 
     The audio that a system computes from is its list and the state of every file: a file that is replaced is noticed.
@@ -38,6 +39,7 @@ def origin(
         precision: Of the front-ends.
         directory: The data directory.
         dump: Where stage 3 stored cached streams.
+        frontends: Fingerprints of the frozen front-ends, as ``run.json`` has them; scoring refuses others.
 
     Raises:
         InputError: Features are not there, or of other audio.
@@ -57,6 +59,7 @@ def origin(
         "precision": precision,
         "audio": audio,
         "features": features,
+        "frontends": dict(frontends or {}),
     }
 
 
