@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
@@ -20,6 +18,7 @@ from spooftrace.audio.flac import read_header
 from spooftrace.audio.mpeg import Stream, after_id3, find_stream
 from spooftrace.audio.notes import note
 from spooftrace.audio.ogg import find_links
+from spooftrace.audio.sources import FETCH, mapped, original, source
 from spooftrace.audio.spliced import Piece, Spliced
 from spooftrace.errors import InputError, display
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 RATES = (1000, 768000)  # Hz; what headers say beyond is damage
 BLOCK = 1 << 20  # samples of all channels that are decoded at a time
 UNKNOWN = 1 << 48  # libsndfile's number of samples where it knows none
-FETCH = "get the file again"
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".m2a")
 
 
@@ -73,7 +71,7 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
     """
     name = display(path)
     with ExitStack() as stack:
-        file = stack.enter_context(_source(path, name, allow_pipes))
+        file = stack.enter_context(source(path, name, allow_pipes))
         size = file.seek(0, os.SEEK_END)
         if size == 0:
             raise InputError(f"{name}: the file is empty; {FETCH}")
@@ -123,12 +121,12 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
         if audio.declared is not None and audio.available > audio.declared:
             note(path, "understated", f"{audio.declared:,} of {audio.available:,} bytes")
         if audio.mpeg:
-            with _mapped(file) as data, data[audio.start : audio.start + audio.available] as part:
+            with mapped(file) as data, data[audio.start : audio.start + audio.available] as part:
                 stream = find_stream(part, tagged=False)
                 if stream is not None:
                     return _mpeg_views(name, stream, audio.start)
         return _Views([audio.pieces] if audio.pieces else ())
-    with _mapped(file) as data:
+    with mapped(file) as data:
         start = after_id3(data)
         header = read_header(file, start, size)
         if header is not None:
@@ -160,7 +158,7 @@ class _SoundFiles:
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
         self._stack = ExitStack()
-        self._sources = [Spliced(file, pieces) for pieces in views.pieces] or [_original(path, file)]
+        self._sources = [Spliced(file, pieces) for pieces in views.pieces] or [original(path, file)]
         self._open_all()
         first = self._files[0]
         self.rate, self.channels = first.samplerate, first.channels
@@ -282,49 +280,7 @@ def _in_order() -> type[soundfile.SoundFile]:
     return InOrder
 
 
-@contextmanager
-def _source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]:
-    text = str(path)
-    if isinstance(path, str) and text.rstrip().endswith("|"):
-        if not allow_pipes:
-            raise InputError(f"'{name}' would run a command; write the audio to files or allow pipes")
-        yield _command_output(text.rstrip()[:-1])
-        return
-    if not Path(path).is_file():
-        missing = "not a file" if Path(path).exists() else "no such file"
-        raise InputError(f"{name}: {missing}; check the path or {FETCH}")
-    with open(path, "rb") as file:
-        yield file
-
-
-def _original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | bytes:
-    """What to give to soundfile: the name, from which libsndfile knows a few formats without header, or the content."""
-    if isinstance(file, io.BytesIO):
-        return file
-    if str(path).lower().endswith(".raw"):  # soundfile would ask for rate and coding, even if there is a header
-        return Spliced(file, [(0, file.seek(0, os.SEEK_END))])
-    return os.fsencode(path)
-
-
-@contextmanager
-def _mapped(file: BinaryIO) -> Iterator[memoryview]:
-    """The bytes of a file without reading them all."""
-    if isinstance(file, io.BytesIO):
-        yield memoryview(file.getvalue())
-        return
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data, memoryview(data) as view:
-        yield view
-
-
 def _is_cut_short(log: str) -> bool:
     """Does libsndfile's log of opening a file say that its header announces more than there is?"""
     sizes = re.search(r"^ ?(?:data|SSND) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
     return bool(sizes and int(sizes[2]) < int(sizes[1]) < STREAMED)
-
-
-def _command_output(command: str) -> io.BytesIO:
-    result = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False)
-    if result.returncode or not result.stdout:
-        words = result.stderr.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise InputError(f"'{command.strip()} |' failed with status {result.returncode}: {words[-1]}; correct the scp")
-    return io.BytesIO(result.stdout)

@@ -1,7 +1,7 @@
 """Formats that libsndfile does not read (M4A, AAC, WebM, FLAC in Ogg ...), by ffmpeg's libraries through PyAV.
 
-PyAV is optional: the extra ``av``, ``tools/venv/bin/pip install -c tools/constraints.txt av``. Its decoders are those of
-the program ffmpeg, and so are the samples: the delay of AAC and Opus encoders is cut off as the container says.
+PyAV is optional: the extra ``av``, ``tools/venv/bin/pip install -c tools/constraints.txt av``. Its decoders are those
+of the program ffmpeg, and so are the samples: the delay of AAC and Opus encoders is cut off as the container says.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from spooftrace.audio.sources import FETCH
 from spooftrace.errors import InputError
 
 if TYPE_CHECKING:
     import av
 
-FETCH = "get the file again"
 INSTALL = "install spooftrace[av]: tools/venv/bin/pip install av"
 # Demuxers that read one file and no others. A playlist (hls, concat, image2 ...) could name any file or address.
 DEMUXERS = (

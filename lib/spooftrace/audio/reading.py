@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spooftrace.audio.decoding import FETCH, Recording, opened
+from spooftrace.audio.decoding import Recording, opened
 from spooftrace.audio.levels import Levels
+from spooftrace.audio.sources import FETCH
 from spooftrace.errors import InputError, display
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
