@@ -135,7 +135,16 @@ def test_several_processes_have_loss_and_gradients_of_one(world, tmp_path, monke
             assert here[name][0] == pytest.approx(loss, rel=1e-9)
             assert here[name][1].keys() == tensors.keys()
             for key, value in tensors.items():
-                torch.testing.assert_close(here[name][1][key], value, rtol=1e-7, atol=1e-10, msg=f"{name}: {key}")
+                # SASTNet takes the errors of its decoders in float32, so gradients differ by its rounding; those of
+                # biases before a batch norm are 0 but for that of double precision.
+                tolerance = 1e-10 + 256 * torch.finfo(torch.float32).eps * value.abs().max().item()
+                torch.testing.assert_close(
+                    here[name][1][key],
+                    value,
+                    rtol=0,
+                    atol=tolerance,
+                    msg=lambda text: f"{name}, {key}: {text}",  # noqa: B023
+                )
 
 
 def test_batch_norm_of_one_process_is_as_before():
