@@ -25,7 +25,7 @@ from spooftrace.stopping import Stopped, StopSignals
 
 LOCK, EPOCHS = ".lock", "epochs.tsv"  # in the folder of an experiment
 # All processes of a training find the same error. The first one says it, and the others are ended before they do.
-OTHERS_SECONDS = 5.0
+OTHERS_SECONDS = 30.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
