@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
@@ -67,7 +67,7 @@ def read_run(exp: Path) -> dict[str, Any]:
         InputError: It is damaged.
     """
     try:
-        content = json.loads((exp / RUN).read_text(encoding="utf-8"))
+        content = parse_json((exp / RUN).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:

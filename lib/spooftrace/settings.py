@@ -130,6 +130,9 @@ class Training:
     start_from: str | None = None
 
 
+MOST = {  # what no machine has room for, whoever wrote it
+    "data": {"crop": 16000 * 3600, "batch_size": 1 << 16, "eval_batch_size": 1 << 16, "num_workers": 256},
+}
 LEAST = {  # where a number of the right type can still make no sense
     "data": {"crop": 1, "eval_hop": 1, "batch_size": 1, "eval_batch_size": 1, "num_workers": 0},
     "schedule": {"epochs": 1},
@@ -152,6 +155,10 @@ def check_settings(config: Mapping[str, Any], where: str) -> None:
             value = config[section][key]
             if value is not None and value < least:
                 raise InputError(f"{where}: {section}.{key} is {value}; it must be {least} or more")
+    for section, bounds in MOST.items():
+        for key, most in bounds.items():
+            if config[section][key] > most:
+                raise InputError(f"{where}: {section}.{key} is {config[section][key]}; it must be {most} or less")
     data, schedule, trainer = config["data"], config["schedule"], config["trainer"]
     kind, monitor = schedule["kind"], trainer["monitor"]
     unset = [key for key in NEEDED[kind] if schedule[key] is None]

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 from spooftrace.jobs.records import last_line, record_path
 from spooftrace.lock import holder
@@ -231,7 +231,7 @@ def _settings(path: Path) -> dict[str, Any]:
 def _finished(path: Path) -> dict[str, Any]:
     """What ``run.json`` says of a finished training; {} of one that is not."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
         return {
             "epochs": int(content["epochs"]),
             "train_seconds": float(content["train_seconds"]),
@@ -239,7 +239,7 @@ def _finished(path: Path) -> dict[str, Any]:
         }
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         raise InputError(f"{path}: damaged; remove it and run stage 4 (training) again") from None
 
 
@@ -248,7 +248,11 @@ def _epochs(path: Path) -> list[dict[str, float]]:
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:
-        header, *lines = [*csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)] or [[]]
+        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+        try:
+            header, *lines = [*rows] or [[]]
+        except csv.Error as error:
+            raise InputError(f"{path}: not a table of epochs ({error}); train again") from None
     try:
         return [dict(zip(header, map(float, line), strict=True)) for line in lines]
     except ValueError:

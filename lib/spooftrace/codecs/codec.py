@@ -26,6 +26,7 @@ from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
 from spooftrace.codecs.single import SingleVectorQuantizer
+from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 
 
@@ -290,7 +291,7 @@ def load_codec(path: str | Path) -> NeuralCodec:
 
     try:
         with safe_open(path, framework="pt") as file:
-            config = json.loads((file.metadata() or {})["config"])
+            config = parse_json((file.metadata() or {})["config"])
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
         codec = NeuralCodec(**config)
         missing, unexpected = codec.load_state_dict(state, strict=False)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 
 SCORES_RECORD = "scores.json"  # beside the files that scoring writes
@@ -53,7 +53,7 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
 def read_record(path: Path) -> dict[str, Any]:
     """A JSON record; empty where there is none or it is damaged."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.json_text import parse_json
 from spooftrace.common.text import read_text
 from spooftrace.datadir.tables import has_content
 from spooftrace.errors import InputError
@@ -62,7 +63,7 @@ def read_gaps(data: str | Path) -> list[Gap]:
     if not path.is_file():
         return []
     try:
-        return gaps_of(json.loads(read_text(path)))
+        return gaps_of(parse_json(read_text(path)))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: not a list of what is missing ({error}); prepare the data directory again") from None
 

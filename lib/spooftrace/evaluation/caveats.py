@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.json_text import parse_json
 from spooftrace.common.text import read_text
 from spooftrace.datadir.incomplete import Gap, gaps_of, read_gaps
 from spooftrace.errors import InputError
@@ -72,7 +72,7 @@ def gaps_of_test_set(data: Path | None, key: Path | None, scores: Path) -> list[
     made = scores.with_name("scores.json")
     if made.is_file():
         try:
-            gaps += gaps_of(json.loads(read_text(made)).get("incomplete", []))
+            gaps += gaps_of(parse_json(read_text(made)).get("incomplete", []))
         except (AttributeError, KeyError, TypeError, ValueError):
             raise InputError(f"{made}: not what the scoring stage writes; score this set again") from None
     return list(dict.fromkeys(gaps))

@@ -20,6 +20,7 @@ from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import record_files
+from spooftrace.common.json_text import parse_json
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Source, compare
@@ -193,7 +194,7 @@ def check_room(folder: Path, sizes: Mapping[bool, int], compress: bool, what: st
 def read_description(path: Path) -> dict[str, Any]:
     """The content of a description; empty where there is none."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except ValueError:

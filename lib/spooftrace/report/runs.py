@@ -7,13 +7,13 @@ such as ``scores_vq.txt``, and so has ``metrics_vq.json``.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
@@ -85,7 +85,7 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
     others = []
     heads = [path for path in exp.glob("*/*/metrics_*.json") if _read_json(path).get("task") == "attribution"]
     for path in sorted([*exp.glob("*/*/metrics.json"), *heads]):
-        if _read_json(path).get("task") not in METRICS_KEYS:
+        if str(_read_json(path).get("task")) not in METRICS_KEYS:
             others.append(path)
             continue
         metrics = read_metrics(path, tuple(METRICS_KEYS))
@@ -170,7 +170,7 @@ def _settings(run: Run) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"))
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise InputError(f"{path}: not a readable JSON file ({error}); run the stage that writes it again") from None
     if not isinstance(content, dict):
@@ -182,11 +182,14 @@ def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str,
     """One ``metrics.json``; raises InputError where it is of none of these tasks or lacks what a table shows."""
     content = _read_json(path)
     task = content.get("task")
-    if task not in tasks:
-        raise InputError(f"{path}: task {task!r} cannot be reported; only {', '.join(tasks)} can")
+    if not isinstance(task, str) or task not in tasks:
+        raise InputError(f"{path}: task {str(task)[:80]!r} cannot be reported; only {', '.join(tasks)} can")
     lacking = [key for key in METRICS_KEYS[task] if key not in content]
     if lacking:
         raise InputError(f"{path}: lacks {', '.join(lacking)}; evaluate this set again")
+    table = content.get("label_table", "")  # part of the names of figures
+    if not isinstance(table, str) or not re.fullmatch(r"(\w[\w.-]*)?", table):
+        raise InputError(f"{path}: label_table {str(table)[:80]!r} is not the name of a table; evaluate this set again")
     return content
 
 

@@ -6,6 +6,7 @@ Source of classes and their order: CodecFake+ (Chen et al. 2025, arXiv 2505.1299
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -50,11 +51,15 @@ class Attribution(Task):
         super().__init__()
         if classes is None and table not in CLASSES:
             raise ValueError(f"no classes are known for {table} (only for {', '.join(CLASSES)}): give classes")
+        if not re.fullmatch(r"\w[\w.-]*", table):
+            raise ValueError(f"{table!r} is not the name of a table of a data directory, such as utt2codec")
         self.label_file = table
         self.classes = tuple(classes if classes is not None else CLASSES[table])
         self.num_outputs = len(self.classes)
         if self.num_outputs < 2 or len(set(self.classes)) < self.num_outputs:
             raise ValueError(f"classes {', '.join(self.classes)}: two or more are needed, each once")
+        if odd := [name for name in self.classes if len(name.split()) != 1 or name != name.strip()]:
+            raise ValueError(f"class {odd[0]!r}: names of classes are single words, as in a table")
         if class_weight is not None and len(class_weight) != self.num_outputs:
             raise ValueError(f"{len(class_weight)} class_weight for {self.num_outputs} classes")
         weight = torch.ones(self.num_outputs) if class_weight is None else torch.tensor(class_weight)
