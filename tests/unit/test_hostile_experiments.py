@@ -98,6 +98,7 @@ def pickles(marker: Path) -> dict[str, bytes]:
         "a persistent id": b"\x80\x02X\x04\0\0\0evilQ.",
         "an extension": b"\x80\x02\x82\x01.",
         "a buffer": b"\x80\x05\x97.",
+        "lists of lists": b"\x80\x02]q\0" + b"".join(b"](h%ch%ceq%c" % (n, n, n + 1) for n in range(60)) + b".",
         "a loop": b"\x80\x02]q\0h\0a.",
         "cut short": pickle.dumps({"a": 1})[:-2],
         "no pickle": b"MZ" + bytes(100),

@@ -269,6 +269,8 @@ class MultiDecoderMAE(nn.Module):
         try:
             with torch.serialization.safe_globals([argparse.Namespace]):  # its settings, which are not looked at
                 state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+            if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+                raise ValueError("its model is something else than tensors by name")
         except Exception as error:  # each way of being damaged has error types of its own
             reason = " ".join(str(error).split())[:160]
             raise ValueError(f"{path}: no AudioMAE can be read from it: {reason}") from error
