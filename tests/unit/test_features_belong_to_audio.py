@@ -10,6 +10,8 @@ import pytest
 import soundfile
 
 from spooftrace.archive import ArchiveReader, read_sums
+from spooftrace.audio import read_audio
+from spooftrace.audio.content import read_with_digest
 from spooftrace.cli import main
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.extraction import reading
@@ -350,3 +352,19 @@ def test_a_single_job_also_joins_what_it_did(make_data, write_config):
     (EVAL / "utt2dur").unlink()
     assert main(["durations", "--data", "data/eval", "--num-jobs", "2", "--job", "1"]) == 0
     assert not (EVAL / "utt2dur").exists()
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+def test_every_change_of_a_sample_changes_the_digest(tmp_path, subtype):
+    wave = np.round(np.random.default_rng(0).uniform(-0.5, 0.5, (800, 2)) * 2**15) / 2**15
+    path, digests = tmp_path / "a.wav", set()
+    for change in (0, 2.0**-15, 0.4):
+        wave[400, 1] += change
+        soundfile.write(path, wave, 8000, subtype=subtype)
+        found, digest = read_with_digest(str(path))
+        np.testing.assert_array_equal(found, read_audio(path))
+        digests.add(digest)
+    digests.add(read_with_digest(str(path), 0.0, 0.05)[1])
+    soundfile.write(path, wave, 16000, subtype=subtype)
+    digests.add(read_with_digest(str(path))[1])
+    assert len(digests) == 5

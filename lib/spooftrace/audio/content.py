@@ -19,7 +19,7 @@ from spooftrace.audio.reading import LONGEST, convert, read_samples
 
 SAMPLE_RATE = 16000
 DIGEST_BYTES = 16
-EXACT = np.float32(2.0**23)  # full scale of 24-bit samples; float32 holds all of them
+FULL_16, FULL_24 = np.float32(2.0**15), np.float32(2.0**23)  # full scale; float32 holds all samples of 24 bits
 
 
 def read_with_digest(path: str, start: float | None = None, end: float | None = None) -> tuple[np.ndarray, str]:
@@ -31,13 +31,23 @@ def read_with_digest(path: str, start: float | None = None, end: float | None = 
     samples, rate = read_samples(path, start, end, longest=LONGEST)  # (N, C)
     digest = blake2b(f"{rate} Hz, {samples.shape[1]} channels\n".encode(), digest_size=DIGEST_BYTES)
     with np.errstate(over="ignore"):
-        scaled = samples * EXACT
-    if (scaled == np.rint(scaled)).all():
+        scaled = samples * FULL_16
+    short = np.clip(scaled, -FULL_16, FULL_16 - 1).astype("<i2")
+    if (short == scaled).all():  # almost always: half as many bytes to hash
+        digest.update(np.ascontiguousarray(short))
+    elif _is_exact(samples):
         digest.update(np.ascontiguousarray(samples, "<f4"))
     else:
         stat = Path(path).stat()
         digest.update(f"{start} to {end} s of {_of_file(path, stat.st_size, stat.st_mtime_ns)}".encode())
     return convert(samples, rate, SAMPLE_RATE, path), digest.hexdigest()
+
+
+def _is_exact(samples: np.ndarray) -> bool:
+    """Whether these are integers of 24 bits."""
+    with np.errstate(over="ignore"):
+        scaled = samples * FULL_24
+    return bool((scaled == np.rint(scaled)).all())
 
 
 @lru_cache(4096)  # a recording may have many segments
