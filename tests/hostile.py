@@ -59,7 +59,7 @@ def module_names() -> set[str]:
 
 @pytest.fixture
 def nothing_happens(tmp_path, monkeypatch):
-    """The current folder with a hostile module and a secret file; at the end nobody may have touched either."""
+    """The current folder with a hostile module and a secret file; at the end neither may have been touched."""
     for room in (*config_classes.ROOMS.values(), config_classes.LOSSES):
         importlib.import_module(room)  # whose own libraries are none of the events
 

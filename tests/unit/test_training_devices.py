@@ -22,6 +22,7 @@ import time
 import lightning
 import torch
 import spooftrace.system
+import spooftrace.training
 from spooftrace.cli import main
 from spooftrace.learner import KeepLast
 
@@ -29,6 +30,8 @@ Trainer = lightning.Trainer
 lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})
 spooftrace.system.pick_device = lambda num_gpus: torch.device("cpu")
 torch.cuda.get_device_name = lambda: "CPU"
+# The first process ends the others, however long that takes here: they must not give up waiting for it.
+spooftrace.training.OTHERS_SECONDS = 3600.0
 
 def stop(self, trainer, learner, batch, batch_idx):
     if trainer.global_step == int(os.environ.get("STOP_AT", -1)) and trainer.global_rank == 1:
