@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_text import read_json_object
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
@@ -67,14 +67,19 @@ def read_run(exp: Path) -> dict[str, Any]:
         InputError: It is damaged.
     """
     try:
-        content = parse_json((exp / RUN).read_text(encoding="utf-8"))
+        content = read_json_object(exp / RUN)
     except FileNotFoundError:
         return {}
     except ValueError:
-        content = None
-    if not isinstance(content, dict) or not content:
-        raise InputError(f"{exp / RUN}: damaged; remove it and run stage 4 (training) again")
+        content = {}
+    if not content:
+        raise damaged_run(exp)
     return content
+
+
+def damaged_run(exp: Path) -> InputError:
+    """The error of an experiment whose ``run.json`` is damaged."""
+    return InputError(f"{exp / RUN}: damaged; remove it and run stage 4 (training) again")
 
 
 def is_described(model: Path) -> bool:

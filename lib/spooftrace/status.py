@@ -5,7 +5,7 @@ elsewhere, is shown as ``-``.
 
 | column | from |
 |---|---|
-| state | the lock of a training that goes on, ``run.json`` of a finished one, the record of its job, ``checkpoints/`` |
+| state | the lock of a training that goes on, ``run.json``, the record of its job, ``checkpoints/`` |
 | epochs, best | ``epochs.tsv``, ``config.yaml`` |
 | an epoch, left | ``run.json``; before, the times of ``config.yaml`` (begin) and ``epochs.tsv`` (last epoch) |
 | sets | ``scores.json`` and ``metrics.json`` of each set |
@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.json_text import parse_json
 from spooftrace.errors import InputError
 from spooftrace.jobs.records import last_line, record_path
 from spooftrace.lock import holder
+from spooftrace.resuming import damaged_run, read_run
 from spooftrace.training import LOCK
 
 LOGS = "log"  # in the folder of all experiments: links to the logs of array jobs, with their records
@@ -74,7 +74,7 @@ class Status:
 
     Args:
         name: Its folder's, with what tells this one from others of that name.
-        state: ``trained``, ``training``, ``failed``, ``interrupted`` or ``not begun``.
+        state: ``trained``, ``imported``, ``training``, ``failed``, ``interrupted`` or ``not begun``.
         done: Epochs finished.
         of: Epochs at most.
         best: The best figure so far of what selects the epoch, with its name.
@@ -99,7 +99,7 @@ class Status:
         state = f"interrupted in epoch {self.done + 1}" if self.state == "interrupted" else self.state
         kinds = {kind: [name for name, found in (self.sets or {}).items() if found == kind] for kind in KINDS}
         sets = "; ".join(f"{kind} {' '.join(names)}" for kind, names in kinds.items() if names)
-        epochs = f"{self.done}/{self.of or '?'}"
+        epochs = UNKNOWN if self.state == "imported" else f"{self.done}/{self.of or '?'}"
         times = [duration(self.epoch_seconds), duration(self.left_seconds)]
         return [self.name, state, epochs, self.best or UNKNOWN, *times, sets or UNKNOWN]
 
@@ -191,13 +191,15 @@ def _has_failed(log: Path) -> bool:
 
 
 def _status(folder: Path, name: str, failures: Sequence[str]) -> Status:
-    config, finished = _settings(folder / "config.yaml"), _finished(folder / "run.json")
+    config, finished = _settings(folder / "config.yaml"), _finished(folder)
     epochs = _epochs(folder / "epochs.tsv")
     trainer = config.get("trainer", {})
     done, of, monitor = len(epochs), trainer.get("max_epochs"), trainer.get("monitor")
     figures = [epoch[monitor] for epoch in epochs if monitor in epoch]
     best = f"{monitor} {min(figures):.4f}" if figures else None
     sets = _sets(folder)
+    if "imported" in finished:
+        return Status(name, "imported", done, of, best, sets=sets, failures=failures)
     # One that is being made longer has the new length in config.yaml, and run.json of the shorter one.
     if finished and all(trainer.get(key) == value for key, value in finished["length"].items()):
         done = finished["epochs"]
@@ -228,19 +230,23 @@ def _settings(path: Path) -> dict[str, Any]:
     return content
 
 
-def _finished(path: Path) -> dict[str, Any]:
-    """What ``run.json`` says of a finished training; {} of one that is not."""
+def _finished(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` says of a finished training or an imported system; {} without one.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    content = read_run(folder)
+    if not content or "imported" in content:  # the figures of an imported system are not known
+        return content
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
         return {
             "epochs": int(content["epochs"]),
             "train_seconds": float(content["train_seconds"]),
             "length": dict(content.get("length", {})),
         }
-    except FileNotFoundError:
-        return {}
     except (ValueError, KeyError, TypeError, OverflowError):
-        raise InputError(f"{path}: damaged; remove it and run stage 4 (training) again") from None
+        raise damaged_run(folder) from None
 
 
 def _epochs(path: Path) -> list[dict[str, float]]:

@@ -67,6 +67,13 @@ def test_trained(recipe, capsys):
     assert [words_of(cells) for cells in lines(capsys, ".")] == [row]
 
 
+def test_imported(recipe, capsys):
+    """An imported system has no epochs, and its run.json is not damaged."""
+    write("exp/sls_official/config.yaml", yaml.safe_dump({"trainer": {"max_epochs": 10, "monitor": "dev_eer"}}))
+    write("exp/sls_official/run.json", json.dumps({"system": "sls", "imported": {"file": "MMpaper_model.pth"}}))
+    assert [words_of(cells) for cells in lines(capsys)] == [["sls_official", "imported", *"-----"]]
+
+
 @pytest.mark.parametrize(
     ("log", "epoch", "left"),
     [

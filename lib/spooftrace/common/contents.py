@@ -7,7 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_text import read_json_object
 from spooftrace.errors import InputError
 
 SCORES_RECORD = "scores.json"  # beside the files that scoring writes
@@ -53,10 +53,9 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
 def read_record(path: Path) -> dict[str, Any]:
     """A JSON record; empty where there is none or it is damaged."""
     try:
-        found = parse_json(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def check_scores(path: str | Path) -> None:

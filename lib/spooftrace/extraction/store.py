@@ -20,7 +20,7 @@ from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import record_files
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_text import read_json_object
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Source, compare
@@ -192,13 +192,17 @@ def check_room(folder: Path, sizes: Mapping[bool, int], compress: bool, what: st
 
 
 def read_description(path: Path) -> dict[str, Any]:
-    """The content of a description; empty where there is none."""
+    """The content of a description; empty where there is none.
+
+    Raises:
+        InputError: It is not a JSON object.
+    """
     try:
-        return parse_json(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except FileNotFoundError:
         return {}
     except ValueError:
-        raise InputError(f"{path}: not valid JSON; remove it and run stage 3 again") from None
+        raise InputError(f"{path}: not a description of a stream; remove it and run stage 3 again") from None
 
 
 def write_description(path: Path, content: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_text import read_json_object
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
@@ -170,12 +170,9 @@ def _settings(run: Run) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = parse_json(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise InputError(f"{path}: not a readable JSON file ({error}); run the stage that writes it again") from None
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object; run the stage that writes it again")
-    return content
 
 
 def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str, Any]:
