@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import re
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import Any
 
 from spooftrace.audio.notes import gathered
 from spooftrace.audio.reading import audio_info
+from spooftrace.common.english import counted
 from spooftrace.errors import InputError, display
 from spooftrace.scoring import Scoring, add_policy_options
 
@@ -78,8 +80,8 @@ def score_recordings(command: str, args: argparse.Namespace, policy: Sequence[st
     """
     failures: dict[Path, str] = {}
     files = list(_audio_files(args.files, failures))
-    # What the stages say of files that nobody will see is not the result.
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+    # The stages print what they write where. Here that is temporary, so nobody needs it.
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         session = _Session(args, policy, Path(folder))
         links = [session.link(number, file) for number, file in enumerate(files)]
         names = dict(zip(map(str, links), map(str, files), strict=True))
@@ -176,12 +178,13 @@ class _Session:
             "utt2dur": {utt: f"{seconds[link]:.6f}" for utt, link in utts.items()},
         }
         DataDir.write(data, tables)
+        title = counted(len(seconds), "file")
         if self.extraction is not None:
             nodes = {self.dump / stream / name: node for stream, node in self.nodes.items()}
-            self.extraction.run(nodes, data)
+            self.extraction.run(nodes, data, title=title)
             for target, node in nodes.items():
                 collect(node, data, target, num_jobs=1)
-        self.scoring.score_part(data, data / "scores.txt")
+        self.scoring.score_part(data, data / "scores.txt", title=title)
         self.scoring.collect(data, data / "scores.txt")
         return {path.name: path.read_text(encoding="utf-8").splitlines() for path in data.glob("scores*.txt")}
 

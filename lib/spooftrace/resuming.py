@@ -106,7 +106,7 @@ def _check_length(exp: Path, before: Mapping[str, Any], config: Mapping[str, Any
     end = end_of(history, trainer)
     if end is not None and end < len(history):
         raise InputError(
-            f"{exp}: with {_lengths(before, config)} this training would have ended after epoch {end}, but "
+            f"{exp}: {_lengths(before, config)}: with that this training would have ended after epoch {end}, but "
             f"{len(history)} are done; {_otherwise(exp)}"
         )
 

@@ -291,10 +291,7 @@ def test_verify_decodes_again(exp, capsys):
     said = capsys.readouterr()
     assert [line.split("'")[1] for line in said.out.splitlines()] == ["eval_002", "eval_004"]
     assert "audio/eval/eval_004.flac holds other samples" in said.out
-    assert (
-        said.err
-        == "spooftrace extract: error: 2 things are wrong, named above; remove the folders and run stage 3 again\n"
-    )
+    assert said.err == "spooftrace extract: error: 2 faults named above; remove the folders and run stage 3 again\n"
     assert extract("--verify", "--num-jobs", "6", "--job", "1") == 0
 
 

@@ -141,6 +141,17 @@ def test_folders(live, capsys):
     ]
 
 
+def test_what_the_stages_say_is_not_shown(exp, capsys, monkeypatch):
+    monkeypatch.setattr("spooftrace.progress.LOG_SECONDS", 0.0)  # a line of progress after every batch
+    for number in range(3):
+        soundfile.write(f"{number}.wav", speech(seed=number), RATE)
+    status, scores, lines = detect(exp, "0.wav", "1.wav", "2.wav", capsys=capsys)
+    assert status == 0 and len(scores) == 3
+    *progress, note = lines
+    assert note.startswith("spooftrace detect: note: the results hold for")
+    assert progress and all(line.startswith(("scoring 3 files: ", "lfcc of 3 files: ")) for line in progress)
+
+
 def test_what_the_results_hold_for_and_odd_levels_are_said(live, capsys):
     wave = speech()
     soundfile.write("inverted.wav", np.stack([wave, -wave], 1), RATE)

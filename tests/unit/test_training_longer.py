@@ -39,8 +39,9 @@ def test_longer_training_equals_one_that_was_long_from_the_start(live, capsys):
     live("short", SHORT | more, schedule=schedule)
     assert "already trained" in capsys.readouterr().out
     live("short", SHORT, status=1, schedule=schedule)
-    assert "trainer.max_epochs 4 (now 2) this training would have ended after epoch 2, but 4 are done" in last_line(
-        capsys
+    assert (
+        "trainer.max_epochs 4 (now 2): with that this training would have ended after epoch 2, but 4 are done"
+        in last_line(capsys)
     )
 
 

@@ -1,7 +1,7 @@
 """Formats that libsndfile does not read (M4A, AAC, WebM, FLAC in Ogg ...), by ffmpeg's libraries through PyAV.
 
-PyAV is optional: the extra ``av``, ``tools/venv/bin/pip install -c tools/constraints.txt av``. Its decoders are those
-of the program ffmpeg, and so are the samples: the delay of AAC and Opus encoders is cut off as the container says.
+PyAV is optional, the extra ``av``. Its decoders are those of the program ffmpeg, and so are the samples: the delay of
+AAC and Opus encoders is cut off as the container says.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from spooftrace.audio.sources import FETCH
+from spooftrace.common.install import pip_install
 from spooftrace.errors import InputError
 
 if TYPE_CHECKING:
     import av
 
-INSTALL = "install spooftrace[av]: tools/venv/bin/pip install av"
 # Demuxers that read one file and no others. A playlist (hls, concat, image2 ...) could name any file or address.
 DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
@@ -66,9 +66,10 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
     try:
         import av
     except ImportError:
+        install = f"install spooftrace[av]: {pip_install('av')}"
         if called:
-            raise InputError(f"{name}: {called}, not readable by libsndfile ({reason}); {INSTALL}") from None
-        hint = f"or, if a player plays it, {INSTALL}"
+            raise InputError(f"{name}: {called}, not readable by libsndfile ({reason}); {install}") from None
+        hint = f"or, if a player plays it, {install}"
         raise InputError(f"{name}: damaged, cut short or not audio ({reason}); {FETCH} {hint}") from None
     try:
         return ForeignFile(file, name)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from spooftrace.audio.chain import SILENCE_RANGE, frame_power
+from spooftrace.common.install import pip_install
 from spooftrace.errors import InputError
 
 WEBRTC_FRAME = 0.030  # seconds
@@ -44,7 +45,7 @@ def speech_webrtc(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
     try:
         import webrtcvad
     except ImportError:
-        how = "run 'tools/venv/bin/pip install webrtcvad-wheels' or use method energy"
+        how = f"run '{pip_install('webrtcvad-wheels')}' or use method energy"
         raise InputError(f"method webrtc: the package webrtcvad is not installed; {how}") from None
     detector = webrtcvad.Vad(WEBRTC_AGGRESSIVENESS)
     size = round(WEBRTC_FRAME * rate)

@@ -77,7 +77,10 @@ class Extraction:
         self.batch_seconds = settings.batch_seconds or BATCH_SECONDS[self.device.type]
         self._loaded: dict[str, tuple[FrontEnd, dict[str, Any]]] = {}
 
-    def run(self, nodes: Mapping[Path, Mapping[str, Any]], directory: Path, job: int = 1, num_jobs: int = 1) -> None:
+    def run(
+        self, nodes: Mapping[Path, Mapping[str, Any]], directory: Path, job: int = 1, num_jobs: int = 1,
+        title: str | None = None,
+    ) -> None:  # fmt: skip
         """Compute streams for one part of a data directory; goes on where a killed run stopped.
 
         Each utterance is read once for all streams.
@@ -88,6 +91,7 @@ class Extraction:
             directory: The data directory.
             job: This part, from 1.
             num_jobs: Number of parts.
+            title: What the progress calls this; default: the directory and the part.
 
         Raises:
             InputError: An audio file is missing or damaged; features are not finite; the disk is full; a stream is
@@ -115,7 +119,7 @@ class Extraction:
                 streams.append(Stream(frontend, writer, set(utts) - writer.keys))
             if streams:
                 names = ", ".join(folder.parent.name for folder in nodes)
-                what = f"{names} of {directory}, part {job} of {num_jobs}"
+                what = f"{names} of {title or f'{directory}, part {job} of {num_jobs}'}"
                 self._compute(data, streams, {utt: seconds[utt] for utt in utts}, what)
 
     def load(self, node: Mapping[str, Any], folder: Path) -> tuple[FrontEnd, dict[str, Any]]:

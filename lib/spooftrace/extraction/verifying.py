@@ -8,6 +8,7 @@ from typing import Any
 
 from spooftrace.archive import damaged_entries, read_sums
 from spooftrace.arrayjob import share
+from spooftrace.common.english import counted
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import decode, sources_of
 from spooftrace.extraction.store import read_description
@@ -38,7 +39,7 @@ def verify(config: Mapping[str, Any], dump: Path, directories: Sequence[Path], j
             if not count:
                 print(f"{folder}: features and audio are what they were")
     if wrong:
-        raise InputError(f"{wrong:,} things are wrong, named above; remove the folders and run stage 3 again")
+        raise InputError(f"{counted(wrong, 'fault')} named above; remove the folders and run stage 3 again")
 
 
 def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, num_jobs: int) -> Iterator[str]:

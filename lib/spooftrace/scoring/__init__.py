@@ -163,7 +163,7 @@ class Scoring:
         """Whether ``out`` holds these scores of ``directory``, and what goes with it is beside."""
         return is_complete(out, self._origin(directory), self.embeddings)
 
-    def score_part(self, directory: Path, out: Path, job: int = 1, num_jobs: int = 1) -> None:
+    def score_part(self, directory: Path, out: Path, job: int = 1, num_jobs: int = 1, title: str | None = None) -> None:
         """Score one part of a data directory; goes on where a killed run stopped.
 
         Batches are those of the whole directory, and every ``num_jobs``-th is done here. So the scores are the same to
@@ -174,6 +174,7 @@ class Scoring:
             out: The score file that ``collect`` writes; until then the scores are in a folder beside.
             job: This part, from 1.
             num_jobs: Number of parts.
+            title: What the progress calls this; default: the directory and the part.
 
         Raises:
             InputError: Bad data, or as ``Scorer.score``. What was finished before is kept.
@@ -192,7 +193,7 @@ class Scoring:
                 return
             if self._scorer is None:
                 self._scorer = Scorer(self.exp, self.config, self.num_gpus, self.precision, self.embeddings)
-            what = f"scoring {directory}, part {job} of {num_jobs}"
+            what = f"scoring {title or f'{directory}, part {job} of {num_jobs}'}"
             total, left = (sum(map(len, batches)) for batches in (mine, todo))
             with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:
                 progress.skip(total - left)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spooftrace.archive import damaged_entries
 from spooftrace.common.contents import SCORES_RECORD, changed_file, read_record
+from spooftrace.common.english import counted
 from spooftrace.errors import InputError
 from spooftrace.extraction.store import read_description
 from spooftrace.provenance import file_sha256
@@ -22,7 +23,7 @@ def verify(experiments: Mapping[Path, str], dumps: Iterable[Path]) -> None:
         dumps: Folders of stored streams; those that are not there hold none.
 
     Raises:
-        InputError: Something is not what was written.
+        InputError: Something is not what was written, or nothing is recorded to compare it with.
     """
     stored = sorted(path.parent for dump in dumps for path in dump.glob("*/*/stream.json"))
     wrong = 0
@@ -35,8 +36,9 @@ def verify(experiments: Mapping[Path, str], dumps: Iterable[Path]) -> None:
             wrong += 1
             print(problem)
     if wrong:
-        raise InputError(f"{wrong:,} things are not what was written, named above; run their stages again")
-    print(f"{len(experiments):,} experiments and {len(stored):,} stored streams are what was written")
+        raise InputError(f"{counted(wrong, 'fault')} named above; run their stages again")
+    looked_at = f"{counted(len(experiments), 'experiment')} and {counted(len(stored), 'stored stream')}"
+    print(f"{looked_at}: everything is what was written")
 
 
 def verify_experiment(folder: Path) -> Iterator[str]:
