@@ -68,7 +68,7 @@ class CachedStream:
         folder = dump / stream / data.name
         made = belonging.check(node, data, folder, check)
         shape = StreamShape(made["layout"], made["dim"])
-        return cls(ArchiveReader(folder / "feats.scp"), made["frame_rate"], shape, made.get("parameters"))
+        return cls(ArchiveReader(folder / "feats.scp", beside=True), made["frame_rate"], shape, made.get("parameters"))
 
 
 class Utterances(Dataset[dict[str, Any]]):

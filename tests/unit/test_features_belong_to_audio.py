@@ -192,6 +192,27 @@ def test_the_same_samples_in_another_format_are_the_same_audio(exp, capsys):
     assert "already extracted" in capsys.readouterr().out
 
 
+def test_features_move_with_their_folder(exp, capsys):
+    """``feats.scp`` names the place where the arks were written: there may be nothing now, or other features."""
+    assert score(exp, "--embeddings") == 0
+    before = Path(exp, "eval/scores.txt").read_bytes()
+    shutil.copytree("data/eval", "data_before/eval")
+    shutil.copytree("dump", "dump_before")
+    for utt in DataDir.read(EVAL).utts:
+        replace_audio(utt)
+    assert extract() == 0
+    assert score(exp, "--out", "exp/now") == 0
+    assert Path("exp/now/eval/scores.txt").read_bytes() != before
+
+    shutil.move("audio", "audio_now")
+    for folder in ("exp/beside", "exp/alone"):  # the new features are at the old place, then nothing is
+        assert score(exp, "--dump", "dump_before", "--out", folder, data=Path("data_before/eval")) == 0
+        assert Path(folder, "eval/scores.txt").read_bytes() == before
+        shutil.rmtree("dump", ignore_errors=True)
+    assert main(["extract", "--config", "system.yaml", "--data", "data_before/eval", "--dump", "dump_before"]) == 0
+    assert "already extracted" in capsys.readouterr().out
+
+
 def test_part_of_what_was_extracted_can_be_used(exp, capsys):
     data = DataDir.read(EVAL)
     some = {

@@ -34,7 +34,8 @@ class ArchiveReader(Mapping[str, np.ndarray]):
 
     Args:
         scp: a file of ``key path:offset`` lines, in any order.
-        beside: the arks lie in the folder of the scp, whatever folder its lines name.
+        beside: the arks lie in the folder of the scp, whatever folder its lines name: that of our own archives may have
+            been moved, and another one may be at its old place.
 
     Raises:
         InputError: the scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
@@ -54,7 +55,7 @@ class ArchiveReader(Mapping[str, np.ndarray]):
                 raise InputError(f"{scp}:{number}: key '{key}' is already on line {self._row[key] + 1}; {AGAIN}")
             arks.append(ark_number.setdefault(ark, len(ark_number)))
             offsets.append(offset)
-        self._arks = [str(self.scp.with_name(Path(ark).name)) if beside else ark for ark in ark_number]
+        self._arks = [_place(self.scp, ark, beside) for ark in ark_number]
         self._ark = np.array(arks, np.int32)
         self._offset = np.array(offsets, np.int64)
         self._maps: dict[int, mmap.mmap] = {}
@@ -211,19 +212,25 @@ def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
             ) from None
 
 
-def is_whole(scp: str | Path) -> bool:
+def is_whole(scp: str | Path, beside: bool = False) -> bool:
     """Whether an scp can be read and each ark that it points to is there and ends where its last array ends.
 
-    Reads no data.
+    Reads no data. ``beside`` is as for ``ArchiveReader``.
     """
     last: dict[str, int] = {}
     try:
         for _, ark, offset in read_scp(scp):
+            ark = _place(scp, ark, beside)
             last[ark] = max(offset, last.get(ark, 0))
         buffers = {ark: map_file(ark) for ark in last}
         return all(parse_entry(buffer, last[ark]).end == len(buffer) for ark, buffer in buffers.items())
     except (InputError, ValueError):
         return False
+
+
+def _place(scp: str | Path, ark: str, beside: bool) -> str:
+    """Where an ark that an scp names is."""
+    return str(Path(scp).with_name(Path(ark).name)) if beside else ark
 
 
 def map_file(path: str | Path) -> mmap.mmap:

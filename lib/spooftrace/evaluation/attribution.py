@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from spooftrace.archive import ArchiveReader
+from spooftrace.common.contents import SCORES_RECORD, read_record
 from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
 from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
@@ -271,7 +272,8 @@ def _rejection_scores(
 
 def _blocks(scp: Path, utts: Sequence[str]) -> Iterator[Array]:
     """The embeddings of these utterances, (BLOCK, D) at a time, float32 or as they are stored."""
-    with ArchiveReader(scp) as reader:
+    ours = bool(read_record(scp.with_name(SCORES_RECORD)).get("embeddings"))
+    with ArchiveReader(scp, beside=ours) as reader:
         missing = [utt for utt in utts if utt not in reader]
         if missing:
             raise InputError(f"{scp}: no embedding for {len(missing)} of {len(utts)} utterances, such as {missing[0]}")

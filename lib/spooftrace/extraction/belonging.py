@@ -47,7 +47,7 @@ def is_complete(
         if say and comparison.changed:
             print(f"{folder}: {comparison.changed}: they are made anew")
         return False
-    if not same_node or changed_file(folder, made) or not is_whole(scp):
+    if not same_node or changed_file(folder, made) or not is_whole(scp, beside=True):
         return False
     if not {key for key, _, _ in read_scp(scp)}.issuperset(sources):
         return False

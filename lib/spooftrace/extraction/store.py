@@ -45,7 +45,7 @@ class Part:
         """Whether this part is there whole, made like this of this audio, and has exactly these utterances."""
         if not self.scp.exists() or not self._is_from(made, self.sums, sources):
             return False
-        return is_whole(self.scp) and _keys(self.scp) == set(sources)
+        return is_whole(self.scp, beside=True) and _keys(self.scp) == set(sources)
 
     def begin(self, made: Mapping[str, Any], sources: Mapping[str, Source]) -> None:
         """Get ready to write: an interrupted part that was made like this stays, anything else goes."""

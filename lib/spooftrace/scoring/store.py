@@ -78,7 +78,7 @@ def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:
         with open(out, "rb") as file:
             if sum(1 for _ in file) < found.get("utterances", 0):
                 return False
-    return not embeddings or (found.get("embeddings", False) and is_whole(_embeddings(out)[1]))
+    return not embeddings or (found.get("embeddings", False) and is_whole(_embeddings(out)[1], beside=True))
 
 
 class Parts:
@@ -109,7 +109,7 @@ class Parts:
     def embeddings(self) -> dict[str, ArchiveReader]:
         """Utterance -> the archive that holds its embedding, for archives that are finished."""
         scps = [journal.with_suffix(".scp") for journal in self._journals()]
-        readers = [ArchiveReader(scp) for scp in scps if scp.exists() and is_whole(scp)]
+        readers = [ArchiveReader(scp, beside=True) for scp in scps if scp.exists() and is_whole(scp, beside=True)]
         return {utt: reader for reader in readers for utt in reader}
 
     def done(self, archive: ArchiveWriter | None) -> set[str]:
