@@ -13,6 +13,15 @@ class InputError(ValueError):
     """
 
 
+def shorten(text: str, longest: int = 200) -> str:
+    """A text for a message, without its middle if it has more than ``longest`` characters.
+
+    >>> shorten("a" * 9, 6)
+    'aaa...aaa'
+    """
+    return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 2 :]}"
+
+
 def display(path: object) -> str:
     """A path on one line of text: control characters and bytes that are not UTF-8 are written as escapes.
 

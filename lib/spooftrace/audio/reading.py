@@ -10,6 +10,7 @@ import numpy as np
 from spooftrace.audio.decoding import Recording, opened
 from spooftrace.audio.levels import Levels
 from spooftrace.audio.sources import FETCH
+from spooftrace.common.english import counted
 from spooftrace.errors import InputError, display
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
@@ -110,8 +111,10 @@ def convert(samples: np.ndarray, own_rate: int, rate: int, path: str | Path) -> 
 
     converted = soxr.resample(wave, own_rate, rate, quality="HQ")
     if not len(converted):
-        count = f"{len(wave):,} sample{'s' if len(wave) > 1 else ''} at {own_rate:,} Hz"
-        raise InputError(f"{display(path)}: has {count}, which are no samples at {rate:,} Hz; leave it out")
+        count = counted(len(wave), "sample")
+        raise InputError(
+            f"{display(path)}: has {count} at {own_rate:,} Hz, which are no samples at {rate:,} Hz; leave it out"
+        )
     return converted
 
 

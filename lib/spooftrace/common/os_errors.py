@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from spooftrace.errors import shorten
+
 ADVICE = {
     errno.ENAMETOOLONG: "file systems take 255 bytes; shorten the file name, or the ids that become file names",
     errno.ENOSPC: "make room and run it again",
@@ -13,7 +15,6 @@ ADVICE = {
     errno.EROFS: "choose another place",
     errno.EMFILE: "raise the limit (ulimit -n)",
 }
-SHOWN = 200  # characters of a path
 
 
 def explain_os_error(error: OSError) -> str:
@@ -24,8 +25,5 @@ def explain_os_error(error: OSError) -> str:
     """
     if error.errno is None or error.filename is None:
         return " ".join(str(error).split())
-    name = str(error.filename)
-    if len(name) > SHOWN:
-        name = f"{name[: SHOWN // 2]}...{name[-SHOWN // 2 :]}"
     advice = f"; {ADVICE[error.errno]}" if error.errno in ADVICE else ""
-    return f"{error.strerror}: '{name}'{advice}"
+    return f"{error.strerror}: '{shorten(str(error.filename))}'{advice}"

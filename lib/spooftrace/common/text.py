@@ -1,7 +1,7 @@
 """Text files as people save them: one way to decode them for every reader of tables, keys, scores and lists.
 
-* UTF-8, with or without a byte order mark; UTF-16 and UTF-32 with one. Anything else is refused by file and line: which
-  of the many 8-bit encodings it is cannot be known, and a wrong guess changes ids without a word.
+* UTF-8, with or without a byte order mark; UTF-16 and UTF-32 with one. Anything else is refused by file and line: the
+  8-bit encodings cannot be told apart, and a wrong guess would change ids unnoticed.
 * A byte order mark at the start of a later line goes too: ``cat`` of two files leaves it there.
 * Lines end in LF, CR LF or CR. Nothing else ends one: ``str.splitlines`` also splits at form feeds, NEL and U+2028,
   which may stand inside a path or a text.
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.errors import InputError, shorten
 
 MARK = "\ufeff"
 # The marks of UTF-32 first: that of its little-endian form begins like that of UTF-16.
@@ -42,9 +42,9 @@ _kept: dict[str, bytes] | None = None  # what came out of pipes, inside a block 
 
 @contextmanager
 def keep_pipes() -> Iterator[None]:
-    """Inside the block a pipe, such as ``<(cat scores.txt)``, can be read several times, as a file can.
+    """Let a pipe, such as ``<(cat scores.txt)``, be read several times inside the block, as a file can be.
 
-    A command that looks at a file before it reads it needs this: a pipe gives its content once.
+    A pipe gives its content only once, but some commands open a file to find its layout and then again to read it.
     """
     global _kept
     outer, _kept = _kept, {} if _kept is None else _kept
@@ -70,7 +70,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def iterate_lines(path: str | Path) -> Iterator[str]:
-    r"""The lines of a text file one at a time, each with ``\n`` at its end, for files that memory need not hold.
+    r"""The lines of a text file one at a time, each with ``\n`` at its end, so that large files need little memory.
 
     Raises:
         InputError: as :func:`read_lines`.
@@ -168,13 +168,8 @@ def _open(path: str | Path) -> io.BufferedReader:
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not a file") from None
     except OSError as error:
-        raise InputError(f"{_short(path)}: cannot be read: {error.strerror}") from None
-
-
-def _short(path: str | Path) -> str:
-    """A path for a message; names of thousands of characters are among the reasons why a file cannot be read."""
-    text = str(path)
-    return text if len(text) <= 300 else f"{text[:100]}...{text[-100:]}"
+        # The reason may be a name of thousands of characters.
+        raise InputError(f"{shorten(str(path))}: cannot be read: {error.strerror}") from None
 
 
 def _encoding(start: bytes) -> str:

@@ -12,9 +12,10 @@ from __future__ import annotations
 import filecmp
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.common.english import first_of
 from spooftrace.corpora.tree import Folder, Parts, Tree, ends_with
 from spooftrace.errors import InputError
 
@@ -22,7 +23,7 @@ SHOWN = 5  # places, files or entries of a folder that a message names
 
 
 class MissingPart(InputError):
-    """A part of a corpus is not there; whoever allows partial ones goes on without it."""
+    """A part of a corpus is not there; with ``--allow-partial`` the others are prepared without it."""
 
 
 class Finder:
@@ -110,7 +111,7 @@ class Finder:
             fits = [path for path in fits if not first_line or _has_line(path, first_line)]
             different = [path for path in fits[1:] if not filecmp.cmp(fits[0], path, shallow=False)]
             if different:
-                listed = _some([fits[0], *different])
+                listed = first_of(map(str, [fits[0], *different]), SHOWN)
                 raise InputError(
                     f"{self.root}: several files '{name}' differ: {listed}; give the folder of one of them with --root"
                 )
@@ -138,7 +139,7 @@ class Finder:
             }
             if len(fits) > 1:
                 raise InputError(
-                    f"{self.root}: there are several folders '{place}': {_some(fits.values())}; "
+                    f"{self.root}: there are several folders '{place}': {first_of(fits.values(), SHOWN)}; "
                     "give the folder of one of them with --root"
                 )
             if fits:
@@ -155,8 +156,3 @@ def _has_line(path: Path, pattern: str) -> bool:
     with open(path, "rb") as file:
         lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()[:2]
     return any(re.match(pattern, line) for line in lines)
-
-
-def _some(paths: Iterable[str | Path]) -> str:
-    listed = list(map(str, paths))
-    return ", ".join(listed[:SHOWN]) + (f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else "")

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.common.english import first_of
 from spooftrace.corpora.audio_files import Audio
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.tree import AUDIO, LOSSY
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z")
 DATASETS = (".parquet", ".arrow")
-
-
-def first(names: Collection[str], shown: int = 3) -> str:
-    """The first of some names.
-
-    >>> first(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    listed = ", ".join(list(names)[:shown])
-    return listed + (f" and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 def nothing_at(finder: Finder, corpus: str, places: Sequence[str]) -> MissingPart:
@@ -41,7 +32,7 @@ def nothing_at(finder: Finder, corpus: str, places: Sequence[str]) -> MissingPar
     wanted = " nor ".join(options[:SHOWN]) + (f" nor {len(options) - SHOWN} more" if len(options) > SHOWN else "")
     return MissingPart(
         f"{finder.root}: not the folder of {corpus}, or not all unpacked: no {wanted}; "
-        f"{nearest} has {first(entries, SHOWN) or 'nothing'}{_packed(finder)}"
+        f"{nearest} has {first_of(entries, SHOWN) or 'nothing'}{_packed(finder)}"
     )
 
 
@@ -90,7 +81,7 @@ def no_audio(
     files = [stem_of[utt] + suffix for utt in audio.missing]
     parts = [
         f"{', '.join(dict.fromkeys(where))}: {len(files):,} of the {len(stem_of):,} audio files of {name} are missing "
-        f"({first(files)})"
+        f"({first_of(files)})"
     ]
     if audio.broken:
         parts.append(f"{audio.broken:,} of them are links that lead nowhere, or no files")

@@ -22,10 +22,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.english import counted, first_of
 from spooftrace.corpora.audio_files import Audio, AudioFinder
 from spooftrace.corpora.counts import Expected, gaps_of, summary
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
-from spooftrace.corpora.missing import first, no_audio, nothing_at
+from spooftrace.corpora.missing import no_audio, nothing_at
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.datadir.incomplete import WHOLE_SET, Gap, write_gaps
@@ -133,7 +134,7 @@ class Release:
             InputError: a set could not be prepared, and is none that may be missing.
         """
         if self.prepared:
-            where = "; ".join(f"{what} in {first(places, SHOWN)}" for what, places in self._taken.items() if places)
+            where = "; ".join(f"{what} in {first_of(places, SHOWN)}" for what, places in self._taken.items() if places)
             print(f"{self.name} taken from {self.root}: {where}")
         if not self._failures:
             return self.prepared
@@ -144,7 +145,7 @@ class Release:
         kind = MissingPart if all(isinstance(error, MissingPart) for error in self._failures.values()) else InputError
         raise kind(
             f"{self.name}: not prepared: {', '.join(self._failures)} "
-            f"({ready} other set{' is' if ready == 1 else 's are'} ready); {name}: {error}"
+            f"({counted(ready, 'other set')} {'is' if ready == 1 else 'are'} ready); {name}: {error}"
         )
 
     def labels(self, places: Mapping[str, Sequence[str]], first_line: str | Mapping[str, str] = "") -> dict[str, Path]:

@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from spooftrace.corpora.volumes import BLOCK, Volumes, ZipEntry, ZipVolumes
-from spooftrace.errors import InputError
+from spooftrace.errors import InputError, display, shorten
 from spooftrace.progress import Progress
 
 MEGABYTE = 1_000_000
@@ -257,8 +257,8 @@ def _write_member(member: Member, path: Path, root: Path, archive: Path, folders
 
 
 def _shown(name: str) -> str:
-    """A name of a stranger in a message: one line, not long."""
-    return name[:200].encode("unicode_escape").decode("ascii") if not name.isprintable() else name[:200]
+    """A name from an archive for a message: one line of bounded length."""
+    return shorten(display(name))
 
 
 def _inside(name: str, root: Path, archive: Path) -> Path:
@@ -277,7 +277,7 @@ def _leads_inside(path: Path, root: Path, name: str, archive: Path) -> None:
 
 
 def _write_file(member: Member, path: Path) -> None:
-    if member.size > LARGE:  # a header can claim more than any disk has
+    if member.size > LARGE:  # a damaged header may give any size
         require_space(path.parent, member.size, f"for '{_shown(member.name)}'")
     temporary = path.with_name(f".{path.name[:200]}.unpacking")
     temporary.unlink(missing_ok=True)
