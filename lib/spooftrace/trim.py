@@ -23,6 +23,7 @@ from spooftrace.audio.trimming import DETECTORS, remove_silence
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.edit import carry_notes
+from spooftrace.datadir.sources import current_records, stamp
 from spooftrace.datadir.tables import has_content
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
@@ -101,8 +102,10 @@ def trim_part(
         (out / "utt2spk").unlink(missing_ok=True)
         for journal in stale:
             journal.unlink(missing_ok=True)
-    done = _done(out, origin)
+    done = _done(out, origin, {utt: data.audio(utt)[0] for utt in part})
     waiting = [utt for utt in part if utt not in done]
+    if any((out / "audio" / file_name(utt)).exists() for utt in waiting):
+        (out / "utt2spk").unlink(missing_ok=True)  # its audio was replaced
     detect, ends_only = DETECTORS[settings["method"]], settings["remove"] == "ends"
     if waiting:
         with (
@@ -112,11 +115,12 @@ def trim_part(
             progress.advance(len(part) - len(waiting))
             for utt in waiting:
                 path, start, end = data.audio(utt)
+                source = stamp(path)
                 wave = read_audio(path, RATE, start, end)  # (N,)
                 speech = detect(wave, RATE)
                 kept = remove_silence(wave, speech, ends_only)  # (N,) -> (M,)
                 write_flac(out / "audio" / file_name(utt), _to_int16(kept), RATE)
-                journal.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'}")
+                journal.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}")
                 progress.advance()
     print(
         f"{out}: part {job} of {num_jobs}, trimmed {len(waiting):,} utterances, {len(part) - len(waiting):,} were there"
@@ -133,7 +137,7 @@ def collect(directory: Path, out: Path, settings: Mapping[str, str]) -> DataDir:
         InputError: utterances have not been trimmed yet.
     """
     data = DataDir.read(directory)
-    done = _done(out, _origin(directory, settings))
+    done = _done(out, _origin(directory, settings), {utt: data.audio(utt)[0] for utt in data.utts})
     missing = [utt for utt in data.utts if utt not in done]
     if missing:
         raise InputError(
@@ -177,14 +181,17 @@ def _origin(directory: Path, settings: Mapping[str, str]) -> dict[str, Any]:
     return dict(settings) | fingerprint(directory, "wav.scp", "segments")
 
 
-def _done(out: Path, origin: Mapping[str, Any]) -> dict[str, tuple[int, int, int]]:
-    """Utterance -> samples before, samples after, 1 if speech was found; for those recorded whose file is there."""
+def _done(out: Path, origin: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, tuple[int, int, int]]:
+    """Utterance -> samples before, samples after, 1 if speech was found.
+
+    Of the utterances in ``sources`` (with the path of their audio) those that are recorded, whose trimmed file is there
+    and whose audio is still the same file.
+    """
     audio = out / "audio"
     there = {entry.name for entry in os.scandir(audio)} if audio.is_dir() else set()
     done = {}
-    for utt, text in read_journals(out / ".trim", origin):
+    for utt, (before, after, found) in current_records(read_journals(out / ".trim", origin), sources).items():
         if file_name(utt) in there:
-            before, after, found = text.split()
             done[utt] = (int(before), int(after), int(found == "speech"))
     return done
 

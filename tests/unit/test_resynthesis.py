@@ -197,6 +197,21 @@ def test_a_killed_run_goes_on(data, monkeypatch, capsys):
 # ---- channels ----
 
 
+def test_an_original_that_is_replaced_in_place_is_copied_anew(data, speech):
+    utt = speech[0].stem
+    path = Path(f"{utt}.flac").resolve()
+    path.write_bytes(speech[0].read_bytes())
+    tables = dict(DataDir.read(data).tables)
+    tables.pop("spk2utt", None)
+    DataDir.write(data, {**tables, "wav.scp": {**tables["wav.scp"], utt: str(path)}})
+    copy = Path(f"my data/out/audio/rvq8_freq_q4/{utt}-rvq8_freq_q4.flac")
+    assert resynthesize(data, "--codec", "rvq8_freq", "--quantizers", 4) == 0
+    of_first = read_audio(copy)
+    path.write_bytes(speech[1].read_bytes())
+    assert resynthesize(data, "--codec", "rvq8_freq", "--quantizers", 4) == 0
+    assert len(read_audio(copy)) == len(read_audio(speech[1])) != len(of_first)
+
+
 def test_a_channel_leaves_the_labels(data):
     assert resynthesize(data, "--channel", "mulaw", "opus") == 0
     out, original = DataDir.read("my data/out"), DataDir.read(data)

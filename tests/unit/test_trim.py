@@ -175,6 +175,18 @@ def test_lost_files_are_made_again(data):
     assert path.read_bytes() == content
 
 
+def test_audio_that_is_replaced_in_place_is_trimmed_anew(data):
+    assert run(data) == 0
+    source = Path(read_table(data / "wav.scp")["sys/u1"])
+    before = source.stat()
+    source.write_bytes(Path(read_table(data / "wav.scp")["sys/u2"]).read_bytes())
+    os.utime(source, ns=(before.st_atime_ns, before.st_mtime_ns - 10**9))  # older, as rsync leaves it
+    assert run(data, "--collect") == 1
+    assert run(data) == 0
+    copies = read_table("data/eval_trim/wav.scp")
+    assert np.array_equal(read_audio(copies["sys/u1"]), read_audio(copies["sys/u2"]))
+
+
 def test_other_settings_never_mix(data, capsys):
     assert run(data, "--method", "webrtc") == run(data, "--method", "webrtc", "--collect") == 0
     assert run(data, "--method", "energy", "--collect") == 1

@@ -32,6 +32,7 @@ from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.edit import carry_notes
 from spooftrace.datadir.incomplete import REJECTED as REJECTED_COPIES
 from spooftrace.datadir.incomplete import Gap, replace_gaps
+from spooftrace.datadir.sources import current_records, stamp
 from spooftrace.datadir.tables import has_content
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
@@ -137,7 +138,7 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
     if known_files(out) and not (out / RECORD).is_dir():
         raise InputError(f"{out}: is there and no copy of a data directory; choose another --out")
     origin = _origin(directory, routes)
-    made, _ = _recorded(out, origin)
+    made, _ = _recorded(out, origin, data)
     # Ordered by route, so that a job loads one or two codecs and not all of them.
     part = share([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
     waiting = [(route, utt) for route, utt in part if f"{utt}-{route.name}" not in made]
@@ -148,6 +149,8 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
         (out / "utt2spk").unlink(missing_ok=True)
         for journal in stale:
             journal.unlink(missing_ok=True)
+    if any(audio_path(out, route.name, f"{utt}-{route.name}").exists() for route, utt in waiting):
+        (out / "utt2spk").unlink(missing_ok=True)  # a copy of audio that was replaced
     failed = 0
     if waiting:
         with (
@@ -159,15 +162,16 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
                 if loaded is None or loaded[0] != route.name:
                     loaded = (route.name, route.load())
                 copy = f"{utt}-{route.name}"
+                source = stamp(data.audio(utt)[0])
                 try:
                     rate, wave = _original(data, utt)
                     result = recode(wave, rate, loaded[1], route.match_level)
                 except (ValueError, RuntimeError) as error:  # of reading, Rejected, or a coder that gives up
-                    journal.add(copy, f"{REJECTED} {error}")
+                    journal.add(copy, f"{REJECTED} {error} {source}")
                     failed += 1
                 else:
                     write_flac(audio_path(out, route.name, copy), result, rate)
-                    journal.add(copy, f"{len(result)} {rate}")
+                    journal.add(copy, f"{len(result)} {rate} {source}")
                 progress.advance()
     there = len(part) - len(waiting)
     print(f"{out}: part {job} of {num_jobs}, {len(waiting) - failed:,} made, {there:,} were there, {failed:,} rejected")
@@ -180,7 +184,7 @@ def collect(directory: Path, out: Path, routes: Sequence[Route]) -> DataDir:
         InputError: copies have not been tried yet, or all were rejected.
     """
     data = DataDir.read(directory)
-    made, rejected = _recorded(out, _origin(directory, routes))
+    made, rejected = _recorded(out, _origin(directory, routes), data)
     origin = {f"{utt}-{route.name}": (utt, route) for route in routes for utt in data.utts}
     missing = [copy for copy in origin if copy not in made and copy not in rejected]
     if missing:
@@ -226,18 +230,21 @@ def _origin(directory: Path, routes: Sequence[Route]) -> dict[str, Any]:
     return names | fingerprint(directory, "wav.scp", "segments")
 
 
-def _recorded(out: Path, origin: dict[str, Any]) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Copy -> samples and rate of those recorded whose file is there; copy -> reason of those that were rejected."""
+def _recorded(out: Path, origin: dict[str, Any], data: DataDir) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+    """Copy -> samples and rate of those recorded whose file is there; copy -> reason of those that were rejected.
+
+    Of the utterances of ``data`` whose audio is still the same file.
+    """
     there = {path.name for path in (out / "audio").glob("*/*.flac")}
     made: dict[str, tuple[int, int]] = {}
     rejected: dict[str, str] = {}
-    for copy, text in read_journals(out / RECORD, origin):
-        word, _, rest = text.partition(" ")
+    sources = {f"{utt}-{route}": data.audio(utt)[0] for route in origin["routes"] for utt in data.utts}
+    for copy, (word, *rest) in current_records(read_journals(out / RECORD, origin), sources).items():
         if word == REJECTED:
-            rejected[copy] = rest
+            rejected[copy] = " ".join(rest)
         elif file_name(copy) in there:
-            made[copy] = (int(word), int(rest))
-    return made, {copy: reason for copy, reason in rejected.items() if copy not in made}
+            made[copy] = (int(word), int(rest[0]))
+    return made, rejected
 
 
 def _list_rejected(path: Path, reasons: dict[str, str]) -> None:

@@ -162,6 +162,14 @@ def _check_target(folder: Path, utt: str, target: str) -> None:
     )
 
 
+def _is_made(copy: Copy) -> bool:
+    """Whether the file of a copy is there, and its original has not been replaced since it was written."""
+    try:
+        return Path(copy.target).stat().st_mtime_ns >= Path(copy.source).stat().st_mtime_ns
+    except OSError:  # of an original that is gone nothing else can be made
+        return Path(copy.target).is_file()
+
+
 def make_copies(
     folders: Iterable[str | Path],
     codec: str | Path | None = None,
@@ -186,7 +194,7 @@ def make_copies(
     """
     share = planned_copies(folders)[job - 1 :: num_jobs]
     # Files appear whole or not at all, so one that is there is finished.
-    missing = [copy for copy in share if not Path(copy.target).is_file()]
+    missing = [copy for copy in share if not _is_made(copy)]
     systems = dict(loaded or {})
     systems |= {name: load_system(name, codec) for name in sorted({copy.system for copy in missing} - systems.keys())}
     with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:

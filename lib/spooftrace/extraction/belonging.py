@@ -10,8 +10,9 @@ from typing import Any
 from spooftrace.archive import is_whole, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.common.contents import changed_file
+from spooftrace.datadir.sources import sources_of
 from spooftrace.errors import InputError
-from spooftrace.extraction.sources import Comparison, compare, contents, remember, sources_of
+from spooftrace.extraction.sources import Comparison, compare, contents, remember
 from spooftrace.extraction.store import another_owner, belongs_to, how, read_description
 
 

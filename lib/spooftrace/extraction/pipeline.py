@@ -20,9 +20,9 @@ from spooftrace.archive import ArchiveWriter
 from spooftrace.arrayjob import share
 from spooftrace.config import build
 from spooftrace.datadir import DataDir
+from spooftrace.datadir.sources import Source
 from spooftrace.errors import InputError
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
-from spooftrace.extraction.sources import Source
 from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
 from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import SAMPLE_RATE

@@ -17,43 +17,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from spooftrace.archive import merge_sums, read_sums
 from spooftrace.audio.content import read_with_digest
-from spooftrace.datadir.tables import read_table
+from spooftrace.datadir.sources import MISSING, Source, states
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
-MISSING = "missing"
-THREADS = 16  # that ask for the state of files: on a network disk each answer is a wait
 DECODERS = min(8, os.cpu_count() or 1)
-CHUNK = 1000
-
-
-class Source(NamedTuple):
-    """Where the audio of an utterance is: path, and start and end in seconds, None for a whole file."""
-
-    path: str
-    start: float | None = None
-    end: float | None = None
-
-    @property
-    def place(self) -> str:
-        """Segment and path in one field of a line; the path comes last, as it may have blanks."""
-        return f"{_text(self.start)} {_text(self.end)} {self.path}"
-
-    def state(self) -> str:
-        """What is compared without decoding: size and time of the last change, segment, path."""
-        try:
-            stat = Path(self.path).stat()
-        except OSError:
-            return f"{MISSING} - {self.place}"
-        return f"{stat.st_size} {stat.st_mtime_ns} {self.place}"
 
 
 @dataclass
@@ -75,46 +49,12 @@ class Comparison:
     moved: dict[str, str] = field(default_factory=dict)
 
 
-def sources_of(directory: Path) -> dict[str, Source]:
-    """The audio of every utterance of a data directory, from ``wav.scp`` and ``segments`` alone.
-
-    Raises:
-        InputError: There is no ``wav.scp``, or one of the two cannot be used.
-    """
-    if not (directory / "wav.scp").is_file():
-        raise InputError(f"{directory}/wav.scp: not there; run stage 1 (data preparation) first")
-    wav = read_table(directory / "wav.scp")
-    if not (directory / "segments").is_file():
-        return {utt: Source(path) for utt, path in wav.items()}
-    sources = {}
-    for utt, text in read_table(directory / "segments").items():
-        try:
-            recording, start, end = text.split()
-            sources[utt] = Source(wav[recording], float(start), float(end))
-        except (KeyError, ValueError):
-            raise InputError(f"{directory}/segments: '{utt} {text}' names no part of a recording; correct it") from None
-    return sources
-
-
 def read_noted(path: str, start: float | None, end: float | None) -> tuple[np.ndarray, str]:
     """The wave (N,) of an utterance at 16 kHz, and the note for ``feats.sums``."""
     source = Source(path, start, end)
     state = source.state()  # before it is read: a change from here on is noticed
     wave, digest = read_with_digest(path, start, end)
     return wave, f"{digest} {state}"
-
-
-def states(sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
-    """``(utterance, state)`` of the files as they are now."""
-
-    def look(utts: Sequence[str]) -> list[str]:
-        return [sources[utt].state() for utt in utts]
-
-    rest = iter(sources)
-    chunks = list(iter(lambda: list(islice(rest, CHUNK)), []))
-    with ThreadPoolExecutor(THREADS) as pool:
-        for utts, found in zip(chunks, pool.map(look, chunks), strict=True):
-            yield from zip(utts, found, strict=True)
 
 
 def compare(sums: Path, sources: Mapping[str, Source]) -> Comparison:
@@ -201,15 +141,3 @@ def contents(sums: Path, wanted: Callable[[str], bool]) -> tuple[str, str]:
             samples.update(f"{utt} {note.partition(' ')[0]}\n".encode())
             values.update(f"{utt} {checksum:08x}\n".encode())
     return samples.hexdigest(), values.hexdigest()
-
-
-def states_hash(sources: Mapping[str, Source]) -> str:
-    """One hash of the states of all files."""
-    digest = sha256()
-    for utt, state in states(sources):
-        digest.update(f"{utt} {state}\n".encode())
-    return digest.hexdigest()
-
-
-def _text(seconds: float | None) -> str:
-    return "-" if seconds is None else repr(seconds)

@@ -22,8 +22,9 @@ from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import record_files
 from spooftrace.common.json_text import read_json_object
 from spooftrace.datadir import DataDir
+from spooftrace.datadir.sources import Source
 from spooftrace.errors import InputError
-from spooftrace.extraction.sources import Source, compare
+from spooftrace.extraction.sources import compare
 
 # Which axis of one stored utterance is time: frames (T, D), layers (L, T, D), codes (Q, T), wave (N,), vector (D,).
 TIME_AXIS = {"frames": 0, "layers": 1, "codes": 1, "wave": 0, "vector": None}

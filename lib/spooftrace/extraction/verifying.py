@@ -9,8 +9,9 @@ from typing import Any
 from spooftrace.archive import damaged_entries, read_sums
 from spooftrace.arrayjob import share
 from spooftrace.common.english import counted
+from spooftrace.datadir.sources import sources_of
 from spooftrace.errors import InputError
-from spooftrace.extraction.sources import decode, sources_of
+from spooftrace.extraction.sources import decode
 from spooftrace.extraction.store import read_description
 from spooftrace.progress import Progress
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole
-from spooftrace.arrayjob import Journal, fingerprint, other_journals, read_journals
+from spooftrace.arrayjob import Journal, other_journals, read_journals
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import changed_file, read_record, record_files
+from spooftrace.datadir.sources import origin_of_audio
 from spooftrace.extraction.belonging import check, describe
-from spooftrace.extraction.sources import sources_of, states_hash
 
 if TYPE_CHECKING:
     from spooftrace.tasks import Task
@@ -52,7 +52,7 @@ def origin(
         features[stream] = describe(folder, directory)
         audio = features[stream].pop("audio")
     if len(features) < len(config["streams"]):
-        audio = fingerprint(directory, "wav.scp", "segments") | {"files": states_hash(sources_of(directory))}
+        audio = origin_of_audio(directory)
     return {
         "system": dict(system),
         "policy": {key: data[key] for key in ("eval_crop", *DECIDES[data["eval_crop"]])},
