@@ -79,8 +79,8 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
 def remove_leftovers(folder: Path, *names: str) -> None:
     """Remove temporary files that dead processes, on any machine, have left in ``folder``.
 
-    For whoever knows that no process on another machine writes there, because it holds the folder's lock: locks of
-    other machines are not seen on every network disk.
+    The caller must hold the folder's lock, so that no process on another machine writes there: not every network disk
+    shows the locks of other machines.
 
     Args:
         folder: The folder; it may be missing.
@@ -91,7 +91,7 @@ def remove_leftovers(folder: Path, *names: str) -> None:
             continue
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-        except OSError:  # gone, or somebody else's
+        except OSError:  # gone, or of another user
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

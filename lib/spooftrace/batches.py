@@ -59,8 +59,7 @@ class CachedStream:
             stream: Its name.
             node: ``class_path`` and ``init_args`` of its front-end.
             data: The data directory.
-            check: Compare the audio with what the features were made from, which takes a look at every file. To be
-                done once a command.
+            check: Compare the audio with what the features were made from, which asks for the state of every file.
 
         Raises:
             InputError: Stage 3 has not stored it, or made it with another configuration or from other audio.
@@ -291,12 +290,10 @@ class Batches:
 
 
 def plan_scoring(directory: DataDir, batch_size: int, whole: bool) -> list[list[str]]:
-    """Batches that hold every utterance of a data directory once; neighbours in length share one.
+    """Batches that hold every utterance of a data directory once; utterances of similar length share a batch.
 
-    Those of ``whole`` utterances are smaller where the utterances are long.
-
-    Equal lengths meet that way. A batch depends on nothing but the data directory, because a sum rounds differently in
-    a batch of another size: whoever computes only some of the batches gets exactly the numbers of whoever computes all.
+    Batches of ``whole`` utterances are smaller where the utterances are long. A sum rounds differently in a batch of
+    another size, so batches depend only on the data directory: a job that computes some of them gets the same numbers.
     """
     known = directory.tables.get("utt2dur", {})
     seconds = {utt: float(known.get(utt, 0.0)) for utt in directory.utts}

@@ -23,7 +23,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from types import ModuleType
 from typing import Any
 
 from spooftrace.errors import InputError
@@ -36,6 +35,14 @@ ROOMS = {  # section of a configuration -> where its classes are
 }
 LOSSES = "spooftrace.tasks.losses"
 SCHEDULES = "torch.optim.lr_scheduler"
+BASES = {  # room -> what all of its classes are kinds of
+    "spooftrace.frontends": "spooftrace.frontends.FrontEnd",
+    "spooftrace.backends": "torch.nn.Module",
+    "spooftrace.tasks": "spooftrace.tasks.Task",
+    "torch.optim": "torch.optim.Optimizer",
+    LOSSES: f"{LOSSES}.DetectionLoss",
+    SCHEDULES: f"{SCHEDULES}.LRScheduler",
+}
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 STREAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")  # the name of a folder below dump/ and of a part of the model
 WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -89,7 +96,7 @@ def resolve_classes(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         _check_key(key, "", where)
         if key == "streams" and isinstance(value, Mapping):
             resolved[key] = {name: _stream(name, node, where) for name, node in value.items()}
-        elif key in ROOMS and isinstance(value, Mapping) and (key != "streams"):
+        elif key in ROOMS and key != "streams" and isinstance(value, Mapping):
             resolved[key] = _node(value, key, ROOMS[key], where)
         else:
             resolved[key] = _plain(value, key, where)
@@ -105,22 +112,19 @@ def find_class(path: str) -> type:
     Raises:
         InputError: Configurations may not name it, or it does not exist.
     """
+    if not (_is_ours(path) or _is_users(path)):
+        raise InputError(_refusal(path))
     module, _, name = path.rpartition(".")
-    if not _is_ours(path):
-        if not _is_users(path):
-            raise InputError(_refusal(path))
-        try:
-            found = getattr(importlib.import_module(module), name, None)
-        except ModuleNotFoundError as error:
-            raise InputError(f"{path}: {error}; is it installed, or its folder on PYTHONPATH?") from None
-        if not inspect.isclass(found):
-            raise InputError(f"{module}: has no class '{name}'")
-        if not (_is_users(f"{found.__module__}.{name}") or _is_ours(f"{found.__module__}.{name}")):
-            raise InputError(f"{path}: is a class of {found.__module__}, which --allow-module does not name")
-        return found
-    found = getattr(importlib.import_module(module), name)
-    assert inspect.isclass(found)
-    return found
+    try:
+        kind = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise InputError(f"{path}: {error}; is it installed, or its folder on PYTHONPATH?") from None
+    if not inspect.isclass(kind):
+        raise InputError(f"{module}: has no class '{name}'")
+    defined = f"{kind.__module__}.{name}"
+    if not (_is_ours(path) or _is_ours(defined) or _is_users(defined)):
+        raise InputError(f"{path}: is a class of {kind.__module__}, which --allow-module does not name")
+    return kind
 
 
 @contextmanager
@@ -147,7 +151,7 @@ def only_these_imports() -> Iterator[None]:
 
 
 def shown(value: Any) -> str:
-    """A value of a stranger in a message: one line, not long."""
+    """A value of a configuration for a message: on one line, at most 80 characters."""
     return " ".join(str(value).split())[:80]
 
 
@@ -275,34 +279,19 @@ def _is_ours(path: str) -> bool:
 def _paths(room: str) -> set[str]:
     """The full names that the classes of a room have: where they are exported, and where they are defined."""
     classes = _names(room)
-    return {f"{room}.{name}" for name in classes} | {f"{found.__module__}.{name}" for name, found in classes.items()}
+    return {f"{room}.{name}" for name in classes} | {f"{kind.__module__}.{name}" for name, kind in classes.items()}
 
 
 @functools.cache
 def _names(room: str) -> dict[str, type]:
     """The classes of a room that can be built; our own code and PyTorch are all that this imports."""
     module = importlib.import_module(room)
-    base = _base(room, module)
+    base_module, _, base_name = BASES[room].rpartition(".")
+    base = getattr(importlib.import_module(base_module), base_name)
     exported = getattr(module, "__all__", None) or [name for name in vars(module) if not name.startswith("_")]
-    found = {name: getattr(module, name, None) for name in exported}
+    values = {name: getattr(module, name, None) for name in exported}
     return {
         name: value
-        for name, value in found.items()
+        for name, value in values.items()
         if inspect.isclass(value) and issubclass(value, base) and value is not base and not inspect.isabstract(value)
     }
-
-
-def _base(room: str, module: ModuleType) -> type:
-    """What all classes of a room are kinds of."""
-    if room == ROOMS["backend"]:
-        from torch.nn import Module
-
-        return Module
-    names = {
-        ROOMS["streams"]: "FrontEnd",
-        ROOMS["task"]: "Task",
-        ROOMS["optimizer"]: "Optimizer",
-        LOSSES: "DetectionLoss",
-        SCHEDULES: "LRScheduler",
-    }
-    return getattr(module, names[room])

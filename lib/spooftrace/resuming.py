@@ -82,10 +82,20 @@ def damaged_run(exp: Path) -> InputError:
     return InputError(f"{exp / RUN}: damaged; remove it and run stage 4 (training) again")
 
 
-def is_described(model: Path) -> bool:
-    """Whether ``run.json`` beside a model tells its SHA-256, or none, as that of an imported or older one does not."""
+def is_described(model: Path, sha256: str | None = None) -> bool:
+    """Whether a model is the file that ``run.json`` beside it describes.
+
+    Imported models and those of earlier versions are, because their ``run.json`` names no SHA-256.
+
+    Args:
+        model: ``model.safetensors`` of an experiment.
+        sha256: Of this file, where it has been computed already: a large model takes seconds.
+
+    Raises:
+        InputError: ``run.json`` is damaged.
+    """
     expected = read_run(model.parent).get("model_sha256")
-    return expected is None or file_sha256(model) == expected
+    return expected is None or (sha256 or file_sha256(model)) == expected
 
 
 def _check_length(exp: Path, before: Mapping[str, Any], config: Mapping[str, Any]) -> None:

@@ -130,7 +130,7 @@ class Training:
     start_from: str | None = None
 
 
-MOST = {  # what no machine has room for, whoever wrote it
+MOST = {  # above these no machine has room
     "data": {"crop": 16000 * 3600, "batch_size": 1 << 16, "eval_batch_size": 1 << 16, "num_workers": 256},
 }
 LEAST = {  # where a number of the right type can still make no sense

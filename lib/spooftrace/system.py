@@ -158,10 +158,15 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
         file.write(content)
 
 
-def load_weights(path: Path) -> dict[str, Tensor]:
-    """Read weights written by :func:`save_weights`; raises ``InputError`` for a missing or damaged file.
+def load_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Read weights written by :func:`save_weights`.
 
-    It is damaged, too, if it is not the file that ``run.json`` beside it describes.
+    Args:
+        path: The file.
+        sha256: Its SHA-256, where it has been computed already.
+
+    Raises:
+        InputError: The file is missing or damaged, or is not the one that ``run.json`` beside it describes.
     """
     try:
         weights = load_file(path)
@@ -169,7 +174,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: no trained model there; run stage 4 (training) first") from None
     except Exception as error:  # safetensors raises its own error type for damaged files
         raise InputError(f"{path}: not a readable model file ({error}); train again") from None
-    if not is_described(path):
+    if not is_described(path, sha256):
         raise InputError(
             f"{path}: not the file that run.json beside it describes, so it is damaged or was replaced; run stage 4 "
             "(training) again, which makes it again from the checkpoints"

@@ -1,8 +1,8 @@
 """Checksums of the entries of an ark, in a table beside it: ``key CRC32 [note]``, so that the ark stays Kaldi's.
 
-A CRC-32 is there against failing disks and interrupted copies: it finds every change of up to 32 consecutive bits, and
-overlooks other damage once in 4 billion times. It does not protect against anybody who changes both files. It is
-computed three to four times as fast as a cryptographic hash.
+A CRC-32 detects damage by failing disks and interrupted copies: every change of up to 32 consecutive bits, and all but
+one in 4 billion of other changes. It does not detect deliberate changes of both files. It is computed three to four
+times as fast as a cryptographic hash.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def damaged_entries(scp: Path, sums: Path, keys: Collection[str] | None = None) 
                 continue
             without.pop(key, None)
             try:
-                found = reader.checksum(key)
+                present = reader.checksum(key)
             except InputError as error:
                 yield key, str(error)
                 continue
-            if found != checksum:
+            if present != checksum:
                 yield key, f"{reader.place(key)}: the bytes are not those that were written"
         for key in without:
             yield key, f"{sums} has no checksum of it"

@@ -1,4 +1,4 @@
-"""Pickles that are made to exhaust whoever reads them, recognised from their opcodes before anything is built.
+"""Pickles that would exhaust memory or stack when they are read, recognised from their opcodes beforehand.
 
 A pickle of a few bytes can claim an entry of the memo that takes gigabytes, nest containers until the interpreter's
 stack ends, or name an object by a number instead of its class.

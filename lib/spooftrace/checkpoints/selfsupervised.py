@@ -1,4 +1,4 @@
-"""Checkpoints of self-supervised speech models, whoever wrote them -> a folder that transformers loads.
+"""Checkpoints of self-supervised speech models of any origin -> a folder that transformers loads.
 
 Families differ in the names of their tensors, not in the network: each has a module with the names. The settings come
 from the checkpoint where it has them, else from the shapes; what neither tells is assumed as in the released models,

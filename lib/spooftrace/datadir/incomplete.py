@@ -28,7 +28,6 @@ WHOLE_SET = "set not in the corpus"
 UNUSABLE = "utterances left out for unusable audio"
 REJECTED = "copies rejected"
 REPAIRED = "utterances left out by fix_data_dir.sh"
-OF_CORPUS = (TRIALS, AUDIO, WHOLE_SET)
 
 
 @dataclass(frozen=True)

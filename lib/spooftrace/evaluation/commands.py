@@ -107,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     with keep_pipes():
         metrics, text = TASKS[args.task](args)
     if args.scores.with_name(SCORES_RECORD).is_file():
-        metrics["scores_sha256"] = file_sha256(args.scores)  # for whoever finds both later
+        metrics["scores_sha256"] = file_sha256(args.scores)  # so that stale metrics are recognised
     if gaps := gaps_of_test_set(args.data, args.key, args.scores):
         metrics["incomplete"] = as_json(gaps)
         text = "\n".join([*(f"INCOMPLETE, not comparable with figures on the whole set: {gap}" for gap in gaps), text])

@@ -35,12 +35,12 @@ def is_complete(
         InputError: ``folder`` holds the features of another data directory of this name, or of another precision than
             was asked for.
     """
-    made, scp = read_description(folder / "stream.json"), folder / "feats.scp"
+    description, scp = read_description(folder / "stream.json"), folder / "feats.scp"
     sources = sources_of(directory)
-    owner, same_node = another_owner(made, directory), made.get("config") == dict(node)
+    owner, same_node = another_owner(description, directory), description.get("config") == dict(node)
     if not scp.exists() or not (same_node or owner):
         return False
-    comparison = compare_audio(folder, directory, made)
+    comparison = compare_audio(folder, directory, description)
     if owner and (comparison.changed or comparison.lacking):
         why = comparison.changed or f"{comparison.lacking:,} utterances of {directory} are not in it"
         raise InputError(belongs_to(folder, owner, directory, why))
@@ -48,18 +48,17 @@ def is_complete(
         if say and comparison.changed:
             print(f"{folder}: {comparison.changed}: they are made anew")
         return False
-    if not same_node or changed_file(folder, made) or not is_whole(scp, beside=True):
+    if not same_node or changed_file(folder, description) or not is_whole(scp, beside=True):
         return False
     if not {key for key, _, _ in read_scp(scp)}.issuperset(sources):
         return False
-    for key, value in (asked or {}).items():
-        if made.get(key) != value:
-            raise InputError(
-                f"{folder}: holds {how(made)}, but {how({**made, **(asked or {})})} was asked for; remove it or choose "
-                "another --dump"
-            )
+    wanted = {**description, **(asked or {})}
+    if wanted != description:
+        raise InputError(
+            f"{folder}: holds {how(description)}, but {how(wanted)} was asked for; remove it or choose another --dump"
+        )
     if say:
-        print(f"{scp}: already extracted ({how(made)}); to make it anew remove {folder}")
+        print(f"{scp}: already extracted ({how(description)}); to make it anew remove {folder}")
         _say_unseen(comparison, folder)
     return True
 
@@ -76,35 +75,35 @@ def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = 
     Raises:
         InputError: Stage 3 has not stored them, or made them with another configuration or from other audio.
     """
-    made = read_description(folder / "stream.json")
-    if not made or not (folder / "feats.scp").exists():
+    description = read_description(folder / "stream.json")
+    if not description or not (folder / "feats.scp").exists():
         raise InputError(f"{folder}/feats.scp: not there; run stage 3 (feature extraction) first")
-    if made.get("config") != dict(node):
+    if description.get("config") != dict(node):
         raise InputError(
             f"{folder}: was extracted with another configuration of stream '{folder.parent.name}'; "
             "run stage 3 again or choose another --dump"
         )
     if audio:
-        if problem := changed_file(folder, made):
+        if problem := changed_file(folder, description):
             raise InputError(f"{problem}; run stage 3 again")
-        comparison = compare_audio(folder, directory, made)
+        comparison = compare_audio(folder, directory, description)
         if comparison.changed:
             raise InputError(
                 f"{folder}: its features are of other audio than {directory} has: {comparison.changed}; run stage 3 "
                 "again, with another --dump if both are needed"
             )
         _say_unseen(comparison, folder)
-    return made
+    return description
 
 
-def compare_audio(folder: Path, directory: Path, made: Mapping[str, Any]) -> Comparison:
+def compare_audio(folder: Path, directory: Path, description: Mapping[str, Any]) -> Comparison:
     """The audio of a data directory against that of stored features; what has only moved is noted beside them.
 
     Features without ``feats.sums``, of an earlier version, are judged by the recorded hash of ``wav.scp``.
     """
     sums, sources = folder / "feats.sums", sources_of(directory)
     if not sums.exists():
-        if made.get("audio") != fingerprint(directory, "wav.scp", "segments"):
+        if description.get("audio") != fingerprint(directory, "wav.scp", "segments"):
             return Comparison(changed=f"{directory}/wav.scp is not the recorded one, and no more is known")
         print(
             f"{folder}: made by an earlier version, which did not record the audio: only wav.scp was compared; to have "
@@ -120,12 +119,12 @@ def compare_audio(folder: Path, directory: Path, made: Mapping[str, Any]) -> Com
 
 def describe(folder: Path, directory: Path) -> dict[str, Any]:
     """What the stored features of a data directory are, for the record of what was computed from them."""
-    made, sums = read_description(folder / "stream.json"), folder / "feats.sums"
-    about = {key: made.get(key) for key in ("fingerprint", "precision", "compress")}
+    description, sums = read_description(folder / "stream.json"), folder / "feats.sums"
+    content = {key: description.get(key) for key in ("fingerprint", "precision", "compress")}
     if not sums.exists():
-        return about | {"audio": made.get("audio"), "changed": (folder / "feats.scp").stat().st_mtime_ns}
+        return content | {"audio": description.get("audio"), "changed": (folder / "feats.scp").stat().st_mtime_ns}
     samples, values = contents(sums, sources_of(directory).__contains__)
-    return about | {"audio": {"samples": samples}, "values": values}
+    return content | {"audio": {"samples": samples}, "values": values}
 
 
 def _say_unseen(comparison: Comparison, folder: Path) -> None:

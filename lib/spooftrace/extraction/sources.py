@@ -37,14 +37,12 @@ class Comparison:
     Attributes:
         changed: What is wrong with the first utterance that has other audio; None if none has.
         lacking: Utterances of the data directory that there are no features of.
-        extra: Utterances with features that the data directory does not have.
         unseen: Utterances whose file is not there; path and segment are the recorded ones.
         moved: Utterance -> its note, where the same audio is at another place or has another time.
     """
 
     changed: str | None = None
     lacking: int = 0
-    extra: int = 0
     unseen: int = 0
     moved: dict[str, str] = field(default_factory=dict)
 
@@ -67,14 +65,8 @@ def compare(sums: Path, sources: Mapping[str, Source]) -> Comparison:
     Raises:
         InputError: ``sums`` is damaged.
     """
-    result = Comparison(lacking=len(sources))
-    notes = {}
-    for utt, _, note in read_sums(sums, missing_ok=True):
-        if utt in sources:
-            notes[utt] = note
-        else:
-            result.extra += 1
-    result.lacking -= len(notes)
+    notes = {utt: note for utt, _, note in read_sums(sums, missing_ok=True) if utt in sources}
+    result = Comparison(lacking=len(sources) - len(notes))
     doubtful = []
     for utt, state in states({utt: sources[utt] for utt in notes}):
         recorded = notes[utt].partition(" ")[2]
@@ -94,17 +86,17 @@ def compare(sums: Path, sources: Mapping[str, Source]) -> Comparison:
 def _decode(utts: Sequence[str], sources: Mapping[str, Source], notes: Mapping[str, str], result: Comparison) -> None:
     """Let the samples decide about utterances whose file seems to be another one."""
     with Progress("comparing audio with what features were made from", len(utts)) as progress:
-        for utt, found in decode(utts, sources):
-            if isinstance(found, InputError):
-                result.changed = f"'{utt}': {found}"
-            elif found.partition(" ")[0] != notes[utt].partition(" ")[0]:
+        for utt, note in decode(utts, sources):
+            if isinstance(note, InputError):
+                result.changed = f"'{utt}': {note}"
+            elif note.partition(" ")[0] != notes[utt].partition(" ")[0]:
                 # digest, size, time, start, end, path
                 recorded = notes[utt].split(" ", 5)[-1]
                 was = "" if recorded == sources[utt].path else f" (they were made from {recorded})"
                 result.changed = f"the audio of '{utt}', {sources[utt].path}, is not what they were made from{was}"
             if result.changed:
                 return
-            result.moved[utt] = found
+            result.moved[utt] = note
             progress.advance()
 
 

@@ -61,11 +61,11 @@ def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, 
     for utt in utts:
         if utt not in notes:
             yield f"'{utt}': has no features"
-    there = [utt for utt in utts if utt in notes]
-    with Progress(f"decoding the audio of {directory}", len(there)) as progress:
-        for utt, found in decode(there, sources):
-            if isinstance(found, InputError):
-                yield f"'{utt}': {found}"
-            elif found.partition(" ")[0] != notes[utt].partition(" ")[0]:
+    stored = [utt for utt in utts if utt in notes]
+    with Progress(f"decoding the audio of {directory}", len(stored)) as progress:
+        for utt, note in decode(stored, sources):
+            if isinstance(note, InputError):
+                yield f"'{utt}': {note}"
+            elif note.partition(" ")[0] != notes[utt].partition(" ")[0]:
                 yield f"'{utt}': {sources[utt].path} holds other samples than the features were made from"
             progress.advance()

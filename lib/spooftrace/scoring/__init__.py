@@ -192,7 +192,8 @@ class Scoring:
                 print(f"{directory}: part {job} of {num_jobs} is done already")
                 return
             if self._scorer is None:
-                self._scorer = Scorer(self.exp, self.config, self.num_gpus, self.precision, self.embeddings)
+                sha256 = self._system["model.safetensors"]
+                self._scorer = Scorer(self.exp, self.config, self.num_gpus, self.precision, self.embeddings, sha256)
             what = f"scoring {title or f'{directory}, part {job} of {num_jobs}'}"
             total, left = (sum(map(len, batches)) for batches in (mine, todo))
             with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:

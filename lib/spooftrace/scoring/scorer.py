@@ -40,6 +40,7 @@ class Scorer:
         num_gpus: 1 to compute on the GPU.
         precision: Of the front-ends, as in stage 3; back-ends compute in float32.
         embeddings: Also give the embeddings.
+        model_sha256: SHA-256 of ``model.safetensors``, where it has been computed already.
 
     Raises:
         InputError: The device is not there, or does not compute in this precision.
@@ -52,8 +53,9 @@ class Scorer:
         num_gpus: int = 0,
         precision: Precision = "fp32",
         embeddings: bool = False,
+        model_sha256: str | None = None,
     ) -> None:
-        self.model = exp / "model.safetensors"
+        self.model, self.model_sha256 = exp / "model.safetensors", model_sha256
         self.config = config
         self.precision: Precision = precision
         self.embeddings = embeddings
@@ -75,7 +77,7 @@ class Scorer:
             InputError: No trained model, or one of another system; features are missing; an utterance is too short for
                 the model; a score is not a finite number.
         """
-        # Whoever asked what these scores are made from has compared the audio already.
+        # The audio was compared when the origin of these scores was determined.
         cached = open_streams(self.config, dump, directory, check=False)
         system = self._load({name: stream.shape for name, stream in cached.items()})
         batches = make_batches(self.config, system, directory, dump, training=False, labelled=False, cached=cached)
@@ -110,7 +112,7 @@ class Scorer:
 
     def _load(self, shapes: Mapping[str, StreamShape]) -> System:
         if self._shapes != shapes:
-            weights = load_weights(self.model)
+            weights = load_weights(self.model, self.model_sha256)
             with weights_in(self.model.parent):
                 system = System(self.config, shapes)
             system.load_own_state(weights, str(self.model))
