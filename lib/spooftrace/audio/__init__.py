@@ -5,9 +5,10 @@
 | ``reading`` | files to arrays: the one reader of all commands |
 | ``decoding`` | files of every kind to blocks of samples; ``chunks``, ``flac``, ``ogg``, ``mpeg``: their true lengths |
 | ``foreign`` | formats that need PyAV |
-| ``levels``, ``notes`` | odd levels and wrong headers, counted and said at the end of a command |
+| ``levels``, ``notes`` | odd levels and wrong headers, counted and printed at the end of a command |
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,13 +19,8 @@ __all__ = ["audio_info", "read_audio", "write_flac"]
 
 
 def __getattr__(name: str) -> Any:
-    # The command line needs ``notes`` for every command, and no numpy for it.
-    if name in ("audio_info", "read_audio"):
-        from spooftrace.audio import reading
-
-        return getattr(reading, name)
-    if name == "write_flac":
-        from spooftrace.audio.writing import write_flac
-
-        return write_flac
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Every command imports ``notes``; numpy, which the others need, takes long to import.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "writing" if name == "write_flac" else "reading"
+    return getattr(import_module(f"{__name__}.{module}"), name)

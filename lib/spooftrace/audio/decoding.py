@@ -37,7 +37,7 @@ class Recording(Protocol):
     Attributes:
         rate: Hz.
         channels: number of channels.
-        frames: samples of each channel; None if only decoding tells.
+        frames: samples of each channel; None if it is known only after decoding.
         lossy: the samples come out of a lossy decoder.
         kind: container and coding, such as ``WAV/PCM_16``.
     """
@@ -90,7 +90,7 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
 
 
 class _NotReadError(Exception):
-    """Libsndfile does not read the file, for the reason given."""
+    """Libsndfile does not read the file; the message is its reason."""
 
 
 class _Views:
@@ -144,7 +144,7 @@ def _mpeg_views(name: str, stream: Stream, start: int = 0) -> _Views:
     if stream.missing:
         raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
     # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
-    # A decoder believes in a frame when another one follows: the last one comes twice, and is decoded once.
+    # It decodes a frame only if another one follows, so the last frame is given twice.
     behind = (None, 2 * stream.frames * stream.largest + (1 << 16))
     frames = ((start + offset, size) for offset, size in (*stream.runs, stream.last))
     views = _Views([[*frames, behind]])
@@ -195,7 +195,7 @@ class _SoundFiles:
         try:
             file = self._stack.enter_context(_in_order()(source))
         except soundfile.SoundFileError as error:
-            raise _NotReadError(str(getattr(error, "error_string", error)).strip().rstrip(".")) from None
+            raise _NotReadError(_reason(error)) from None
         if _is_cut_short(file.extra_info):
             raise InputError(f"{self.name}: the file is cut short, its header announces more; {FETCH}")
         return file
@@ -219,8 +219,7 @@ class _SoundFiles:
                 if end is not None and place >= end:
                     return
         except soundfile.SoundFileError as error:
-            reason = str(getattr(error, "error_string", error)).strip().rstrip(".")
-            raise InputError(f"{self.name}: damaged or cut short ({reason}); {FETCH}") from None
+            raise InputError(f"{self.name}: damaged or cut short ({_reason(error)}); {FETCH}") from None
         declared = self.views.declared or 0
         if end is not None or place < declared:
             total = end if end is not None else declared
@@ -278,6 +277,10 @@ def _in_order() -> type[soundfile.SoundFile]:
             return False
 
     return InOrder
+
+
+def _reason(error: soundfile.SoundFileError) -> str:
+    return str(getattr(error, "error_string", error)).strip().rstrip(".")
 
 
 def _is_cut_short(log: str) -> bool:

@@ -74,8 +74,8 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
     try:
         return ForeignFile(file, name)
     except av.FFmpegError as error:
-        words = f"{error.strerror or error}"
-        raise InputError(f"{name}: damaged, cut short or not audio ({reason}; ffmpeg: {words}); {FETCH}") from None
+        reason = f"{reason}; ffmpeg: {error.strerror or error}"
+        raise InputError(f"{name}: damaged, cut short or not audio ({reason}); {FETCH}") from None
 
 
 class ForeignFile:

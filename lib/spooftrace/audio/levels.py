@@ -48,23 +48,23 @@ class Levels:
         return True
 
     def kinds(self) -> dict[str, str]:
-        """What there is to say: kinds of ``spooftrace.audio.notes``, with numbers."""
+        """The odd levels of the recording: kinds of ``spooftrace.audio.notes`` -> details, "" without any."""
         if self.peak < STEP:
             return {"silent": ""}
-        found = {}
+        kinds = {}
         if self.peak > (LOSSY_PEAK if self.lossy else 1.0):
-            found["beyond"] = f"up to {self.peak:.4g}"
+            kinds["beyond"] = f"up to {self.peak:.4g}"
         elif self.full > CLIPPED * self.count:
-            found["clipped"] = f"{self.full / self.count:.1%} of the samples are at full scale"
+            kinds["clipped"] = f"{self.full / self.count:.1%} of the samples are at full scale"
         rms = np.sqrt(self.energy)
         if rms.min() < SILENT_CHANNEL * rms.max():
             quiet = int(np.count_nonzero(rms < SILENT_CHANNEL * rms.max()))
-            found["one-sided"] = f"{quiet} of {len(rms)} channels"
+            kinds["one-sided"] = f"{quiet} of {len(rms)} channels"
         elif np.sqrt(self.mixed) < CANCELLED * rms.max():
-            found["antiphase"] = f"{20 * np.log10(max(np.sqrt(self.mixed) / rms.max(), 1e-10)):.0f} dB"
-        return found
+            kinds["antiphase"] = f"{20 * np.log10(max(np.sqrt(self.mixed) / rms.max(), 1e-10)):.0f} dB"
+        return kinds
 
     def report(self, path: str | Path) -> None:
-        """Note what there is to say about a file."""
+        """Note the odd levels of a file."""
         for kind, detail in self.kinds().items():
             note(path, kind, detail)

@@ -64,7 +64,7 @@ class Stream:
 
 
 class _Tag(NamedTuple):
-    """A first frame without audio: frames and bytes that it announces, samples of delay and of padding."""
+    """A first frame without audio: announced frames (0: unknown), samples of delay (-1: unknown) and of padding."""
 
     frames: int
     delay: int
@@ -228,7 +228,7 @@ def _read_tag(data: Sequence[int], first: int) -> _Tag | None:
         return None
     frames = numbers.get(1, 0)
     if frames and len(data) - first - announced_at > numbers.get(2, 0) * 17 // 16 > 0:
-        frames = 0  # something was appended, and ffmpeg then believes in no number of frames
+        frames = 0  # something was appended; ffmpeg ignores the number, too
     if head[place : place + 4] not in (b"LAME", b"Lavf", b"Lavc"):
         return _Tag(frames, -1, 0)
     both = int.from_bytes(head[place + 21 : place + 24], "big")

@@ -1,7 +1,7 @@
-"""What a command noticed about the audio that it read: counted by kind, and said once, at the end.
+"""Notes on the audio that a command has read: counted by kind, and printed once, at the end.
 
-Audio is read by threads and by processes of their own, so whoever notices something writes a line to a file that the
-command reads when it is done. Outside of a command a note is a Python warning.
+Threads and other processes read audio too, so each note is a line in a file, which the command reads when it is done.
+Outside of a command a note is a Python warning.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _noted: set[tuple[str, str, str]] = set()
 
 
 class AudioWarning(UserWarning):
-    """Something about an audio file that a result may suffer from."""
+    """An audio file has a property that may make a result wrong."""
 
 
 def note(path: str | Path, kind: str, detail: str = "") -> None:
@@ -80,14 +80,14 @@ class Notes:
         self._folder = folder
 
     def read(self) -> dict[str, dict[str, str]]:
-        """Kind -> file -> detail, in the order in which they came, those of ``KINDS`` in theirs."""
-        found: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
+        """Kind -> file -> detail: kinds in the order of ``KINDS``, files by name, as threads finish in any order."""
+        notes: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
         path = self._folder / "notes"
         if path.exists():
             for line in path.read_text(encoding="ascii").splitlines():
                 kind, name, detail = json.loads(line)
-                found[kind].setdefault(name, detail)
-        return {kind: files for kind, files in found.items() if files}
+                notes[kind].setdefault(name, detail)
+        return {kind: dict(sorted(files.items())) for kind, files in notes.items() if files}
 
     def lines(self, names: Mapping[str, str] | None = None) -> list[str]:
         """A line for each kind: how many files, and the first of them.
@@ -99,11 +99,11 @@ class Notes:
         for kind, files in self.read().items():
             first, detail = next(iter(files.items()))
             name = display((names or {}).get(first, first))
-            one, several = KINDS[kind]
+            singular, plural = KINDS[kind]
             if len(files) == 1:
-                result.append(f"1 audio file {one}{f' ({detail})' if detail else ''}: {name}")
+                result.append(f"1 audio file {singular}{f' ({detail})' if detail else ''}: {name}")
             else:
-                result.append(f"{len(files):,} audio files {several}, first {name}{f' ({detail})' if detail else ''}")
+                result.append(f"{len(files):,} audio files {plural}, first {name}{f' ({detail})' if detail else ''}")
         return result
 
 
@@ -116,7 +116,7 @@ def gathered(program: str, names: Mapping[str, str] | None = None, own: bool = F
     Args:
         program: begins each line.
         names: as for ``Notes.lines``.
-        own: gather apart from who gathers already.
+        own: gather apart from a command that gathers already.
     """
     outer = os.environ.get(FOLDER)
     if outer is not None and not own and Path(outer).is_dir():
