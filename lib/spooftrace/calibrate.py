@@ -19,7 +19,7 @@ import numpy as np
 
 from spooftrace.atomic import atomic_write
 from spooftrace.common.text import keep_pipes
-from spooftrace.datadir.incomplete import as_json, read_gaps
+from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json, read_gaps
 from spooftrace.errors import InputError
 from spooftrace.evaluation.commands import check_outputs
 from spooftrace.evaluation.keys import read_data_key
@@ -108,7 +108,7 @@ def _run(args: argparse.Namespace) -> None:
     if gaps := [gap for folder in (args.dev_data, args.data) if folder for gap in read_gaps(folder)]:
         recipe["incomplete"] = as_json(gaps)
         for gap in dict.fromkeys(gaps):
-            _warn(f"INCOMPLETE, not comparable with figures on the whole set: {gap}")
+            _warn(f"{NOT_COMPARABLE}: {gap}")
     with atomic_write(recipe_path) as file:
         json.dump(recipe, file, indent=2, sort_keys=True, ensure_ascii=False)
         file.write("\n")

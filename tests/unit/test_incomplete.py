@@ -158,7 +158,7 @@ def test_metrics_tables_and_report_are_marked(experiment, tmp_path, capsys):
     assert len(written) == 3 and all("12 of 71,237" in text for text in written)
     page = report(tmp_path)
     assert "| a_1 *" in page and "| b_1 *" in page
-    assert f"\\* INCOMPLETE, not comparable with figures on the whole: test set, {told} (a_1, b_1)." in page
+    assert f"\\* INCOMPLETE, not comparable with figures on the whole set: test set, {told} (a_1, b_1)." in page
 
 
 def test_what_the_scores_were_made_of_counts_too(experiment, tmp_path, monkeypatch):

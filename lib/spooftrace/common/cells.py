@@ -11,9 +11,9 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def spreadsheet(cell: str) -> str:
-    """A cell that no spreadsheet takes for a formula: one that looks like it gets ``'`` in front.
+    """A cell with ``'`` in front if a spreadsheet would take it for a formula.
 
-    Numbers stay as they are. :func:`from_spreadsheet` gives back what was there.
+    Numbers stay as they are. :func:`from_spreadsheet` takes the mark off.
 
     >>> [spreadsheet(text) for text in ("A07", "=cmd|'/C calc'!A0", "-0.5", "-", "'=x")]
     ['A07', "'=cmd|'/C calc'!A0", '-0.5', '-', "''=x"]
@@ -22,12 +22,12 @@ def spreadsheet(cell: str) -> str:
 
 
 def from_spreadsheet(cell: str) -> str:
-    """The text that :func:`spreadsheet` made this cell of."""
+    """The text for which :func:`spreadsheet` gave this cell."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def markdown(text: str) -> str:
-    """Text on one line for a Markdown page, in which neither HTML nor a link comes to life.
+    """Text on one line for a Markdown page, with HTML and links escaped.
 
     >>> markdown("<img src=x> A07 [a](http://b)")
     '&lt;img src=x&gt; A07 [a]\\\\(http://b)'

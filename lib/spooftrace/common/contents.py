@@ -1,4 +1,4 @@
-"""What files held when they were written, so that one that is cut, edited or damaged later is noticed."""
+"""Checksums of files at the time they were written, by which later changes and damage are noticed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def record_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]
 
 
 def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] | None = None) -> str | None:
-    """What is wrong with the first file that is not what it was when it was recorded, in one line; None if all are.
+    """What is wrong with the first file that has changed since it was recorded, in one line; None if none has.
 
     Args:
         folder: Where the files are.

@@ -1,9 +1,9 @@
 """What a data directory lacks of the set that its name stands for: the file ``incomplete.json``.
 
-A figure on part of a test set is not that of the test set, and a system trained on part of a corpus is another one. Who
-leaves something out writes it down here; who makes a directory out of others carries it over; training, scoring and
-evaluation copy it into ``run.json``, ``scores.json`` and ``metrics.json``, and the report marks every row and figure
-that it touches. A complete directory has no such file.
+Figures on a part of a test set cannot be compared with those on all of it, nor can systems that were trained on a part
+of a corpus. Every command that leaves something out writes it here, and commands that make a directory out of others
+carry it over. Training, scoring and evaluation copy it into ``run.json``, ``scores.json`` and ``metrics.json``, and the
+report marks the rows and figures concerned. A complete directory has no such file.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ WHOLE_SET = "set not in the corpus"
 UNUSABLE = "utterances left out for unusable audio"
 REJECTED = "copies rejected"
 REPAIRED = "utterances left out by fix_data_dir.sh"
+NOT_COMPARABLE = "INCOMPLETE, not comparable with figures on the whole set"
 
 
 @dataclass(frozen=True)

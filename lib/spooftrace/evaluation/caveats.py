@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.contents import SCORES_RECORD
 from spooftrace.common.json_text import parse_json
 from spooftrace.common.text import read_text
 from spooftrace.datadir.incomplete import Gap, gaps_of, read_gaps
@@ -30,7 +31,9 @@ def few_note(few: Mapping[str, int]) -> str:
     """One line about cells with few trials; "" without any."""
     if not few:
         return ""
-    steps = first(f"{name} {100 / count:.1f} ({count})" for name, count in sorted(few.items(), key=lambda one: one[1]))
+    steps = first(
+        f"{name} {100 / count:.1f} ({count})" for name, count in sorted(few.items(), key=lambda item: item[1])
+    )
     return (
         f"{MARK} fewer than {FEW} trials of a class, so the digits shown say little: the points by which one trial "
         f"moves the error rate (trials), {steps}"
@@ -69,10 +72,10 @@ def gaps_of_test_set(data: Path | None, key: Path | None, scores: Path) -> list[
     """
     folders = [data, key and key.parent]
     gaps = [gap for folder in folders if folder for gap in read_gaps(folder)]
-    made = scores.with_name("scores.json")
-    if made.is_file():
+    record = scores.with_name(SCORES_RECORD)
+    if record.is_file():
         try:
-            gaps += gaps_of(parse_json(read_text(made)).get("incomplete", []))
+            gaps += gaps_of(parse_json(read_text(record)).get("incomplete", []))
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise InputError(f"{made}: not what the scoring stage writes; score this set again") from None
+            raise InputError(f"{record}: not what the scoring stage writes; score this set again") from None
     return list(dict.fromkeys(gaps))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,6 +61,11 @@ class Columns:
 
 
 WHITE_SPACE = Columns()
+
+
+def has_quotes(lines: Iterable[str]) -> bool:
+    """Whether any of some lines has a quotation mark."""
+    return any(mark in line for mark in QUOTES for line in lines)
 
 
 def possible(line: str, quoted: bool) -> Iterator[tuple[Columns, list[str]]]:

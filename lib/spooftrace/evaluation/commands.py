@@ -13,7 +13,7 @@ from typing import Any
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import SCORES_RECORD
 from spooftrace.common.text import keep_pipes
-from spooftrace.datadir.incomplete import as_json
+from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json
 from spooftrace.errors import InputError
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
         metrics["scores_sha256"] = file_sha256(args.scores)  # so that stale metrics are recognised
     if gaps := gaps_of_test_set(args.data, args.key, args.scores):
         metrics["incomplete"] = as_json(gaps)
-        text = "\n".join([*(f"INCOMPLETE, not comparable with figures on the whole set: {gap}" for gap in gaps), text])
+        text = "\n".join([*(f"{NOT_COMPARABLE}: {gap}" for gap in gaps), text])
     if args.out:
         with atomic_write(args.out) as file:
             json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)

@@ -127,13 +127,13 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
 
 def _caveats(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """What to know of the figures: cells with few trials, and means that leave attacks out."""
-    found: dict[str, Any] = {}
+    caveats: dict[str, Any] = {}
     cells = {POOLED: metrics} | {row: cell for axis in AXES for row, cell in metrics.get(f"by_{axis}", {}).items()}
     if few := few_trials({row: (cell["bonafide"], cell["spoof"]) for row, cell in cells.items()}):
-        found["few_trials"] = few
+        caveats["few_trials"] = few
     if lacking := left_out(metrics["by_system"], names):
-        found["left_out_of_mean"] = lacking
-    return found
+        caveats["left_out_of_mean"] = lacking
+    return caveats
 
 
 def breakdown_tables(trials: ScoredTrials, convention: str = "plain", asv: Asv | None = None) -> dict[str, Table]:

@@ -49,19 +49,19 @@ def format_text(metrics: Mapping[str, Any]) -> str:
 
 def _axis_text(metrics: Mapping[str, Any], axis: str, names: Sequence[str]) -> str:
     """The pooled figures, those of each value of one property, and for attacks their mean."""
-    found = {POOLED: metrics} | metrics.get(f"by_{axis}", {})
+    cells = {POOLED: metrics} | metrics.get(f"by_{axis}", {})
     few, lacking = metrics.get("few_trials", {}), metrics.get("left_out_of_mean", {})
     rows = [
         [f"{row}{MARK}" if row in few else row, str(cell["spoof"]), *(_figure(name, cell.get(name)) for name in names)]
-        for row, cell in found.items()
+        for row, cell in cells.items()
     ]
     if axis == "system" and metrics["mean_over_systems"] is not None:
         means = {"eer": metrics["mean_over_systems"]}
         means |= {name: metrics.get(f"mean_{name}_over_systems") for name in names if name != "eer"}
         title = f"mean over systems{MARK}" if few.keys() & metrics["by_system"].keys() else "mean over systems"
         total = len(metrics["by_system"])
-        cells = (_figure(name, means[name]) + share_of(lacking.get(name, []), total) for name in names)
-        rows.append([title, "", *cells])
+        shown = (_figure(name, means[name]) + share_of(lacking.get(name, []), total) for name in names)
+        rows.append([title, "", *shown])
     return aligned([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)
 
 

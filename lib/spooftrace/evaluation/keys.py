@@ -13,7 +13,7 @@ from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.datadir.tables import read_aligned_table, read_table
 from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import is_total
-from spooftrace.evaluation.columns import Columns, possible
+from spooftrace.evaluation.columns import Columns, has_quotes, possible
 from spooftrace.evaluation.conventions import CONVENTIONS
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.score_layouts import CLASSES, LOOKED_AT, UTTS
@@ -178,7 +178,7 @@ def _plain(path: Path) -> Tables:
     """Lines ``utt label``, separated as score files are, or columns of these names in a table with a header."""
     lines = read_lines(path)
     at, line = next(((at, line) for at, line in enumerate(lines) if line.strip()), (0, ""))
-    quoted = any(mark in text for mark in "\"'" for text in lines[:LOOKED_AT])
+    quoted = has_quotes(lines[:LOOKED_AT])
     columns, width, utt, label, start = Columns("", quoted), 2, 0, 1, at
     for way, fields in possible(line, quoted):
         names = [name.lower() for name in fields]

@@ -86,7 +86,7 @@ def read_outputs(path: str | Path) -> Outputs:
     check_scores(path)
     lines = read_lines(path)
     ways = possible(lines[0], '"' in lines[0]) if lines else []
-    columns, header = next(((way, found) for way, found in ways if found[:1] == ["utt"]), (WHITE_SPACE, []))
+    columns, header = next(((way, fields) for way, fields in ways if fields[:1] == ["utt"]), (WHITE_SPACE, []))
     if len(header) < 2 or header[0] != "utt":
         raise InputError(
             f"{path}:1: expected a header 'utt' and the names of the columns; put it before the first line"

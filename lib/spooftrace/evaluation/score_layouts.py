@@ -1,4 +1,4 @@
-"""Which columns a score file has: told from its first lines."""
+"""Which columns a score file has, recognised from its first lines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from spooftrace.corpora.protocol import LABELS
 from spooftrace.errors import InputError
-from spooftrace.evaluation.columns import WHITE_SPACE, Columns, possible
+from spooftrace.evaluation.columns import WHITE_SPACE, Columns, has_quotes, possible
 
 ASV_LABELS = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}
 NII_LABELS = {"1": "bonafide", "0": "spoof"}
 # A class that the file does not give: unlabelled trials of the NII baselines, of our own tables, of others.
 UNKNOWN = ("-1", "-", "unknown")
-# 0 and 1 are a class in either order, depending on the toolkit: without a header that says so they tell nothing.
+# Toolkits differ in which class is 0 and which is 1, so these count as a class that is not given.
 NUMBERED = ("0", "1")
 LOOKED_AT = 1000  # lines at the start of a file
 LOGGED = "Output,"  # what the lines with scores begin with in a log of the NII baselines
@@ -40,7 +40,7 @@ class Layout:
         labels: the spelling of the classes in the column ``label`` -> "bonafide" or "spoof".
         has_header: whether the first line names the columns.
         by_claim: whether a trial is a pair of speaker and utterance, so that an utterance may come several times.
-        logged: whether the fields stand behind ``Output,`` in a log, separated by commas.
+        logged: whether the fields follow ``Output,`` in a log, separated by commas.
         columns: how fields are separated.
     """
 
@@ -98,8 +98,8 @@ def find_layout(lines: Sequence[str], path: Path) -> Layout:
         return NII_LOG
     number, line = next(((number, line) for number, line in enumerate(start, 1) if line.strip()), (0, ""))
     if not line:
-        return PLAIN  # an empty file scores nothing; whoever needs scores says which are missing
-    quoted = any(mark in text for mark in "\"'" for text in start)
+        return PLAIN  # an empty file has no scores; joining it with a key reports those that are missing
+    quoted = has_quotes(start)
     for columns, fields in possible(line, quoted):
         commas = columns.delimiter == ","
         if layout := _with_header(fields) or _without_header(fields, f"{path}:{number}", commas):
@@ -131,13 +131,13 @@ def _with_header(fields: Sequence[str]) -> Layout | None:
 def _without_header(fields: Sequence[str], at: str, commas: bool) -> Layout | None:
     """The layout of which this may be a line, or None; of several, the one whose class is a word.
 
-    Where commas separate the columns, ``u1,0,5`` may be a score of 0.5: a class as a number (0, 1, -1) is believed only
+    Where commas separate the columns, ``u1,0,5`` may be a score of 0.5: a number (0, 1, -1) counts as a class only
     beside a score with a point.
     """
     fitting = [layout for layout in WITHOUT_HEADER if layout.fits(fields)]
-    worded = [one for one in fitting if one.label is None or fields[one.label].lower() in one.labels]
+    worded = [way for way in fitting if way.label is None or fields[way.label].lower() in way.labels]
     if commas:
-        fitting = [one for one in fitting if one in worded or not INTEGER.fullmatch(fields[one.score])]
+        fitting = [way for way in fitting if way in worded or not INTEGER.fullmatch(fields[way.score])]
     if len(fitting) > 1 and len(worded) != 1:
         names = " or ".join(f"'{layout.name}'" for layout in fitting)
         raise InputError(f"{at}: '{' '.join(fields)}' may be {names}; name the columns in a first line")

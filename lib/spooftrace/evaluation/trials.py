@@ -187,14 +187,14 @@ NOTES = {
 
 
 def _missing(key: Key, file: ScoreFile) -> str:
-    """The message where trials have no score: with an id of each side where ids do not meet."""
+    """The message about trials without a score; it shows an id of each file if the ids differ in form."""
     missing = [utt for utt in key.utts if utt not in file.scores]
-    told = f"{file.path}: no score for {len(missing)} of the {len(key.utts)} trials of {key.path} ({first(missing)})"
-    return f"{told}; {unlike(missing[0], file.scores, key.utts)}score the whole set again{_all_subsets(key)}"
+    problem = f"{file.path}: no score for {len(missing)} of the {len(key.utts)} trials of {key.path} ({first(missing)})"
+    return f"{problem}; {unlike(missing[0], file.scores, key.utts)}score the whole set again{_all_subsets(key)}"
 
 
 def unlike(missing: str, scored: Iterable[str], trials: Iterable[str]) -> str:
-    """Where ids do not meet: one of each side, as the beginning of an advice; "" if no scored id is without a trial."""
+    """The advice to write ids alike, with one of each file; "" if every scored id belongs to a trial."""
     known = set(trials)
     extra = next((utt for utt in scored if utt not in known), None)
     if extra is None:

@@ -1,4 +1,4 @@
-"""Results of test sets or training sets that are not whole: marked in every table and figure, and said below."""
+"""Results of test sets or training sets that are not whole: marked in every table and figure, with a note below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spooftrace.datadir.incomplete import Gap, gaps_of, read_gaps
+from spooftrace.datadir.incomplete import NOT_COMPARABLE, Gap, gaps_of, read_gaps
 from spooftrace.errors import InputError
 from spooftrace.report.runs import Group, Run, run_info
 
@@ -33,10 +33,7 @@ def notes(runs: Iterable[Run], test_sets: Collection[str] = ()) -> list[str]:
     for run in runs:
         for gap in _gaps(run, test_sets):
             lacking.setdefault(gap, []).append(run.name)
-    return [
-        f"\\* INCOMPLETE, not comparable with figures on the whole: {gap} ({', '.join(names)})."
-        for gap, names in lacking.items()
-    ]
+    return [f"\\* {NOT_COMPARABLE}: {gap} ({', '.join(names)})." for gap, names in lacking.items()]
 
 
 def title_of(exp: Path, data: Path | None = None) -> str:
@@ -64,10 +61,10 @@ def gaps_of_metrics(metrics: Mapping[str, Any]) -> list[Gap]:
 
 
 def _gaps(run: Run, test_sets: Collection[str]) -> list[str]:
-    found = _training(run.info, run.folder)
+    lines = _training(run.info, run.folder)
     for test_set in test_sets:
-        found += [f"test set, {gap}" for gap in gaps_of_metrics(run.metrics.get(test_set, {}))]
-    return found
+        lines += [f"test set, {gap}" for gap in gaps_of_metrics(run.metrics.get(test_set, {}))]
+    return lines
 
 
 def _training(info: Any, folder: Path) -> list[str]:

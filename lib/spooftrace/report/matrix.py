@@ -14,6 +14,7 @@ from typing import Any
 
 from spooftrace.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
+from spooftrace.datadir.incomplete import NOT_COMPARABLE
 from spooftrace.errors import InputError
 from spooftrace.report.incomplete import MARK, gaps_of_metrics, training_gaps
 from spooftrace.report.markdown import MISSING, bullets, table
@@ -53,8 +54,8 @@ def run(args: argparse.Namespace) -> None:
         # The mark would turn numbers into text: what is missing has a column of its own.
         plain = [["system", *columns], *([cell.removesuffix(MARK) for cell in row] for row in rows)]
         if any(lacking.values()):
-            for row, told in zip(plain, ["incomplete", *map("; ".join, lacking.values())], strict=True):
-                row.append(told)
+            for row, missing in zip(plain, ["incomplete", *map("; ".join, lacking.values())], strict=True):
+                row.append(missing)
         csv.writer(file, lineterminator="\n").writerows(map(spreadsheet, row) for row in plain)
     print(f"Pooled EER in %\n\n{text}\n\nwrote {args.out / 'matrix.md'} and {args.out / 'matrix.csv'}")
 
@@ -68,6 +69,4 @@ def _percent(metrics: dict[str, Any] | None) -> str:
 def _notes(lacking: Mapping[str, Sequence[str]]) -> list[str]:
     """What the mark stands for, each thing once."""
     items = dict.fromkeys(gap for gaps in lacking.values() for gap in gaps)
-    return (
-        [bullets(f"\\* INCOMPLETE, not comparable with figures on the whole: {gap}." for gap in items)] if items else []
-    )
+    return [bullets(f"\\* {NOT_COMPARABLE}: {gap}." for gap in items)] if items else []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.contents import SCORES_RECORD
 from spooftrace.common.json_text import read_json_object
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
@@ -53,7 +54,7 @@ class Run:
 
     def scoring(self, test_set: str) -> str:
         """Which part of each utterance was scored and how exactly, from ``scores.json``; "" where that is not known."""
-        path = self.folder / test_set / "scores.json"
+        path = self.folder / test_set / SCORES_RECORD
         if not path.exists():
             return ""
         content = _read_json(path)
