@@ -14,10 +14,13 @@ import torch
 from spooftrace import processes
 from spooftrace.atomic import atomic_write
 from spooftrace.config_classes import allowed_modules
+from spooftrace.datadir.incomplete import as_json, read_gaps
+from spooftrace.frontends.weights import keep_configuration
 from spooftrace.provenance import file_sha256, git_commit, versions
 from spooftrace.resuming import LENGTH, MODEL, RUN
 from spooftrace.saving import read_checkpoint
-from spooftrace.system import count_parameters
+from spooftrace.selection import LAST_EPOCH, best_epochs
+from spooftrace.system import count_parameters, save_weights
 
 
 def parameters(system: Any, cached: Mapping[str, Any]) -> dict[str, int | None]:
@@ -56,8 +59,34 @@ def write_epochs(trainer: Any, learner: Any, path: Path) -> None:
             file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in learner.epochs)
 
 
-def write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) -> None:
-    """``run.json``: ``facts`` and what made the model."""
+def save_model(config: Mapping[str, Any], exp: Path, learner: Any, checkpoints: Sequence[Path]) -> None:
+    """Write ``model.safetensors``, and what scoring needs of fine-tuned models instead of their pretrained weights."""
+    save_weights(average(learner, checkpoints), exp / MODEL)
+    for node in config["streams"].values():
+        if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
+            keep_configuration(exp, node["init_args"]["model"])
+
+
+def gaps(**folders: Path) -> dict[str, Any]:
+    """``incomplete`` for ``run.json``: what the data directories of each role lack; nothing where none lacks any."""
+    lacking = {role: as_json(read_gaps(folder)) for role, folder in folders.items()}
+    lacking = {role: missing for role, missing in lacking.items() if missing}
+    return {"incomplete": lacking} if lacking else {}
+
+
+def write_run(config: Mapping[str, Any], exp: Path, learner: Any, facts: Mapping[str, Any]) -> None:
+    """Write ``run.json``, which marks a finished training, and print the result.
+
+    Args:
+        config: The configuration.
+        exp: Folder of the experiment, which holds the model.
+        learner: The trained :class:`spooftrace.learner.Learner`.
+        facts: What else is recorded.
+    """
+    monitor, epochs = config["trainer"]["monitor"], learner.epochs
+    best_epoch = best_epochs(epochs, monitor, 1)[0]
+    best = {} if monitor == LAST_EPOCH else {monitor: epochs[best_epoch - 1][monitor]}
+    frontends = learner.system.frontends.items()
     content = {
         "system": exp.name.rpartition("_")[0] or exp.name,
         "seed": config["seed_everything"],
@@ -67,8 +96,15 @@ def write_run(config: Mapping[str, Any], exp: Path, facts: Mapping[str, Any]) ->
         "allowed_modules": allowed_modules(),
         "length": {key: config["trainer"][key] for key in LENGTH},
         "model_sha256": file_sha256(exp / MODEL),
+        "symptoms": learner.symptoms.epochs,
+        "epochs": len(epochs),
+        "best_epoch": best_epoch,
+        "best": best,
+        "frontends": {name: frontend.fingerprint() for name, frontend in frontends if frontend.frozen},
         **facts,
     }
     with atomic_write(exp / RUN) as file:
         json.dump(content, file, indent=2, sort_keys=True)
         file.write("\n")
+    result = f"best {monitor} {best[monitor]:.4f}" if best else "the model is that of the last one"
+    print(f"{exp}: trained {len(epochs)} epochs, {result}")

@@ -80,51 +80,31 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
             is training there.
         Stopped: A signal has ended it; what was done is saved.
     """
-    with hold(exp / LOCK, "training"), StopSignals() as signals:
-        _train(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
-
-
-def _train(
-    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
-    signals: StopSignals,
-) -> None:  # fmt: skip
     from spooftrace.resuming import is_finished
 
-    if is_finished(exp, config):
-        print(f"{exp}: already trained")
-        return
-    _fit(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
+    with hold(exp / LOCK, "training"), StopSignals() as signals:
+        if is_finished(exp, config):
+            print(f"{exp}: already trained")
+        else:
+            _fit(config, train_dir, dev_dir, dump, exp, num_gpus, signals)
 
 
 def _fit(
     config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
     signals: StopSignals,
 ) -> None:  # fmt: skip
-    # Lightning warns of deprecations in its own dependencies, of a Slurm that it is not used with, of a folder
-    # that a resumed run finds, of frozen front-ends, and of figures that are not averaged over devices; ours are the
-    # same on all of them. Of several processes each would also introduce itself.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    harmless = ("LeafSpec", "srun", "exists and is not empty", "in eval mode at the start", "sync_dist=True")
-    for message in (*harmless, "torch.*all_gather is deprecated"):
-        warnings.filterwarnings("ignore", message=f".*{message}")
+    """Train, from the last checkpoint if there is one, and write the model and ``run.json``."""
+    _silence_lightning()
     import lightning
-    from lightning.pytorch.callbacks import LambdaCallback
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
 
-    for part in ("lightning.pytorch", "lightning.fabric"):  # no advertisements, no lists of what is unused
-        logging.getLogger(part).setLevel(logging.WARNING)
     from spooftrace import run_record
     from spooftrace.backends.shared_batchnorm import share_batch_norm
     from spooftrace.config import save_config
-    from spooftrace.datadir.incomplete import as_json, read_gaps
-    from spooftrace.frontends.weights import keep_configuration
-    from spooftrace.learner import KeepLast, Learner, Progress
-    from spooftrace.resuming import MODEL, last_checkpoint
-    from spooftrace.saving import WholeCheckpoints
-    from spooftrace.selection import LAST_EPOCH, KeepBest, StopEarly, best_epochs
+    from spooftrace.learner import KeepLast, Learner
+    from spooftrace.resuming import last_checkpoint
+    from spooftrace.selection import KeepBest
     from spooftrace.starting import start_from_others
-    from spooftrace.system import System, pick_device, save_weights
+    from spooftrace.system import System, pick_device
 
     started = time.monotonic()
     options, world = config["trainer"], processes.world_size()
@@ -139,49 +119,12 @@ def _fit(
     if world > 1 and device.type == "cpu":
         share_batch_norm(system)
     learner = Learner(system, config)
-    train_set = make_batches(config, system, train_dir, dump, training=True, cached=cached)
-    dev_cached = open_streams(config, dump, dev_dir)
-    # One dev set, or the clean and the augmented one.
-    dev_sets = [
-        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented, cached=dev_cached)
-        for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
-    ]
-    for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
-        system.task.check(batches.utterances.targets, directory)
-    system.task.fit(train_set.utterances.targets)
-    for batches in (train_set, *dev_sets):
-        batches.share(processes.rank(), world)
+    train_set, dev_sets = _data_sets(config, system, train_dir, dev_dir, dump, cached)
     learner.train_batches, learner.dev_batches = train_set, dev_sets
 
-    monitor = options["monitor"]
-    best = KeepBest(last_checkpoint(exp).parent, monitor, options["average_best"])
+    best = KeepBest(last_checkpoint(exp).parent, options["monitor"], options["average_best"])
     last = KeepLast(last_checkpoint(exp), options["checkpoint_minutes"], signals, best)
-    stop = [] if options["patience"] is None else [StopEarly(monitor, options["patience"])]
-    table = LambdaCallback(
-        on_train_epoch_end=lambda trainer, _: run_record.write_epochs(trainer, learner, exp / EPOCHS)
-    )
-    # A front-end that joins in later has no gradients before, which DDP has to expect.
-    ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
-    trainer = lightning.Trainer(
-        accelerator="gpu" if num_gpus else "cpu",
-        devices=processes.processes_per_node(),
-        num_nodes=world // processes.processes_per_node(),
-        strategy=ddp if world > 1 else "auto",
-        sync_batchnorm=world > 1 and device.type != "cpu",  # so a batch is that of all processes
-        # Not Slurm's variables, which Lightning would take: torchrun's count.
-        plugins=[TorchElasticEnvironment() if processes.started() else LightningEnvironment(), WholeCheckpoints()],
-        precision=options["precision"],
-        max_epochs=options["max_epochs"],
-        min_epochs=options["min_epochs"],
-        gradient_clip_val=options["gradient_clip_val"],
-        callbacks=[*stop, Progress(), table, best, last],
-        logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=min(50, len(train_set)),
-    )
+    trainer = _lightning_trainer(config, exp, learner, [best, last], device.type)
     if trainer.is_global_zero:
         parameters = run_record.parameters(system, cached)
         _describe(parameters, train_set, dev_sets[0])
@@ -198,30 +141,87 @@ def _fit(
         processes.part()
         raise
     processes.part()
-    if not trainer.is_global_zero:
-        return
+    if trainer.is_global_zero:
+        run_record.save_model(config, exp, learner, best.paths(learner.epochs))
+        facts = {
+            "parameters": parameters,
+            "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
+            "device": run_record.device_name(num_gpus),
+        }
+        run_record.write_run(config, exp, learner, facts | run_record.gaps(train=train_dir, dev=dev_dir))
 
-    save_weights(run_record.average(learner, best.paths(learner.epochs)), exp / MODEL)
-    for node in config["streams"].values():
-        if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
-            keep_configuration(exp, node["init_args"]["model"])  # with it scoring needs no pretrained weights
-    best_epoch = best_epochs(learner.epochs, monitor, 1)[0]
-    facts = {
-        "parameters": parameters,
-        "symptoms": learner.symptoms.epochs,
-        "train_seconds": round(last.seconds_before + time.monotonic() - started, 1),
-        "epochs": len(learner.epochs),
-        "best_epoch": best_epoch,
-        "best": {} if monitor == LAST_EPOCH else {monitor: learner.epochs[best_epoch - 1][monitor]},
-        "device": run_record.device_name(num_gpus),
-        "frontends": {name: front.fingerprint() for name, front in system.frontends.items() if front.frozen},
-    }
-    gaps = {role: read_gaps(folder) for role, folder in (("train", train_dir), ("dev", dev_dir))}
-    if any(gaps.values()):
-        facts["incomplete"] = {role: as_json(missing) for role, missing in gaps.items() if missing}
-    run_record.write_run(config, exp, facts)
-    result = f"best {monitor} {facts['best'][monitor]:.4f}" if facts["best"] else "the model is that of the last one"
-    print(f"{exp}: trained {facts['epochs']} epochs, {result}")
+
+def _silence_lightning() -> None:
+    """Leave out Lightning's advertisements and warnings that concern no training here."""
+    # They are of deprecations in its own dependencies, of a Slurm that it is not used with, of a folder that a resumed
+    # run finds, of frozen front-ends, and of figures that are not averaged over devices; ours are the same on all.
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    harmless = ("LeafSpec", "srun", "exists and is not empty", "in eval mode at the start", "sync_dist=True")
+    for message in (*harmless, "torch.*all_gather is deprecated"):
+        warnings.filterwarnings("ignore", message=f".*{message}")
+    import lightning  # noqa: F401  # it sets the levels of its loggers
+
+    for part in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(part).setLevel(logging.WARNING)
+
+
+def _data_sets(
+    config: Mapping[str, Any], system: Any, train_dir: Path, dev_dir: Path, dump: Path, cached: Mapping[str, Any]
+) -> tuple[Any, list[Any]]:
+    """This process's share of the training set, and of the dev set: one, or the clean and the augmented one."""
+    train_set = make_batches(config, system, train_dir, dump, training=True, cached=cached)
+    dev_cached = open_streams(config, dump, dev_dir)
+    dev_sets = [
+        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented, cached=dev_cached)
+        for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
+    ]
+    for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
+        system.task.check(batches.utterances.targets, directory)
+    system.task.fit(train_set.utterances.targets)
+    for batches in (train_set, *dev_sets):
+        batches.share(processes.rank(), processes.world_size())
+    return train_set, dev_sets
+
+
+def _lightning_trainer(config: Mapping[str, Any], exp: Path, learner: Any, keepers: list[Any], device: str) -> Any:
+    """The ``lightning.Trainer`` of a configuration; ``keepers`` save checkpoints, ``device`` is ``cpu`` or ``cuda``."""
+    import lightning
+    from lightning.pytorch.callbacks import LambdaCallback
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
+
+    from spooftrace import run_record
+    from spooftrace.learner import Progress
+    from spooftrace.saving import WholeCheckpoints
+    from spooftrace.selection import StopEarly
+
+    options, world = config["trainer"], processes.world_size()
+    stop = [] if options["patience"] is None else [StopEarly(options["monitor"], options["patience"])]
+    table = LambdaCallback(
+        on_train_epoch_end=lambda trainer, _: run_record.write_epochs(trainer, learner, exp / EPOCHS)
+    )
+    # A front-end that joins in later has no gradients before, which DDP has to expect.
+    ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
+    return lightning.Trainer(
+        accelerator="cpu" if device == "cpu" else "gpu",
+        devices=processes.processes_per_node(),
+        num_nodes=world // processes.processes_per_node(),
+        strategy=ddp if world > 1 else "auto",
+        sync_batchnorm=world > 1 and device != "cpu",  # so a batch is that of all processes
+        # Not Slurm's variables, which Lightning would take: torchrun's count.
+        plugins=[TorchElasticEnvironment() if processes.started() else LightningEnvironment(), WholeCheckpoints()],
+        precision=options["precision"],
+        max_epochs=options["max_epochs"],
+        min_epochs=options["min_epochs"],
+        gradient_clip_val=options["gradient_clip_val"],
+        callbacks=[*stop, Progress(), table, *keepers],
+        logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=min(50, len(learner.train_batches)),
+    )
 
 
 def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: bool = True) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from spooftrace.cli import main
+from spooftrace.provenance import file_sha256
 
 
 @pytest.fixture
@@ -54,3 +55,23 @@ def test_other_weights_are_refused_by_name(live, capsys, name):
     assert score() == 0
     run, scores = (json.loads(Path("exp/x", name).read_text()) for name in ("run.json", "train/scores.json"))
     assert scores["frontends"] == run["frontends"] and len(run["frontends"]["ssl"]["weights_sha256"]) == 64
+
+
+def test_the_model_is_hashed_once(recipe, make_exp, make_data, monkeypatch):
+    """A large model takes seconds to hash: its fingerprint is also what run.json is compared with."""
+    exp = make_exp(data={"crop": 3200, "num_workers": 0, "cached": []})
+    make_data("eval", 2)
+    digest = file_sha256(exp / "model.safetensors")
+    (exp / "run.json").write_text(json.dumps({"model_sha256": digest}), encoding="utf-8")
+    hashed = []
+
+    def count(path):
+        hashed.append(Path(path).name)
+        return file_sha256(path)
+
+    for module in ("arrayjob", "resuming"):
+        monkeypatch.setattr(f"spooftrace.{module}.file_sha256", count)
+    assert main(["score", "--exp", str(exp), "--data", "data/eval"]) == 0
+    assert hashed.count("model.safetensors") == 1
+    (exp / "run.json").write_text(json.dumps({"model_sha256": "0" * 64}), encoding="utf-8")
+    assert main(["score", "--exp", str(exp), "--data", "data/eval", "--out", "again"]) == 1
