@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 
+LONGEST_MESSAGE = 5000  # characters
+
 
 class InputError(ValueError):
     """Something given by the user is wrong.
 
     The message is one line that names the file (and line number) or the option, says what is wrong and what to do.
-    The command line prints it without a traceback and exits with status 1.
+    The command line prints it without a traceback and exits with status 1. What is quoted from a file may be a line of
+    any length: the middle of a message that is longer than anybody reads is left out.
     """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shorten(message, LONGEST_MESSAGE))
 
 
 def shorten(text: str, longest: int = 200) -> str:

@@ -106,7 +106,8 @@ def _audio_files(paths: Sequence[Path], failures: dict[Path, str]) -> Iterator[P
         elif path.is_file():
             yield path
         else:
-            failures[path] = f"{display(path)}: no such audio file"
+            pipe = "not a regular file; write the audio to a file" if path.exists() else "no such audio file"
+            failures[path] = f"{display(path)}: {pipe}"
 
 
 class _Session:

@@ -115,6 +115,55 @@ def test_what_may_follow_the_audio_is_not_audio(tmp_path, behind, recwarn):
     assert not recwarn.list
 
 
+@pytest.mark.parametrize("declared", [0, 1000, 0xFFFFFFFF])
+def test_chunks_behind_audio_of_a_wrong_size_are_not_audio(tmp_path, declared):
+    path = tmp_path / "x.wav"
+    content, place, _, _ = CONTAINERS["wav"]
+    tag = b"LIST" + struct.pack("<I", 10) + b"INFOISFTab" + b"id3 " + struct.pack("<I", 3) + b"ID3\0"
+    path.write_bytes(patch(content, place, "<I", declared) + tag)
+    with pytest.MonkeyPatch.context() if declared == 0xFFFFFFFF else pytest.warns(AudioWarning, match="more audio"):
+        np.testing.assert_array_equal(read_audio(path), read_end())
+
+
+@pytest.mark.parametrize("size", [(1 << 63) - 1, (1 << 64) - 1, (1 << 63) - 25])
+def test_sizes_that_programs_write_to_a_pipe(tmp_path, size, recwarn):
+    path = tmp_path / "x"
+    wave64, place, _, _ = CONTAINERS["w64"]
+    path.write_bytes(patch(wave64, place, "<Q", size))
+    assert len(read_audio(path)) == RATE
+    rf64 = encode("RF64")
+    path.write_bytes(patch(rf64, rf64.index(b"ds64") + 16, "<Q", size))
+    assert len(read_audio(path)) == RATE
+    assert not recwarn.list
+
+
+def test_rf64_with_its_size_in_the_data_chunk(tmp_path, recwarn):
+    path = tmp_path / "x.wav"
+    content = encode("RF64")
+    content = patch(content, content.index(b"ds64") + 16, "<Q", 0)
+    path.write_bytes(patch(content, content.index(b"data") + 4, "<I", 2 * RATE))
+    np.testing.assert_array_equal(read_audio(path), read_end())
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", [b"fact", b"smpl", b"acid", b"PEAK"])
+def test_chunks_that_are_shorter_than_they_should_be(tmp_path, name, recwarn):
+    path = tmp_path / "x.wav"
+    content, place, _, _ = CONTAINERS["wav"]
+    for size in (0, 1, 2, 3):
+        chunk = name + struct.pack("<I", size) + bytes(size + size % 2)
+        path.write_bytes(content[: place - 4] + chunk + content[place - 4 :])
+        np.testing.assert_array_equal(read_audio(path), read_end())
+    assert not recwarn.list
+
+
+def test_a_tag_in_front_of_another_container(tmp_path):
+    path = tmp_path / "x.wav"
+    for kind in ("WAV", "AIFF"):
+        path.write_bytes(b"ID3\3\0\0\0\0\0\x10" + bytes(16) + encode(kind))
+        np.testing.assert_array_equal(read_audio(path), read_end())
+
+
 def test_sizes_beyond_32_bits(tmp_path):
     """A recording of 5 GiB whose size has wrapped; the file is sparse, and only its ends are read."""
     content, place, _, _ = CONTAINERS["wav"]
@@ -203,6 +252,8 @@ def test_ogg_streams_that_follow_one_another(tmp_path, subtype):
     path.write_bytes(b"".join(parts))
     np.testing.assert_array_equal(read_audio(path), np.concatenate(waves))
     assert audio_info(path).samples == sum(map(len, waves))
+    path.write_bytes(parts[1] + parts[1])  # not allowed, since both have the same number, but what cat makes
+    np.testing.assert_array_equal(read_audio(path), np.concatenate([waves[1]] * 2))
     path.write_bytes(parts[0] + encode("OGG", STEREO, subtype))
     with pytest.raises(InputError, match="channels changes on the way"):
         read_audio(path)

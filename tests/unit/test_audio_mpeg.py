@@ -4,6 +4,7 @@ The reference is libsndfile's own decoding of the tagged file, which keeps the d
 """
 
 import io
+import itertools
 import struct
 
 import numpy as np
@@ -117,6 +118,16 @@ def test_files_one_behind_the_other(tmp_path):
     rest = tagless(encode())
     path.write_bytes(rest + rest)
     assert len(read_samples(path)[0]) == 2 * len(frames(rest)) * 1152
+
+
+@pytest.mark.parametrize("other", [{"rate": 48000}, {"rate": 22050}, {"channels": 2}], ids=str)
+def test_another_stream_behind_the_first_is_not_left_out(tmp_path, other):
+    path = tmp_path / "x.mp3"
+    for first, second in itertools.permutations([encode(), encode(**other)]):
+        for change in (bytes, tagless):
+            path.write_bytes(change(first) + change(second))
+            with pytest.raises(InputError, match="changes on the way; cut it"):
+                read_audio(path)
 
 
 def with_frames(content, number):

@@ -111,9 +111,17 @@ def test_bad_files_cost_the_others_nothing(exp, capsys):
     said = {line.split(": error: ")[1].split(":")[0]: line for line in errors(lines)}
     assert said.keys() == bad.keys()
     assert all(reason in said[name] for name, reason in bad.items())
-    assert not [line for line in errors(lines) if "spooftrace-" in line or "/tmp" in line or "'00000" in line]
+    assert not [line for line in lines if "spooftrace-" in line or "/tmp" in line or "'00000" in line]
     _, alone, _ = detect(exp, *good, capsys=capsys)
     assert scores == pytest.approx(alone, abs=1e-3)
+
+
+def test_what_is_no_file_is_not_called_missing(exp, capsys):
+    os.mkfifo("pipe.wav")
+    soundfile.write("good.wav", speech(), RATE)
+    status, scores, lines = detect(exp, "pipe.wav", "/dev/zero", "good.wav", capsys=capsys)
+    assert status == 1 and list(scores) == ["good.wav"]
+    assert ["not a regular file" in line for line in errors(lines)] == [True, True]
 
 
 def test_values_that_a_model_cannot_take(exp, capsys):

@@ -76,6 +76,11 @@ BAD = {
     "a header of one's own": ("my score\nu1 1\n", ":1: score 'score' of my .*; expected 'utt score' and no header"),
     "decimal comma": ("u1 1\nu2 0,5\n", ":2: score '0,5' of u2 is not a finite number; it has a decimal comma"),
     "decimal commas": ("u1 1,5\nu2 0,5\n", ":1: score '1,5' of u1 is not a finite number; it has a decimal comma"),
+    "decimal commas behind a tab": ("u1\t1,5\nu2\t0,5\n", ":1: score '1,5' of u1 is .* it has a decimal comma"),
+    "a line of any length": (
+        "u1 1\nu2 " + "1" * 10**5 + "\n",
+        ":2: score '1{100,3000}\\.\\.\\.1{100,3000}' of u2 is not",
+    ),
     "decimal commas in CSV": ("id;score\nu1;1,5\n", ":2: score '1,5' of u1 is not a finite number; it has a decimal"),
     "decimal commas among commas": ("u1,0,53\nu2,0,91\n", ":1: found 1 columns.*decimal commas\\?.*write points"),
     "negative decimal commas among commas": ("u1,-1,5\nu2,0,91\n", ":1: found 1 columns.*decimal commas"),

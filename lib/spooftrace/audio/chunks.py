@@ -6,6 +6,7 @@ count that was saved), in files above 4 GiB (the number has wrapped), and in fil
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,13 +16,17 @@ from spooftrace.audio.spliced import Piece
 
 # Programs that write to a pipe do not know the length and declare about the largest number that fits.
 STREAMED = 0x7FFFF000
+STREAMED_64 = 1 << 62  # the same where sizes have 64 bits
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the identifiers of its chunks
 MPEG_CODINGS = (b"\x50\0", b"\x55\0")  # layer I and II, layer III
 TRAILERS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"_PMX", b"cue ", b"smpl", b"fact", b"JUNK", b"FLLR", b"PEAK")
+# Chunks in front of the audio that make libsndfile refuse a file, or read a few samples less, where they are shorter.
+SHORTEST = {b"fact": 4, b"smpl": 36, b"acid": 24, b"PEAK": 16}
 MOST_32_BIT = 0xFFFFFF00
 MOST_PADDING = 1 << 16  # zeros behind the last chunk that fill up a sector, not audio
 TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of music players, behind all chunks
+MOST_TRAILERS = 1 << 16  # bytes at the end in which chunks behind the audio are looked for where no size leads to them
 
 
 class Family(NamedTuple):
@@ -91,15 +96,17 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
         return None
     long_size: Chunk | None = None
     layout: Chunk | None = None
+    short = False
     for chunk in _chunks(file, first, size, family):
         if chunk.name == b"ds64" and head[:4] in (b"RF64", b"BW64"):
             long_size = chunk
         if chunk.name[:4] == b"fmt ":
             layout = chunk
+        short |= chunk.size < SHORTEST.get(chunk.name, 0)
         if chunk.name[:4] in (b"data", b"SSND"):
             audio = _audio(file, size, family, chunk, long_size, head)
             if head[:4] == b"RIFF" and layout is not None:
-                if audio.available > MOST_32_BIT:
+                if audio.available > MOST_32_BIT or short:
                     audio = replace(audio, pieces=_as_rf64(layout, audio))
                 return replace(audio, mpeg=_at(file, layout.body, 2) in MPEG_CODINGS)
             return audio
@@ -152,19 +159,23 @@ def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[C
 
 def _audio(file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, head: bytes) -> Audio:
     declared: int | None = chunk.size
+    by_long_size = 0
+    if long_size is not None:
+        (by_long_size,) = struct.unpack("<Q", _at(file, long_size.body + 8, 8).ljust(8, b"\0"))
     if long_size is not None and chunk.size == 0xFFFFFFFF:
-        (declared,) = struct.unpack("<Q", _at(file, long_size.body + 8, 8).ljust(8, b"\0"))
-    elif (family.size == ">q" and chunk.size < 0) or (family.size[1] == "I" and chunk.size >= STREAMED):
-        declared = None
+        declared = by_long_size if by_long_size < STREAMED_64 else None
+    elif not 0 <= chunk.size < (STREAMED if family.size[1] == "I" else STREAMED_64):
+        declared = 0 if family.whole and chunk.size < 0 else None
     else:
-        declared = max(chunk.size, 0)
+        declared = chunk.size
     available = max(size - chunk.body, 0)
-    if declared is not None and declared <= available:
-        end = chunk.body + declared
-        if _is_trailer(file, end, size, family):
-            available = declared
+    if declared is not None and declared <= available and _is_trailer(file, chunk.body + declared, size, family):
+        available = declared
+    elif declared is None or declared < available:
+        available = _trailers(file, chunk.body + (declared or 0), size, family) - chunk.body
     pieces: tuple[Piece, ...] = ()
-    if (declared != available and (declared is None or declared < available)) or head[:4] == b"BW64":
+    wrong = declared is None or declared < available or (long_size is not None and by_long_size != available)
+    if wrong or head[:4] == b"BW64":
         pieces = _with_size(file, size, family, chunk, long_size, available)
     return Audio(chunk.body, declared, available, pieces)
 
@@ -191,7 +202,7 @@ def _with_size(
 
 
 def _as_rf64(layout: Chunk, audio: Audio) -> tuple[Piece, ...]:
-    """A WAV file of more than 4 GiB as RF64 (EBU Tech 3306), whose sizes have 64 bits."""
+    """Coding and audio of a WAV file as RF64 (EBU Tech 3306), whose sizes have 64 bits, without any other chunk."""
     head = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 0, audio.available, 0, 0)
     parts = (layout.field - 4, 8 + layout.size + layout.size % 2)
     return (head, parts, b"data\xff\xff\xff\xff", (audio.start, audio.available))
@@ -219,6 +230,22 @@ def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
         if last > start and _at(file, last, 8).startswith(TAGS):
             return True
     return False
+
+
+def _trailers(file: BinaryIO, start: int, size: int, family: Family) -> int:
+    """Where chunks begin that end the file, though no size leads to them; the end of the file without any."""
+    base = max(start, size - MOST_TRAILERS)
+    tail = _at(file, base, size - base)
+    places = (match.start() for match in re.finditer(b"|".join(map(re.escape, TRAILERS)), tail))
+    for place in places:
+        last = base + place
+        for chunk in _chunks(file, last, size, family):
+            if chunk.name[:4] not in TRAILERS:
+                break
+            last = chunk.end
+        if size <= last <= size + 1:
+            return base + place
+    return size
 
 
 def _at(file: BinaryIO, place: int, count: int) -> bytes:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 RATES = (1000, 768000)  # Hz; what headers say beyond is damage
 BLOCK = 1 << 20  # samples of all channels that are decoded at a time
 UNKNOWN = 1 << 48  # libsndfile's number of samples where it knows none
+CHANGES = "its rate or number of channels changes on the way; cut it into several files"
 MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".m2a")
 
 
@@ -137,12 +138,16 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             stream = find_stream(data)
             if stream is not None:
                 return _mpeg_views(name, stream)
+            # From such a name libsndfile concludes that it is MPEG audio, and prints what it thinks of it.
+            return _Views([[(start, size - start)] if start < size else [(0, size)]])
     return _Views()
 
 
 def _mpeg_views(name: str, stream: Stream, start: int = 0) -> _Views:
     if stream.missing:
         raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
+    if stream.changes:
+        raise InputError(f"{name}: {CHANGES}")
     # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
     # It decodes a frame only if another one follows, so the last frame is given twice.
     behind = (None, 2 * stream.frames * stream.largest + (1 << 16))
@@ -166,7 +171,7 @@ class _SoundFiles:
         self.lossy = first.subtype in ("VORBIS", "OPUS") or first.subtype.startswith("MPEG_LAYER")
         if any((other.samplerate, other.channels) != (self.rate, self.channels) for other in self._files):
             self._stack.close()
-            raise InputError(f"{name}: its rate or number of channels changes on the way; cut it into several files")
+            raise InputError(f"{name}: {CHANGES}")
         self.frames: int | None = sum(part.frames for part in self._files)
         if views.stream is not None:
             self.frames = sum(end - begin for begin, end in views.stream.kept)

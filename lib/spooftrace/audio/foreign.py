@@ -40,7 +40,7 @@ KNOWN = (
     (0, b"TTA", "a True Audio file"),
     (0, b"MPCK", "a Musepack file"),
     (0, b"\x0b\x77", "an AC-3 file"),
-    (0, b"RIFF", "a RIFF file with a coding that it does not know"),
+    (0, b"RIFF", "a RIFF file that is damaged or has a coding of its own"),
 )
 
 

@@ -52,6 +52,7 @@ class Stream:
         last: (offset, size) of the last frame.
         kept: (first, past the last) of the decoded samples that are audio.
         missing: why the file is not whole, or "".
+        changes: frames of another rate, layer or number of channels follow.
     """
 
     runs: Sequence[tuple[int, int]]
@@ -61,6 +62,7 @@ class Stream:
     last: tuple[int, int]
     kept: Sequence[tuple[int, int]]
     missing: str
+    changes: bool = False
 
 
 class _Tag(NamedTuple):
@@ -112,6 +114,7 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
     count = largest = samples = 0
     cut = ""
     last = (first, 0)
+    modes: set[bool] = set()  # of each frame: whether it is mono
     while place is not None:
         begin = place
         while (size := _frame_size(data, place, same, free)) and place + size <= len(data):
@@ -119,6 +122,7 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
             assert frame is not None
             samples, largest = frame.samples, max(largest, size)
             count, last = count + 1, (place, size)
+            modes.add(data[place + 3] >> 6 == 3)
             place += size
         if place > begin:
             runs.append((begin, place - begin))
@@ -128,13 +132,30 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
         place = _next_frame(data, place, len(data), same, free)
     if sum(size for _, size in runs) < LEAST * (len(data) - start):
         return None
+    changes = len(modes) > 1 or _is_followed(data, runs, same)
     if tag is not None and runs:
         skipped = _frame_size(data, first, same, free)
         runs[0] = (runs[0][0] + skipped, runs[0][1] - skipped)
         count -= 1
         if tag.frames > count and not cut:
             cut = f"its header announces {tag.frames:,} frames, {count:,} are there"
-    return Stream(runs, count, samples, largest, last, _kept(tag, count * samples, samples), cut)
+    return Stream(runs, count, samples, largest, last, _kept(tag, count * samples, samples), cut, changes)
+
+
+def _is_followed(data: Sequence[int], runs: Sequence[tuple[int, int]], same: int) -> bool:
+    """Whether what lies between and behind the runs begins with frames of another stream, and not by chance."""
+    ends = [offset + size for offset, size in runs]
+    for end, stop in zip(ends, [*(offset for offset, _ in runs[1:]), len(data)], strict=True):
+        sizes: dict[int, int] = {}
+        place = _next_frame(data, end, stop, None, sizes)
+        while place is not None:
+            other, last = _fixed(data, place), place
+            for _ in range(CHAIN):
+                last += _frame_size(data, last, other, sizes) or len(data)
+            if other != same and last <= len(data):
+                return True
+            place = _next_frame(data, place + 1, stop, None, sizes)
+    return False
 
 
 def after_id3(data: Sequence[int]) -> int:

@@ -34,14 +34,14 @@ def find_links(file: BinaryIO, size: int) -> Links:
     if first is None or last is None:
         return Links(((0, size),), whole=False, ended=False)
     ended = bool(last.flags & LAST)
-    if last.serial == first.serial:  # no other stream can have this number, so there is only one
-        return Links(((0, size),), True, ended)
     starts, place, in_headers = [0], 0, True
     while (page := _page(file, place, size)) is not None:
         if page.flags & FIRST and not in_headers:
             starts.append(place)
         in_headers = bool(page.flags & FIRST)  # several streams side by side all begin before any goes on
         place += page.size
+    if len(starts) == 1 and last.serial == first.serial:  # whatever lies between the pages is the decoder's matter
+        return Links(((0, size),), True, ended)
     ends = [*starts[1:], size]
     return Links(tuple((a, b - a) for a, b in zip(starts, ends, strict=True)), place == size, ended)
 

@@ -36,9 +36,9 @@ def source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]
         yield _command_output(text.rstrip()[:-1])
         return
     if not Path(path).is_file():
-        missing = "not a file" if Path(path).exists() else "no such file"
+        missing = "not a file, but a folder, pipe or device" if Path(path).exists() else "no such file"
         raise InputError(f"{name}: {missing}; check the path or {FETCH}")
-    with open(path, "rb") as file:
+    with _open(path, name) as file:
         yield file
 
 
@@ -49,6 +49,13 @@ def original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | byte
     if str(path).lower().endswith(".raw"):  # soundfile would ask for rate and coding, even if there is a header
         return Spliced(file, [(0, file.seek(0, os.SEEK_END))])
     return os.fsencode(path)
+
+
+def _open(path: str | Path, name: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:  # no permission
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def possible(line: str, quoted: bool) -> Iterator[tuple[Columns, list[str]]]:
     """
     separated = [Columns(mark, quoted) for mark in ";,\t" if mark in line]
     split = [(columns, columns.fields(line)) for columns in separated]
-    without_blanks = [way for way in split if way[0].delimiter != "\t" and not any(" " in field for field in way[1])]
+    without_blanks = [way for way in split if way[0].delimiter != "\t" and not any(len(f.split()) > 1 for f in way[1])]
     white_space = Columns("", quoted)
     yield from without_blanks
     yield white_space, white_space.fields(line)
