@@ -58,7 +58,8 @@ def explain(message: str, sections: Callable[[str], Iterable[str]]) -> str:
             break
         text = text[found.end() :]
     if NO_CLASS.match(text):
-        return f"{'.'.join([*path[:-1], 'class_path'])}: {text}"
+        where = "; is it installed, or the folder that it is in on PYTHONPATH?" if "No module" in text else ""
+        return f"{'.'.join([*path[:-1], 'class_path'])}: {text}{where}"
     if found := UNKNOWN.fullmatch(text):
         group, name = found[1] or "", found[2]
         names = sorted(sections(group) if known is None and len(path) == 0 else known or [])

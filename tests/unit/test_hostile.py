@@ -232,6 +232,18 @@ def test_a_module_of_the_user_opens_no_other_door(mine, change):
         build(load_config([BASE, "evil.yaml"])["backend"])
 
 
+@pytest.mark.parametrize("content", [None, "import nowhere_else\n"], ids=["not installed", "needs another module"])
+def test_a_module_of_the_user_that_cannot_be_imported(nothing_happens, capsys, monkeypatch, content):
+    monkeypatch.setattr(config_classes, "_allowed", [])
+    if content is not None:
+        Path("site/unmet.py").write_text(content, encoding="utf-8")
+    Path("mine.yaml").write_text(yaml.safe_dump(backend("unmet.Net")), encoding="utf-8")
+    assert main(["summary", "--config", str(BASE), "--config", "mine.yaml", "--allow-module", "unmet"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "backend.class_path: No module named" in said
+    assert said.endswith("is it installed, or the folder that it is in on PYTHONPATH?\n")
+
+
 @pytest.mark.parametrize("name", ["", "a-b", "../evil", "os;x", "jsonargparse", "jsonargparse.typing"])
 def test_the_option_takes_names_of_modules(name, nothing_happens, capsys):
     assert main(["summary", "--config", str(BASE), "--allow-module", name]) == 1

@@ -86,6 +86,10 @@ BAD = {
     "negative decimal commas among commas": ("u1,-1,5\nu2,0,91\n", ":1: found 1 columns.*decimal commas"),
     "decimal commas behind an attack": ("u1,A07,0,5\nu2,A07,1,5\n", ":1: found 1 columns.*decimal commas"),
     "an open quotation mark": ('u1,1\n"u2,2\nu3,3\n', ":2: a quotation mark is not closed on this line"),
+    "a CSV header of other names": (
+        "path,bonafide,spoof\nu1,0.5,-0.5\n",
+        ":1: found 3 columns, which is no known score",
+    ),
     "two columns of scores": ("utt score llr\nu1 1 2\n", ":1: found 3 columns"),
     "which is the class": ("u1 -1 -1\n", ":1: 'u1 -1 -1' may be 'utt score label' or 'utt label score'; name the"),
     "ASV scores": ("bonafide target 18.2\n", ":1: found 3 columns"),

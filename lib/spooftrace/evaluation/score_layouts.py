@@ -156,12 +156,15 @@ def _nearest(fields: Sequence[str], at: str) -> Layout:
         raise InputError(
             f"{at}: 4 columns are '{ASVSPOOF2019.name}' or '{A_DCF.name}', but {which} a class; make it clear"
         )
-    commas = len(fields) == 1 and fields[0].count(",") > 1
+    parts = fields[0].split(",") if len(fields) == 1 else []
+    if len(parts) > 1 and not any(map(_is_number, parts)):  # a header of other names
+        fields = parts
+    commas = len(fields) == 1 and len(parts) > 2
     hint = " (decimal commas? among commas that separate they cannot be told: write points)" if commas else ""
     raise InputError(
         f"{at}: found {len(fields)} columns, which is no known score file{hint}; write 'utt score', or one of "
         f"'{SCORE_LABEL.name}', '{ASVSPOOF2019.name}', '{A_DCF.name}', '{NII_LOG.name}', or a header such as "
-        "'filename cm-score' of ASVspoof 5"
+        "'utt score', or 'filename cm-score' of ASVspoof 5"
     )
 
 
