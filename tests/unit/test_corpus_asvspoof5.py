@@ -116,6 +116,13 @@ def test_partial_releases_must_be_allowed(root, tmp_path):
         prepare(root, tmp_path, allow_partial=False)
 
 
+def test_partial_lists_of_track_2_are_marked(root, tmp_path, capsys):
+    prepare(root, tmp_path / "data")
+    dev, evaluated = (line for line in capsys.readouterr().out.splitlines() if "_track2: " in line)
+    assert "PARTIAL: 20 of 282,456 trials; PARTIAL: 4 of 398 enrolled speakers" in dev
+    assert "PARTIAL: 4 of 367 enrolled speakers" in evaluated
+
+
 def test_a_set_that_is_not_unpacked(root, tmp_path, capsys):
     for name in ("ASVspoof5_protocols", "flac_T", "flac_D"):
         (tmp_path / name).symlink_to(root / name)

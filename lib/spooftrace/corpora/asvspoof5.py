@@ -38,6 +38,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spooftrace.atomic import atomic_write
+from spooftrace.common.english import counted
 from spooftrace.corpora.protocol import Trials, csv_rows, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir, write_table
@@ -217,7 +218,13 @@ def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], lab
     write_table(folder / "enroll", {target: " ".join(listed) for target, listed in enroll.items()})
     write_table(folder / "wav.scp", scp)
     keys = Counter(trial.key for trial in trials)
-    print(f"{folder}: {', '.join(f'{keys[key]:,} {key}' for key in ASV_KEYS)} trials; {len(enroll):,} targets enrolled")
+    tried = ", ".join(f"{keys[key]:,} {key}" for key in ASV_KEYS)
+    partial = "".join(
+        f"; PARTIAL: {found:,} of {expected:,} {what}"
+        for what, (found, expected) in counts.items()
+        if found != expected
+    )
+    print(f"{folder}: {tried} trials; {counted(len(enroll), 'target')} enrolled{partial}")
 
 
 class CodecSetting(NamedTuple):
