@@ -15,6 +15,7 @@ import torch
 import yaml
 from hostile import BASE
 
+from spooftrace.backends.mae import MultiDecoderMAE
 from spooftrace.backends.qaf import QAFStatic
 from spooftrace.checkpoints.selfsupervised import import_checkpoint
 from spooftrace.checkpoints.systems import import_system
@@ -138,6 +139,7 @@ def test_pickles_do_not_act(nothing_happens, name, zipped):
         lambda: import_checkpoint(file, "imported"),
         lambda: SmallCodec(str(file)),
         lambda: QAFStatic(codebooks=str(file)),
+        lambda: MultiDecoderMAE(2, (32, 32), 16, (32, 1, 2), (16, 1, 2)).load_pretrained(str(file)),
     ]
     for read in readers:
         with pytest.raises(ValueError):  # an InputError, or what `build` makes one of

@@ -11,13 +11,15 @@ Listen", NeurIPS 2022, for the autoencoder with one decoder.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from spooftrace.checkpoints.restricted import read_checkpoint
+from spooftrace.errors import InputError
 
 ATTENTION_HEADS = 16  # of the attention over the decoders' patches
 CONTRASTIVE = (512, 128)  # widths of the projection head
@@ -267,18 +269,19 @@ class MultiDecoderMAE(nn.Module):
             ValueError: the file cannot be read, or is of other sizes.
         """
         try:
-            with torch.serialization.safe_globals([argparse.Namespace]):  # its settings, which are not looked at
-                state = torch.load(path, map_location="cpu", weights_only=True)["model"]
-            if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-                raise ValueError("its model is something else than tensors by name")
-        except Exception as error:  # each way of being damaged has error types of its own
-            reason = " ".join(str(error).split())[:160]
+            content = read_checkpoint(path)
+        except InputError as error:
+            reason = str(error).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: no AudioMAE can be read from it: {reason}") from error
+        state = content.get("model") if isinstance(content, dict) else None
+        if not isinstance(state, dict):
+            raise ValueError(f"{path}: no AudioMAE can be read from it: it has no weights under 'model'")
         for part in (self.encoder, *self.all_decoders):
             for name, tensor in part.state_dict().items():
                 if not name.startswith(PRETRAINED):
                     continue
-                found = tuple(state[name].shape) if name in state else "missing"
-                if found != tuple(tensor.shape):
-                    raise ValueError(f"{path}: {name} is {found}; the autoencoder needs {tuple(tensor.shape)}")
+                given = state.get(name)
+                shape = tuple(given.shape) if isinstance(given, Tensor) else "missing"
+                if shape != tuple(tensor.shape):
+                    raise ValueError(f"{path}: {name} is {shape}; the autoencoder needs {tuple(tensor.shape)}")
                 tensor.copy_(state[name])

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from spooftrace.backends.aggregation import AttentiveMerging
 from spooftrace.backends.inputs import check
 from spooftrace.backends.lstm import LSTMProbe
+from spooftrace.checkpoints.restricted import read_checkpoint
+from spooftrace.errors import InputError
 
 CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
 CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as `spooftrace codec train` writes them
@@ -166,23 +168,16 @@ def read_codebooks(path: str, num_quantizers: int) -> Tensor:
         ValueError: the file cannot be read, or does not have that many codebooks.
     """
     try:
-        state = _read_weights(path)
-    except Exception as error:  # each format has error types of its own
-        raise ValueError(f"{path}: no codebooks can be read from it: {error}") from error
-    found = {int(m[1]): tensor for key, tensor in state.items() if (m := CODEBOOK.search(key))}
-    found |= dict(enumerate(state.get(CODEBOOKS, ())))
-    missing = sorted(set(range(num_quantizers)) - set(found))
-    if missing:
-        raise ValueError(f"{path}: has {len(found)} codebooks of a residual quantizer; {num_quantizers} are asked for")
-    return torch.stack([found[q] for q in range(num_quantizers)]).float()
-
-
-def _read_weights(path: str) -> dict[str, Tensor]:
-    if path.endswith(".safetensors"):
-        from safetensors.torch import load_file
-
-        return load_file(path)
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise ValueError(f"{path}: holds something else than tensors by name")
-    return content
+        content = read_checkpoint(path)
+    except InputError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise ValueError(f"{path}: no codebooks can be read from it: {reason}") from error
+    state = content if isinstance(content, dict) else {}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    codebooks = {int(m[1]): tensor for name, tensor in tensors.items() if (m := CODEBOOK.search(name))}
+    codebooks |= dict(enumerate(tensors.get(CODEBOOKS, ())))
+    if not codebooks.keys() >= set(range(num_quantizers)):
+        raise ValueError(
+            f"{path}: has {len(codebooks)} codebooks of a residual quantizer; {num_quantizers} are asked for"
+        )
+    return torch.stack([codebooks[q] for q in range(num_quantizers)]).float()
