@@ -16,13 +16,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spooftrace.arrayjob import Journal, add_job_options, fingerprint, other_journals, read_journals, share
-from spooftrace.atomic import atomic_write
 from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
 from spooftrace.datadir.incomplete import UNUSABLE, Gap, replace_gaps
-from spooftrace.datadir.tables import has_content
+from spooftrace.datadir.tables import write_text
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
 
@@ -55,9 +54,9 @@ def run(args: argparse.Namespace) -> None:
         elif args.collect:
             collect(data, skip)
         else:
-            found = probe_part(data, args.job, args.num_jobs, skip)
-            bad |= {f"{folder}: {key}": reason for key, reason in found.items()}
-            if args.num_jobs == 1 and (skip or not found):
+            failed = probe_part(data, args.job, args.num_jobs, skip)
+            bad |= {f"{folder}: {key}": reason for key, reason in failed.items()}
+            if args.num_jobs == 1 and (skip or not failed):
                 collect(data, skip)
     if bad and not skip:
         for line in list(bad.values())[:SHOWN]:
@@ -220,12 +219,7 @@ def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> int:
     earlier = read_lines(path) if path.exists() else []
     out = [line for line in earlier if line.partition(" ")[0] not in good]
     lines = list(dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
-    text = "".join(f"{line}\n" for line in lines)
-    if not text:
-        path.unlink(missing_ok=True)
-    elif not has_content(path, text):
-        with atomic_write(path) as file:
-            file.write(text)
+    write_text(path, "".join(f"{line}\n" for line in lines))
     return len({line.partition(" ")[0] for line in lines})
 
 

@@ -157,11 +157,11 @@ class _Session:
         tables: dict[str, list[str]] = {}
         for link in seconds:
             try:
-                found = self._score(f"file{link.stem}", {link: seconds[link]})
+                scored = self._score(f"file{link.stem}", {link: seconds[link]})
             except InputError as error:
                 failures[names[link]] = self._about(names[link], link, str(error))
                 continue
-            for name, lines in found.items():
+            for name, lines in scored.items():
                 tables.setdefault(name, lines[:-1])  # a header, if there is one
                 tables[name].append(lines[-1])
         return tables

@@ -33,15 +33,14 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
     if task.detects and not isinstance(task, MultiAttribution):
         raise InputError(f"{args.exp}: tells bona fide speech from spoofs; spooftrace detect gives its scores")
     results = score_recordings("spooftrace trace", args, words)
-    found = results.tables
     if not results.files:
         return 1
     if isinstance(task, Parsing):
-        header, rows = ("kHz", "kbit/s", "Q", "nearest codec"), _parameters(found["scores.txt"], _trained(args.exp))
+        header = ("kHz", "kbit/s", "Q", "nearest codec")
+        rows = _parameters(results.tables["scores.txt"], _trained(args.exp))
     else:
-        tables = {
-            name: lines for name, lines in sorted(found.items()) if len(lines) > len(results.files)
-        }  # those with a header
+        items = sorted(results.tables.items())
+        tables = {name: lines for name, lines in items if len(lines) > len(results.files)}  # those with a header
         header = tuple(name.removeprefix("scores").removesuffix(".txt").strip("_") or "class" for name in tables)
         rows = zip(*(_decisions(lines) for lines in tables.values()), strict=True)
     _print((*header, "file"), [(*row, display(file)) for row, file in zip(rows, results.files, strict=True)])

@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 
 from spooftrace.arrayjob import Journal, add_job_options, fingerprint, other_journals, read_journals, share
-from spooftrace.atomic import atomic_write
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.trimming import DETECTORS, remove_silence
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.edit import carry_notes
 from spooftrace.datadir.sources import current_records, stamp
-from spooftrace.datadir.tables import has_content
+from spooftrace.datadir.tables import write_text
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
@@ -202,9 +201,4 @@ def _to_int16(wave: np.ndarray) -> np.ndarray:
 
 
 def _list_without_speech(path: Path, utts: list[str]) -> None:
-    text = "".join(f"{utt}\n" for utt in utts)
-    if not utts:
-        path.unlink(missing_ok=True)
-    elif not has_content(path, text):
-        with atomic_write(path) as file:
-            file.write(text)
+    write_text(path, "".join(f"{utt}\n" for utt in utts))

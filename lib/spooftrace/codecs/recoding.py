@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 
 from spooftrace.arrayjob import Journal, fingerprint, other_journals, read_journals, share
-from spooftrace.atomic import atomic_write
 from spooftrace.audio import audio_info, read_audio, write_flac
 from spooftrace.codecs.coder import Coder, load_coder, own_weights, resample
 from spooftrace.codecs.resynthesis import align
@@ -33,7 +32,7 @@ from spooftrace.datadir.edit import carry_notes
 from spooftrace.datadir.incomplete import REJECTED as REJECTED_COPIES
 from spooftrace.datadir.incomplete import Gap, replace_gaps
 from spooftrace.datadir.sources import current_records, stamp
-from spooftrace.datadir.tables import has_content
+from spooftrace.datadir.tables import write_text
 from spooftrace.durations import seconds_text
 from spooftrace.errors import InputError
 from spooftrace.progress import Progress
@@ -248,9 +247,4 @@ def _recorded(out: Path, origin: dict[str, Any], data: DataDir) -> tuple[dict[st
 
 
 def _list_rejected(path: Path, reasons: dict[str, str]) -> None:
-    text = "".join(f"{copy} {reason}\n" for copy, reason in sorted(reasons.items()))
-    if not reasons:
-        path.unlink(missing_ok=True)
-    elif not has_content(path, text):
-        with atomic_write(path) as file:
-            file.write(text)
+    write_text(path, "".join(f"{copy} {reason}\n" for copy, reason in sorted(reasons.items())))

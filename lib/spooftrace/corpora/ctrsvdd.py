@@ -90,9 +90,9 @@ def run(args: argparse.Namespace) -> list[DataDir]:
             trials = read_protocol(protocol)
             utts = trials.tables["utt2spk"]
             cuts = read_cuts(name, databases, args.timestamps, protocol, utts)
-            made = make_cuts(cuts, args.out / "audio/ctrsvdd" / name)
+            outside = make_cuts(cuts, args.out / "audio/ctrsvdd" / name)
             try:
-                release.write(name, trials, expected, folders, labels=protocol, made=made)
+                release.write(name, trials, expected, folders, labels=protocol, outside=outside)
             except MissingPart as error:
                 needed = [
                     database for database, sets in DATABASES.items() if name in sets and database not in databases

@@ -1,6 +1,6 @@
 """Where the files of a corpus lie: label files by their names, audio by the files that the labels name.
 
-People unpack corpora one level deeper, merge or do not merge their parts, convert FLAC to WAV, and move label files.
+Copies of a corpus differ: unpacked one level deeper, in parts or merged, FLAC converted to WAV, label files moved.
 A corpus module describes the official tree by relative paths, in order of preference. What lies at one of them is taken
 without a search. Otherwise the folders up to ``tree.DEPTH`` levels below the root are searched for paths that end in
 them, in any letter case, and in the end for folders of any name that hold the audio files. Exactly one place must

@@ -8,8 +8,8 @@ What every corpus module does::
             release.write(name, read_protocol(path), EXPECTED, ["ASVspoof2019_LA_train/flac"], labels=path)
     return release.finish()
 
-The protocol decides what is in a set, never the files that happen to lie in a folder. Where label files and audio may
-lie is the business of ``spooftrace.corpora.finder``. The corpus is only read. The label files of all sets are looked
+The protocol decides what is in a set, not the files in a folder. ``spooftrace.corpora.finder`` searches for label files
+and audio. The corpus is only read. The label files of all sets are looked
 for before anything is written. A set that cannot be prepared is named, and the others are prepared.
 """
 
@@ -21,7 +21,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
 from spooftrace.common.english import counted, first_of
 from spooftrace.corpora.audio_files import Audio, AudioFinder
 from spooftrace.corpora.counts import Expected, gaps_of, summary
@@ -30,7 +29,7 @@ from spooftrace.corpora.missing import no_audio, nothing_at
 from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.datadir.incomplete import WHOLE_SET, Gap, write_gaps
-from spooftrace.datadir.tables import has_content, table_text
+from spooftrace.datadir.tables import has_content, table_text, write_text
 from spooftrace.errors import InputError
 
 __all__ = ["Expected", "MissingPart", "Release"]
@@ -205,7 +204,7 @@ class Release:
         files: Mapping[str, str] | None = None,
         others: Collection[str] | None = (),
         labels: Path | None = None,
-        made: Mapping[str, str] | None = None,
+        outside: Mapping[str, str] | None = None,
     ) -> DataDir:
         """Check one set against its release and its audio, write ``<out>/<name>`` and print a line about it.
 
@@ -222,7 +221,7 @@ class Release:
             files: utterance -> file name within ``audio``; by default the utterance id and ``suffix``.
             others: files of other sets in the same folder, which are not extra; None where no file of it is.
             labels: the label file, beside which the audio may be.
-            made: utterance -> audio file outside the release, for utterances that were cut out of other recordings.
+            outside: utterance -> audio file outside the release, for utterances that were cut out of other recordings.
 
         Raises:
             InputError: no trials at all; other counts than released, unless partial sets are allowed; audio files that
@@ -231,44 +230,52 @@ class Release:
         """
         if not len(trials):
             raise InputError(f"{self.root}: the protocol of {name} lists no utterance; get it again")
-        made = made or {}
-        stem_of = {utt: utt for utt in trials.tables["utt2spk"] if utt not in made}
+        outside = outside or {}
+        stem_of = {utt: utt for utt in trials.tables["utt2spk"] if utt not in outside}
         if files is not None:
             stem_of = {utt: file[: file.rindex(".")] for utt, file in files.items()}
         place = self._audio(stem_of, audio, suffix, labels)
         differences = expected.differences(trials) if expected else []
-        # Where there is no audio at all, the folder is the wrong one: that comes first.
+        # Without any audio the folder is the wrong one, and ``_check_audio`` says so.
         if differences and place.sources and not self.allow_partial:
             raise InputError(
                 f"{self.name} {name}: {'; '.join(differences[:SHOWN])}; this is not all of the released protocol "
                 "(--allow-partial takes what is there)"
             )
         folder = self.out / name
-        _list(folder / "missing.txt", [stem_of[utt] + suffix for utt in place.missing])
         extra = [] if others is None else _extra(place, stem_of, others)
         _list(folder / "extra.txt", extra)
-        if place.missing and (len(place.missing) == len(stem_of) or not self.allow_partial):
-            (folder / "utt2spk").unlink(missing_ok=True)  # nothing here may look complete
-            hint = "" if len(place.missing) == len(stem_of) else " or use --allow-partial"
-            missing = folder / "missing.txt"
-            raise no_audio(self.finder, self.name, name, place, stem_of, audio, suffix, f"{missing}: {AGAIN}{hint}")
-        for source in place.sources:
-            converted = "" if source.extension.lower() == suffix else f", release: {suffix}"
-            self.took("audio", source.folder, f" ({source.extension}{converted})")
-        tables = {"wav.scp": place.paths(stem_of) | made}
+        self._check_audio(name, place, stem_of, audio, suffix)
+        tables = {"wav.scp": place.paths(stem_of) | outside}
         gone = set(place.missing)
         for table, values in trials.tables.items():
-            tables[table] = {utt: value for utt, value in values.items() if utt not in gone} if gone else values
+            tables[table] = {utt: value for utt, value in values.items() if utt not in gone}
         if (folder / "utt2dur").is_file() and has_content(folder / "wav.scp", table_text(tables["wav.scp"])):
             tables["utt2dur"] = read_table(folder / "utt2dur")  # of the same files: they need not be looked at again
-        if not has_content(folder / "convention", self.convention + "\n"):
-            with atomic_write(folder / "convention") as file:
-                file.write(self.convention + "\n")
+        write_text(folder / "convention", self.convention + "\n")
         write_gaps(folder, gaps_of(name, trials, expected if differences else None, len(place.missing)))
         data = DataDir.write(folder, tables)
         self.prepared.append(data)
         print(summary(data, len(place.missing), extra, expected, differences))
         return data
+
+    def _check_audio(
+        self, name: str, place: Audio, stem_of: Mapping[str, str], audio: Path | Sequence[str], suffix: str
+    ) -> None:
+        """List the missing audio files of a set, and remember where the others are.
+
+        Raises:
+            MissingPart: some are missing, unless partial sets are allowed, or all.
+        """
+        listed = self.out / name / "missing.txt"
+        _list(listed, [stem_of[utt] + suffix for utt in place.missing])
+        if place.missing and (len(place.missing) == len(stem_of) or not self.allow_partial):
+            (self.out / name / "utt2spk").unlink(missing_ok=True)  # nothing here may look complete
+            hint = "" if len(place.missing) == len(stem_of) else " or use --allow-partial"
+            raise no_audio(self.finder, self.name, name, place, stem_of, audio, suffix, f"{listed}: {AGAIN}{hint}")
+        for source in place.sources:
+            converted = "" if source.extension.lower() == suffix else f", release: {suffix}"
+            self.took("audio", source.folder, f" ({source.extension}{converted})")
 
     def _audio(
         self, stem_of: Mapping[str, str], audio: Path | Sequence[str], suffix: str, labels: Path | None
@@ -288,9 +295,4 @@ def _extra(place: Audio, stem_of: Mapping[str, str], others: Collection[str]) ->
 
 def _list(path: Path, names: Collection[str]) -> None:
     """Write names to a file, one a line; no names, no file."""
-    if not names:
-        path.unlink(missing_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(path) as file:
-        file.writelines(f"{name}\n" for name in names)
+    write_text(path, "".join(f"{name}\n" for name in names))

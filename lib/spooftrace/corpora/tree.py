@@ -109,7 +109,7 @@ class Tree:
                 except InputError:
                     if path == root:
                         raise
-                    continue  # of somebody else's; what is needed in it will be missed by name
+                    continue  # perhaps not part of the corpus; files needed from it are reported as missing
                 yield parts, folder
                 if depth is not None and (len(parts) >= depth or folder.is_full):
                     continue

@@ -8,11 +8,17 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_tables
 from spooftrace.datadir.directory import DataDir, known_files
 from spooftrace.datadir.incomplete import REPAIRED, WHOLE_SET, Gap, carry_gaps, read_gaps, replace_gaps
-from spooftrace.datadir.tables import has_content, read_messy_table, select, spk2utt_from_utt2spk, table_text
+from spooftrace.datadir.tables import (
+    has_content,
+    read_messy_table,
+    select,
+    spk2utt_from_utt2spk,
+    table_text,
+    write_text,
+)
 from spooftrace.errors import InputError
 
 Tables = dict[str, dict[str, str]]
@@ -206,10 +212,10 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
     """
     if Path(dest).resolve() in {Path(source).resolve() for source in sources}:
         raise InputError(f"{dest}: is one of the sources; give the result another directory")
-    there = [source for source in sources if not _is_left_out(source)]
-    if not there:
+    prepared = [source for source in sources if not _is_left_out(source)]
+    if not prepared:
         raise InputError(f"{dest}: none of its sources could be prepared; get more of the corpus")
-    parts = [DataDir.read(source, allow_pipes=True) for source in there]
+    parts = [DataDir.read(source, allow_pipes=True) for source in prepared]
     contents = [dict(part.tables) for part in parts]
     if any("segments" in tables for tables in contents):
         for part, tables in zip(parts, contents, strict=True):
@@ -239,7 +245,7 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
 
 
 def carry_notes(sources: Iterable[str | Path], dest: str | Path) -> None:
-    """Let ``dest`` be evaluated as the directories that it was made out of, and lack what they lack."""
+    """Carry over to ``dest``, made out of ``sources``, their convention and what they lack."""
     sources = [Path(source) for source in sources]
     carry_convention([source for source in sources if not _is_left_out(source)], dest)
     carry_gaps(sources, dest)
@@ -257,9 +263,4 @@ def carry_convention(sources: Iterable[Path], dest: str | Path) -> None:
     """
     files = [source / "convention" for source in sources]
     words = {file.read_text(encoding="utf-8") if file.is_file() else "" for file in files}
-    target = Path(dest) / "convention"
-    if len(words) > 1 or words == {""}:
-        target.unlink(missing_ok=True)
-    elif not has_content(target, text := words.pop()):
-        with atomic_write(target) as file:
-            file.write(text)
+    write_text(Path(dest) / "convention", words.pop() if len(words) == 1 else "")

@@ -14,10 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from spooftrace.atomic import atomic_write
 from spooftrace.common.json_text import parse_json
 from spooftrace.common.text import read_text
-from spooftrace.datadir.tables import has_content
+from spooftrace.datadir.tables import write_text
 from spooftrace.errors import InputError
 
 FILE = "incomplete.json"
@@ -88,14 +87,8 @@ def as_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
 
 def write_gaps(data: str | Path, gaps: Collection[Gap]) -> None:
     """Write down what a data directory lacks; without gaps the file goes."""
-    path = Path(data) / FILE
-    if not gaps:
-        path.unlink(missing_ok=True)
-        return
-    text = json.dumps(as_json(gaps), indent=2, ensure_ascii=False) + "\n"
-    if not has_content(path, text):
-        with atomic_write(path) as file:
-            file.write(text)
+    text = json.dumps(as_json(gaps), indent=2, ensure_ascii=False) + "\n" if gaps else ""
+    write_text(Path(data) / FILE, text)
 
 
 def replace_gaps(data: str | Path, kinds: Collection[str], gaps: Sequence[Gap]) -> None:

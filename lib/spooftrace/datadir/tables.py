@@ -158,6 +158,15 @@ def write_table(path: str | Path, table: Mapping[str, str]) -> bool:
     return True
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text whole or not at all; without text remove the file. A file that has this text is left untouched."""
+    if not text:
+        Path(path).unlink(missing_ok=True)
+    elif not has_content(path, text):
+        with atomic_write(path) as file:
+            file.write(text)
+
+
 def has_content(path: str | Path, text: str) -> bool:
     """Does the file exist with exactly this text?"""
     path = Path(path)
