@@ -14,6 +14,7 @@ from spooftrace.audio import read_audio
 from spooftrace.audio.content import read_with_digest
 from spooftrace.cli import main
 from spooftrace.datadir import DataDir, write_table
+from spooftrace.errors import InputError
 from spooftrace.extraction import reading
 from spooftrace.extraction.sources import read_noted
 
@@ -213,6 +214,59 @@ def test_features_move_with_their_folder(exp, capsys):
     assert "already extracted" in capsys.readouterr().out
 
 
+DESCRIPTIONS = {
+    "layout": "bars", "dim": "60", "frame_rate": 0, "data": 3, "parameters": "many", "config": [],
+    "files": {"../tr/feats.scp": {"sha256": "x", "lines": 1}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), DESCRIPTIONS.items(), ids=DESCRIPTIONS)
+@pytest.mark.parametrize("given", [True, False])
+def test_a_damaged_description_is_one_line(exp, capsys, key, value, given):
+    """``stream.json`` may be edited, or come from somebody else."""
+    path = DUMP / "stream.json"
+    made = json.loads(path.read_text(encoding="utf-8"))
+    made.pop(key)
+    path.write_text(json.dumps(made | ({key: value} if given else {})), encoding="utf-8")
+    capsys.readouterr()
+    if given or key in ("layout", "dim", "frame_rate", "config"):
+        assert score(exp) == 1
+        one_line(capsys, str(DUMP), "../tr/feats.scp" if key == "files" else f"'{key}'")
+    else:  # an earlier version did not write it
+        assert score(exp) == 0
+
+
+SUMS = {
+    "gone": lambda lines: None, "empty": lambda lines: [], "cut": lambda lines: lines[:3],
+    "cut in a line": lambda lines: [*lines[:-1], lines[-1][:20]],
+    "no checksum": lambda lines: [lines[0].replace(" ", " x", 1), *lines[1:]],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", SUMS.values(), ids=SUMS)
+def test_features_whose_audio_is_not_known_any_more(exp, capsys, damage):
+    """Without its line in ``feats.sums`` nothing tells which audio the features of an utterance were made from."""
+    path = DUMP / "feats.sums"
+    lines = damage(path.read_text(encoding="utf-8").splitlines(keepends=True))
+    path.unlink()
+    if lines is not None:
+        path.write_text("".join(lines), encoding="utf-8")
+    replace_audio("eval_005", keep_time=True)
+    capsys.readouterr()
+    assert score(exp) == 1
+    one_line(capsys, "feats.sums", "run stage 3 again")
+    assert extract() == score(exp) == 0
+
+
+@pytest.mark.parametrize("offset", [-5, 10**30])
+def test_offsets_that_no_file_has(exp, offset):
+    scp = DUMP / "feats.scp"
+    line = scp.read_text(encoding="utf-8").splitlines()[0]
+    scp.write_text(f"{line.rpartition(':')[0]}:{offset}\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"feats\.scp:1: "):
+        ArchiveReader(scp)
+
+
 def test_part_of_what_was_extracted_can_be_used(exp, capsys):
     data = DataDir.read(EVAL)
     some = {
@@ -250,7 +304,9 @@ def test_features_of_an_earlier_version_are_judged_by_wav_scp(exp, capsys):
         path.unlink()
     for path in DUMP.glob("stream*.json"):
         content = json.loads(path.read_text(encoding="utf-8"))
-        path.write_text(json.dumps({k: v for k, v in content.items() if k not in ("files", "data")}), encoding="utf-8")
+        path.write_text(
+            json.dumps({k: v for k, v in content.items() if k not in ("files", "data", "sums")}), encoding="utf-8"
+        )
     capsys.readouterr()
     assert extract() == 0
     assert "already extracted" in (said := capsys.readouterr()).out

@@ -20,6 +20,7 @@ AGAIN = "run stage 3 again"
 # Pages that were read count as memory of the process, although the system can take them back. Larger files
 # are mapped anew after so many bytes, so that a job's memory does not seem to grow with the corpus.
 SEEN_BYTES = 1 << 30
+LARGEST_OFFSET = (1 << 63) - 1
 
 
 class ArchiveReader(Mapping[str, np.ndarray]):
@@ -203,8 +204,11 @@ def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
     for number, line in enumerate(iterate_lines(scp), 1):
         try:
             key, place = line.split(maxsplit=1)
-            ark, offset = place.rsplit(":", 1)
-            yield key, ark, int(offset)
+            ark, text = place.rsplit(":", 1)
+            offset = int(text)
+            if not 0 <= offset <= LARGEST_OFFSET or "\0" in ark:
+                raise ValueError
+            yield key, ark, offset
         except ValueError:
             raise InputError(
                 f"{scp}:{number}: '{line.strip()}' is not 'key path:offset' (ranges and pipes are not "

@@ -10,6 +10,7 @@ from typing import Any
 from spooftrace.archive import is_whole, read_scp
 from spooftrace.arrayjob import fingerprint
 from spooftrace.common.contents import changed_file
+from spooftrace.common.english import counted
 from spooftrace.datadir.sources import sources_of
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Comparison, compare, contents, remember
@@ -87,6 +88,11 @@ def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = 
         if problem := changed_file(folder, description):
             raise InputError(f"{problem}; run stage 3 again")
         comparison = compare_audio(folder, directory, description)
+        if comparison.lacking:
+            raise InputError(
+                f"{folder}: feats.sums lacks {counted(comparison.lacking, 'utterance')} of {directory}; run stage 3 "
+                "again"
+            )
         if comparison.changed:
             raise InputError(
                 f"{folder}: its features are of other audio than {directory} has: {comparison.changed}; run stage 3 "
@@ -103,6 +109,8 @@ def compare_audio(folder: Path, directory: Path, description: Mapping[str, Any])
     """
     sums, sources = folder / "feats.sums", sources_of(directory)
     if not sums.exists():
+        if description.get("sums"):
+            return Comparison(changed=f"{sums} is gone, so it is not known what they were made from")
         if description.get("audio") != fingerprint(directory, "wav.scp", "segments"):
             return Comparison(changed=f"{directory}/wav.scp is not the recorded one, and no more is known")
         print(

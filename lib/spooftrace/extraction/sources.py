@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.archive import merge_sums, read_sums
+from spooftrace.archive.reader import AGAIN
 from spooftrace.audio.content import read_with_digest
 from spooftrace.datadir.sources import MISSING, Source, states
 from spooftrace.errors import InputError
@@ -62,10 +63,12 @@ def compare(sums: Path, sources: Mapping[str, Source]) -> Comparison:
         sums: ``feats.sums``.
         sources: The audio of the utterances in question.
 
-    Raises:
-        InputError: ``sums`` is damaged.
+    A damaged table says nothing of the audio, so ``changed`` then names what is wrong with it.
     """
-    notes = {utt: note for utt, _, note in read_sums(sums, missing_ok=True) if utt in sources}
+    try:
+        notes = {utt: note for utt, _, note in read_sums(sums, missing_ok=True) if utt in sources}
+    except InputError as error:
+        return Comparison(changed=str(error).removesuffix(f"; {AGAIN}"))
     result = Comparison(lacking=len(sources) - len(notes))
     doubtful = []
     for utt, state in states({utt: sources[utt] for utt in notes}):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +25,21 @@ from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
 from spooftrace.errors import InputError
 from spooftrace.extraction.sources import compare
+from spooftrace.frontends.base import SAMPLE_RATE
 
 # Which axis of one stored utterance is time: frames (T, D), layers (L, T, D), codes (Q, T), wave (N,), vector (D,).
 TIME_AXIS = {"frames": 0, "layers": 1, "codes": 1, "wave": 0, "vector": None}
 # Of a description: where the audio was, not what was computed. The audio itself is compared by ``sources``.
 PLACES = ("audio", "data")
+# Whether a value of a description can be right, None where it is lacking: the file may be damaged, or somebody else's.
+VALUES: dict[str, Callable[[Any], bool]] = {
+    "config": lambda value: isinstance(value, dict),
+    "data": lambda value: value is None or (isinstance(value, str) and "\0" not in value),
+    "dim": lambda value: type(value) is int and 0 < value < 1 << 31,
+    "frame_rate": lambda value: type(value) in (int, float) and 0 <= value <= SAMPLE_RATE,
+    "layout": lambda value: isinstance(value, str) and value in TIME_AXIS,
+    "parameters": lambda value: value is None or type(value) is int,
+}
 MARGIN = 1.02  # keys and headers of the archives, and what the disk keeps for itself
 
 
@@ -127,7 +137,8 @@ def collect(node: Mapping[str, Any], directory: Path, folder: Path, num_jobs: in
     # The description comes last: it is what says that the stream is complete.
     files = record_files(folder, ["feats.scp"])
     write_description(
-        folder / "stream.json", made | {"utterances": count, "files": files, "data": directory.as_posix()}
+        folder / "stream.json",
+        made | {"utterances": count, "files": files, "data": directory.as_posix(), "sums": recorded},
     )
     for job in _jobs(folder):
         if job > num_jobs:  # of an earlier run with more jobs
@@ -196,14 +207,20 @@ def read_description(path: Path) -> dict[str, Any]:
     """The content of a description; empty where there is none.
 
     Raises:
-        InputError: It is not a JSON object.
+        InputError: It is not what stage 3 writes.
     """
     try:
-        return read_json_object(path)
+        content = read_json_object(path)
     except FileNotFoundError:
         return {}
     except ValueError:
         raise InputError(f"{path}: not a description of a stream; remove it and run stage 3 again") from None
+    for key, can_be_right in VALUES.items():
+        if not can_be_right(content.get(key)):
+            raise InputError(f"{path}: its '{key}' is not what stage 3 writes; remove it and run stage 3 again")
+    if (content["frame_rate"] == 0) != (content["layout"] == "vector"):
+        raise InputError(f"{path}: its 'frame_rate' does not go with its 'layout'; remove it and run stage 3 again")
+    return content
 
 
 def write_description(path: Path, content: Mapping[str, Any]) -> None:
@@ -214,8 +231,11 @@ def write_description(path: Path, content: Mapping[str, Any]) -> None:
 
 def another_owner(made: Mapping[str, Any], directory: Path) -> Path | None:
     """The data directory that stored features were made of, if it is there and another than ``directory``."""
-    owner = Path(made.get("data", directory))
-    return owner if owner.is_dir() and not owner.samefile(directory) else None
+    owner = Path(made.get("data") or directory)
+    try:
+        return owner if owner.is_dir() and not owner.samefile(directory) else None
+    except OSError:  # such as a name that is too long
+        return None
 
 
 def belongs_to(folder: Path, owner: Path, directory: Path, why: str) -> str:
