@@ -133,10 +133,11 @@ def _choose(sets: Mapping[str, Mapping[str, Tensor]], file: Path, choice: str | 
     return left[0] if left else None
 
 
-def _same(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
     """Whether two sets are the same tensors, saved under two keys."""
-    return one.keys() == other.keys() and all(
-        one[name].data_ptr() == other[name].data_ptr() and one[name].shape == other[name].shape for name in one
+    return first.keys() == second.keys() and all(
+        tensor.data_ptr() == second[name].data_ptr() and tensor.shape == second[name].shape
+        for name, tensor in first.items()
     )
 
 
@@ -144,9 +145,9 @@ def _unwrapped(
     tensors: dict[str, Tensor], notes: list[str], file: Path, choice: str | None, any_prefix: bool
 ) -> dict[str, Tensor]:
     """``tensors`` under names without wrappers and common prefixes, each of which is noted."""
-    found = dict.fromkeys(match for name in tensors for match in WRAPPERS.findall(name))
-    if found:
-        notes.append(f"taken out of the names: {', '.join(found)}")
+    wrappers = dict.fromkeys(match for name in tensors for match in WRAPPERS.findall(name))
+    if wrappers:
+        notes.append(f"taken out of the names: {', '.join(wrappers)}")
         tensors = _renamed(tensors, {name: WRAPPERS.sub("", name) for name in tensors}, file)
     removed = ""
     while tensors:

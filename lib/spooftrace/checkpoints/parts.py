@@ -55,10 +55,10 @@ def take_apart(content: Any, file: Path, choice: str | None = None) -> Parts:
     state = weights.tensors
     if not state:
         raise InputError(f"{file}: no tensors in it: not a checkpoint of weights")
-    found = locate(state, file)
-    if found is None:
+    place = locate(state, file)
+    if place is None:
         return Parts(state, dropped=weights.dropped, assumed=weights.assumed, notes=weights.notes)
-    family, prefix = found
+    family, prefix = place
     backend = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
     _, ssl, left_out = find_weights(state, file)
     pretraining = [name for name in left_out if name not in backend]

@@ -42,7 +42,7 @@ def check_pickle(file: IO[bytes]) -> None:
             memo[len(memo)] = stack[-1] if stack else 0
         elif name in MEMOIZED:
             index = int(str(argument))
-            if index > count:  # The unpickler makes room for all entries below.
+            if index > count:  # The unpickler allocates all entries below.
                 raise Refused(f"refused: entry {index:,} of a memo of at most {count:,} entries, to exhaust memory")
             memo[index] = stack[-1] if stack else 0
         elif name in RECALLED:
@@ -76,5 +76,5 @@ def _step(opcode: pickletools.OpcodeInfo, stack: list[int]) -> None:
         *items, container = taken  # the container was below, so that it was taken last
         stack.append(max(container, 1 + max(items, default=0)))
     elif after:
-        made = MARK if after[0] is pickletools.markobject else 1 + max(taken, default=0)
-        stack.extend([made] * len(after))
+        depth = MARK if after[0] is pickletools.markobject else 1 + max(taken, default=0)
+        stack.extend([depth] * len(after))

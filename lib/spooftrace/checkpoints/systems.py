@@ -149,8 +149,8 @@ def choose(system: str, parts: Parts, file: Path) -> Release:
         wanted = " or ".join(sorted(release.ssl or "without one" for release in releases))
         raise InputError(f"{file}: not {system}: it holds {held}, {system} is of {wanted}{hint}")
     names = min(wrong.values(), key=len)
-    told = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
-    raise InputError(f"{file}: not {system}: {told}{hint or '; changed, damaged, or another variant of it'}")
+    difference = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
+    raise InputError(f"{file}: not {system}: {difference}{hint or '; changed, damaged, or another variant of it'}")
 
 
 def misfits(release: Release, parts: Parts) -> list[str]:
@@ -173,8 +173,8 @@ def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, 
     for official, tensor in backend.items():
         if why_dropped(release.left_out, official):
             continue
-        found = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
-        name = re.sub(*found, official) if found else None
+        rule = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
+        name = re.sub(*rule, official) if rule else None
         if name is None or name in ours:
             unknown.append(official)
         else:
