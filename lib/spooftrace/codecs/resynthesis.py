@@ -152,7 +152,7 @@ def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
 
 
 def _check_target(folder: Path, utt: str, target: str) -> None:
-    """A table that somebody else wrote must not say where on this machine files are written."""
+    """Refuse a target outside of the two folders for copies: the table may come from elsewhere."""
     for place in (folder / "audio", folder.absolute().parent / "audio"):
         if Path(target).resolve().is_relative_to(place.resolve()):  # where links really lead
             return
