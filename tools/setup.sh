@@ -18,7 +18,7 @@ stamp=$venv/.spooftrace-setup
 make_importable() {
   local link
   # pip writes the absolute path of lib/ there, which Python reads in the encoding of the locale: with LC_ALL=C a path
-  # that is not ASCII would stop it. From the packages' folder the way is always the same.
+  # that is not ASCII would stop it. The path relative to site-packages is always the same.
   for link in "$venv"/lib/python3.*/site-packages/__editable__.spooftrace-*.pth; do
     if [ -f "$link" ] && [ "$(cat "$link")" != ../../../../../lib ]; then
       echo ../../../../../lib >"$link.new"

@@ -43,13 +43,13 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="make corpus/copies.sha256 anew")
     args = parser.parse_args()
     copies = planned_copies([args.data / name for name in SETS])
-    made = sums(copies)
+    current = sums(copies)
     if args.write:
         with atomic_write(SUMS, "w") as file:
-            file.writelines(f"{digest}  {system}\n" for system, digest in made.items())
+            file.writelines(f"{digest}  {system}\n" for system, digest in current.items())
         return 0
     known = read_sums(SUMS)
-    other = sorted(system for system in made if made[system] != known.get(system))
+    other = sorted(system for system in current if current[system] != known.get(system))
     if other:
         print(
             f"check_copies.py: {args.data}: the copies by {', '.join(other)} are not sample for sample those that the "
