@@ -28,11 +28,11 @@ def move(source: str, destination: str) -> Change:
     return change
 
 
-def convert(files: str, extension: str, keep: bool = False) -> Change:
-    """Audio files that match get another extension; with ``keep`` the old ones stay."""
+def convert(files: str, extension: str, keep: bool = False, every: int = 1) -> Change:
+    """Audio files that match, or one in ``every``, get another extension; with ``keep`` the old ones stay."""
 
     def change(root: Path) -> None:
-        for path in sorted(root.glob(files)):
+        for path in sorted(root.glob(files))[::every]:
             if keep:
                 shutil.copy(path, path.with_suffix(extension))
             else:
@@ -138,6 +138,11 @@ LAYOUTS: dict[str, dict[str, tuple[Change, ...]]] = {
         "database/ASVspoof_LA_cm_protocols": (move(f"{PROTOCOLS}/*", "database/ASVspoof_LA_cm_protocols/{}"),),
         "converted in place": (convert("LA/*/flac/*.flac", ".wav"),),
         "converted beside": (convert("LA/*/flac/*.flac", ".wav", keep=True),),
+        "converted in part": (convert("LA/*/flac/*.flac", ".wav", every=2),),
+        "more copies in part": (
+            convert("LA/*/flac/*.flac", ".wav", keep=True, every=3),
+            convert("LA/*/flac/*[13579].flac", ".wav"),
+        ),
         "capital extensions": (convert("LA/*/flac/*.flac", ".FLAC"),),
         "wav": (
             convert("LA/*/flac/*.flac", ".wav"),
@@ -255,6 +260,7 @@ LAYOUTS: dict[str, dict[str, tuple[Change, ...]]] = {
         "labels elsewhere": (move("*_labels.txt", "labels/{}"),),
         "as the authors call it": (move("CoRS", "all_data_16k"),),
         "flac": (convert("CoRS/*.wav", ".flac"),),
+        "flac in part": (convert("CoRS/*.wav", ".flac", every=3), convert("CoSG/*.wav", ".flac", every=3)),
         "CoRS@too low": (),
     },
     "spoofceleb": {

@@ -1,7 +1,8 @@
 """The audio of a set: at its official place, or wherever the files that its label file names are.
 
-FLAC and WAV are taken, whichever the release has. A set has audio of one extension. Places are never mixed, but where
-each holds files that the other lacks, as the unmerged parts of an archive do.
+FLAC and WAV are taken, whichever the release has. A set has audio of one extension, but for what a folder that was
+converted in part has in the other only. Places are never mixed, but where each holds files that the other lacks, as the
+unmerged parts of an archive do.
 """
 
 from __future__ import annotations
@@ -122,8 +123,10 @@ class AudioFinder:
             source.count = len(stems & source.stems)
             if source.extension.lower() in extensions and source.count > (best.count if best else 0):
                 best = source
-        rest = [source for source in hits if source.count and source is not best]
-        return self._result(stem_of, [best] if best else [], rest, [folder])
+        chosen = [best] if best else []
+        chosen += _unconverted(chosen, [source for source in hits if source.extension.lower() in extensions], stems)
+        rest = [source for source in hits if source.count and source not in chosen]
+        return self._result(stem_of, chosen, rest, [folder])
 
     def _sources(
         self, path: str | os.PathLike[str], rank: int, deep: bool, extensions: Sequence[str] = LOSSLESS
@@ -167,6 +170,7 @@ class AudioFinder:
                 if _overlap(chosen, stems):  # copies, none of them whole
                     chosen = []
                 else:
+                    chosen += _unconverted(chosen, pool, stems)
                     chosen += self._further(chosen, usable, places, stems)
         rejected = [source for source in hits if source not in chosen]
         looked = [base / place for place in places for base in self.finder.bases if (base / place).is_dir()]
@@ -237,6 +241,19 @@ def _has_all(source: Source, stem_of: Mapping[str, str]) -> bool:
         source.count = len(stem_of)
         return True
     return False
+
+
+def _unconverted(chosen: Sequence[Source], others: Sequence[Source], stems: set[str]) -> list[Source]:
+    """Files of another extension in the folders chosen, where they hold what is lacking."""
+    folders = {source.folder for source in chosen}
+    lacking = stems.difference(*(source.stems for source in chosen))
+    result = []
+    for source in others:
+        if source not in chosen and source.folder in folders and not lacking.isdisjoint(source.stems):
+            source.count = len(lacking & source.stems)
+            lacking -= source.stems
+            result.append(source)
+    return result
 
 
 def _overlap(sources: Sequence[Source], stems: set[str]) -> bool:
