@@ -136,8 +136,12 @@ MOST = {  # above these no machine has room
 LEAST = {  # where a number of the right type can still make no sense
     "data": {"crop": 1, "eval_hop": 1, "batch_size": 1, "eval_batch_size": 1, "num_workers": 0},
     "schedule": {"epochs": 1},
-    "trainer": {"max_epochs": 1, "patience": 1, "average_best": 1, "backend_only_epochs": 0},
-}
+    "trainer": {
+        "max_epochs": 1, "min_epochs": 0, "patience": 1, "average_best": 1, "backend_only_epochs": 0,
+        "gradient_clip_val": 0, "checkpoint_minutes": 0,
+    },
+}  # fmt: skip
+LARGEST_SEED = (1 << 32) - 1  # that NumPy takes
 
 
 def check_settings(config: Mapping[str, Any], where: str) -> None:
@@ -150,10 +154,12 @@ def check_settings(config: Mapping[str, Any], where: str) -> None:
     Raises:
         InputError: The first such setting.
     """
+    if not 0 <= (seed := config["seed_everything"]) <= LARGEST_SEED:
+        raise InputError(f"{where}: seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
     for section, bounds in LEAST.items():
         for key, least in bounds.items():
             value = config[section][key]
-            if value is not None and value < least:
+            if value is not None and not value >= least:  # NaN is not either
                 raise InputError(f"{where}: {section}.{key} is {value}; it must be {least} or more")
     for section, bounds in MOST.items():
         for key, most in bounds.items():

@@ -12,7 +12,7 @@ from spooftrace.config import load_config, save_config
 from spooftrace.errors import InputError
 from spooftrace.scoring import score
 from spooftrace.system import StreamShape, System, load_weights
-from spooftrace.tasks import Detection
+from spooftrace.tasks import Attribution, Detection
 from spooftrace.tasks.losses import AMSoftmax, BinaryFocal, CrossEntropy, OCSoftmax, P2SGrad
 from spooftrace.training import train
 
@@ -39,6 +39,23 @@ def test_cross_entropy_weighs_the_classes():
     loss = CrossEntropy((0.1, 0.9))(outputs, targets)
     assert loss.item() == pytest.approx(0.1 * math.log(2) + 0.9 * math.log(4 / 3))  # the weights sum to 1
     assert Detection(class_weight=(0.1, 0.9)).loss(outputs, targets) == loss
+
+
+@pytest.mark.parametrize("weights", [(-1.0, 2.0), (0.0, 0.0), (math.nan, 1.0), (1.0, math.inf)])
+def test_weights_that_make_no_loss_are_refused(weights):
+    for make in (
+        lambda: CrossEntropy(weights),
+        lambda: Attribution("utt2codec", classes=["a", "b"], class_weight=list(weights)),
+    ):
+        with pytest.raises(ValueError, match="class_weight"):
+            make()
+
+
+def test_cross_entropy_in_double_precision():
+    outputs, targets = torch.tensor([[1.0, 2.0], [0.5, 0.1]], dtype=torch.float64), torch.tensor([0, 1])
+    for criterion in (CrossEntropy((0.25, 0.75)), Attribution("utt2codec", ["a", "b"], [0.25, 0.75]).loss):
+        single = criterion(outputs.float(), targets)
+        assert criterion(outputs, targets).item() == pytest.approx(single.item(), rel=1e-6)
 
 
 def test_focal_at_an_undecided_output():

@@ -17,6 +17,7 @@ from torch import Tensor
 from spooftrace.errors import InputError
 from spooftrace.metrics.detection import eer
 from spooftrace.tasks.base import Task, format_table
+from spooftrace.tasks.losses import weights_of_classes
 
 CLASSES = {
     "utt2vq": ("real", "mvq", "svq", "sq"),  # several codebooks, a single one, scalar quantization
@@ -62,7 +63,7 @@ class Attribution(Task):
             raise ValueError(f"class {odd[0]!r}: names of classes are single words, as in a table")
         if class_weight is not None and len(class_weight) != self.num_outputs:
             raise ValueError(f"{len(class_weight)} class_weight for {self.num_outputs} classes")
-        weight = torch.ones(self.num_outputs) if class_weight is None else torch.tensor(class_weight)
+        weight = torch.ones(self.num_outputs) if class_weight is None else weights_of_classes(class_weight)
         self.register_buffer("weight", weight, persistent=False)
         self.detects = table == DETECTION  # there is one score then
         self._index = {name: number for number, name in enumerate(self.classes)}

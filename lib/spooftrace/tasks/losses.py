@@ -9,6 +9,7 @@ which are trained by the system's optimizer and saved with the system.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -36,6 +37,18 @@ class DetectionLoss(nn.Module, ABC):
         """Scores (B,), higher = more bona fide, from ``outputs`` (B, num_outputs)."""
 
 
+def weights_of_classes(values: Sequence[float]) -> Tensor:
+    """Weights of the classes in a cross-entropy, as a tensor (C,).
+
+    Raises:
+        ValueError: One is negative, not a number or infinite, or all are 0.
+    """
+    weights = torch.tensor(values, dtype=torch.float32)
+    if not (weights.isfinite().all() and (weights >= 0).all() and weights.any()):
+        raise ValueError(f"class_weight {list(values)}: must be numbers of 0 or more, and not all 0")
+    return weights
+
+
 class CrossEntropy(DetectionLoss):
     """Cross-entropy with weights of the classes, over two outputs.
 
@@ -49,11 +62,11 @@ class CrossEntropy(DetectionLoss):
 
     def __init__(self, class_weight: tuple[float, float], score: Literal["logit", "difference"] = "logit") -> None:
         super().__init__()
-        self.register_buffer("class_weight", torch.tensor(class_weight), persistent=False)
+        self.register_buffer("class_weight", weights_of_classes(class_weight), persistent=False)
         self.score = score
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(outputs, targets, self.class_weight)
+        return F.cross_entropy(outputs, targets, self.class_weight.to(outputs.dtype))
 
     def scores(self, outputs: Tensor) -> Tensor:
         bonafide = outputs[:, BONAFIDE]  # (B, 2) -> (B,)
