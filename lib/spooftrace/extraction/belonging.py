@@ -137,7 +137,5 @@ def describe(folder: Path, directory: Path) -> dict[str, Any]:
 
 def _say_unseen(comparison: Comparison, folder: Path) -> None:
     if comparison.unseen:
-        print(
-            f"{folder}: the audio of {comparison.unseen:,} utterances is not there now, so it could not be compared",
-            file=sys.stderr,
-        )
+        unseen = counted(comparison.unseen, "utterance")
+        print(f"{folder}: the audio of {unseen} is not there now, so it could not be compared", file=sys.stderr)

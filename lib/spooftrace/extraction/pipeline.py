@@ -18,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spooftrace.archive import ArchiveWriter
 from spooftrace.arrayjob import share
+from spooftrace.common.english import counted
 from spooftrace.config import build
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
@@ -151,7 +152,7 @@ class Extraction:
             for compress in sizes:
                 sizes[compress] += stored_bytes(shape, example.is_floating_point(), compress)
         hours = f"{sum(seconds.values()) / 3600:,.2f} h"
-        check_room(folder, sizes, self.settings.compress, f"{len(seconds):,} utterances, {hours}")
+        check_room(folder, sizes, self.settings.compress, f"{counted(len(seconds), 'utterance')}, {hours}")
 
     def _compute(self, data: DataDir, streams: Sequence[Stream], seconds: Mapping[str, float], what: str) -> None:
         missing = set().union(*(stream.missing for stream in streams))
