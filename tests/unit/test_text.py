@@ -135,6 +135,14 @@ def test_pipes_can_be_read_more_than_once_where_that_is_asked_for(tmp_path):
             assert [read_lines(path), list(iterate_lines(path)), read_text(path)] == [["u1 a"], ["u1 a\n"], "u1 a\n"]
 
 
+@pytest.mark.parametrize("reader", [read_lines, read_scores, read_table, lambda path: list(iterate_lines(path))])
+def test_devices_without_an_end_are_not_read(reader):
+    for path in ("/dev/zero", "/dev/urandom"):
+        with pytest.raises(InputError, match=f"{path}: is a device, not a file"):
+            reader(path)
+    assert read_text("/dev/null") == ""
+
+
 def test_files_that_cannot_be_opened(tmp_path):
     for path, message in ((tmp_path, "is a folder"), (tmp_path / "none", "no such file"), ("x" * 300, "too long")):
         with pytest.raises(InputError, match=message) as error:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -157,6 +158,8 @@ def is_plain(data: bytes) -> bool:
 
 def _open(path: str | Path) -> io.BufferedReader:
     try:
+        if Path(path).is_char_device() and not _ends(path):
+            raise InputError(f"{path}: is a device, not a file")
         if _kept is None or Path(path).is_file():
             return open(path, "rb", buffering=BLOCK)
         if str(path) not in _kept:
@@ -170,6 +173,12 @@ def _open(path: str | Path) -> io.BufferedReader:
     except OSError as error:
         # The reason may be a name of thousands of characters.
         raise InputError(f"{shorten(str(path))}: cannot be read: {error.strerror}") from None
+
+
+def _ends(path: str | Path) -> bool:
+    """Whether a character device comes to an end, as a terminal does; /dev/zero would fill the memory."""
+    with open(path, "rb") as file:
+        return file.isatty() or Path(path).samefile(os.devnull)
 
 
 def _encoding(start: bytes) -> str:
