@@ -165,7 +165,7 @@ require_data() { # require_data SET ...: stages 1 and 2 have made them; said bef
   if [ $# -eq 0 ]; then
     echo "run.sh: no test set is prepared; run stages 1 and 2 first (--stage 1)" >&2
   elif [ ${#missing[@]} -gt 0 ]; then
-    echo "run.sh: ${missing[*]} not there; run stages 1 and 2 first (--stage 1)" >&2
+    echo "run.sh: not prepared: ${missing[*]}; run stages 1 and 2 first (--stage 1)" >&2
   else
     return 0
   fi

@@ -43,6 +43,7 @@ def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
         "db.sh": "",
         "bin/spooftrace": spooftrace,
         "conf/own.yaml": "",
+        **{f"data/{name}/utt2spk": "" for name in ("train", "dev", "eval", "more/C1")},
         "../../conf/systems/sls.yaml": "",
     }
     for name, text in files.items():

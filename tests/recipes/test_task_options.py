@@ -13,6 +13,7 @@ from test_seeds import SPOOFTRACE, calls, option
 
 VECTORS = sorted(path.stem for path in (ROOT / "conf/vectors").glob("*.yaml"))
 SETS = "train_parse dev_parse eval_parse eval_id eval_open test_vq test_aux cors_test cosg_all cosg_known".split()
+SETS += [f"{name}_{task}" for name in ("train", "dev") for task in ("bin", "vq", "aux", "dec", "id")] + ["train", "dev"]
 
 
 def noted(tmp_path: Path, name: str, *options: str) -> Path:
