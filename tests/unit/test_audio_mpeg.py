@@ -37,12 +37,12 @@ def encode(rate=44100, mode="CONSTANT", channels=1, seconds=1.3):
 
 def frames(content):
     """(offset, size) of the frames of a file that is nothing else."""
-    place, found = 0, []
+    place, frames = 0, []
     while place < len(content):
         size = parse(content[place + 1], content[place + 2]).size
-        found.append((place, size))
+        frames.append((place, size))
         place += size
-    return found
+    return frames
 
 
 def tagless(content):

@@ -16,10 +16,10 @@ def test_every_layout_is_read_like_the_official_one(lay_out, tmp_path, capsys, c
     for change in changes:
         change(root)
     capsys.readouterr()
-    made = prepare(corpus, root / given, tmp_path / "data", "--allow-partial")
+    sets = prepare(corpus, root / given, tmp_path / "data", "--allow-partial")
     assert f"taken from {root}" in capsys.readouterr().out
-    assert sorted(made) == sorted(official)
-    for name, data in made.items():
+    assert sorted(sets) == sorted(official)
+    for name, data in sets.items():
         expected = official[name].tables
         assert {table: values for table, values in data.tables.items() if table != "wav.scp"} == {
             table: values for table, values in expected.items() if table != "wav.scp"

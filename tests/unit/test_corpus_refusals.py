@@ -38,14 +38,14 @@ def refuse(corpus, folder, out, *options):
 
 def test_flac_is_taken_where_wav_lies_beside_it(root, tmp_path):
     folder = root("asvspoof2019", wild.convert("LA/*/flac/*.flac", ".wav", keep=True))
-    made = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
-    assert all(path.endswith(".flac") for data in made.values() for path in data.table("wav.scp").values())
+    prepared = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
+    assert all(path.endswith(".flac") for data in prepared.values() for path in data.table("wav.scp").values())
 
 
 def test_wav_is_taken_where_it_is_complete_and_flac_is_not(root, tmp_path, capsys):
     folder = root("asvspoof2019", wild.convert("LA/*/flac/*.flac", ".wav", keep=True), wild.remove("LA/*/flac/*7.flac"))
-    made = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
-    assert all(path.endswith(".wav") for data in made.values() for path in data.table("wav.scp").values())
+    prepared = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
+    assert all(path.endswith(".wav") for data in prepared.values() for path in data.table("wav.scp").values())
     assert "LA/ASVspoof2019_LA_train/flac (.wav, release: .flac)" in capsys.readouterr().out
 
 
@@ -75,17 +75,17 @@ def test_two_copies_are_refused_unless_one_is_official(root, tmp_path, capsys):
     assert "the same audio files are in several folders" in message
     assert "clean/dev (18 .flac)" in message and "noisy/dev (18 .flac)" in message
     shutil.copytree(folder / "clean/dev", folder / "LA/ASVspoof2019_LA_dev/flac")
-    made = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
-    assert all("/LA/ASVspoof2019_LA_dev/" in path for path in made["dev"].table("wav.scp").values())
+    prepared = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
+    assert all("/LA/ASVspoof2019_LA_dev/" in path for path in prepared["dev"].table("wav.scp").values())
 
 
 def test_an_altered_copy_does_not_fill_the_gaps_of_the_official_folder(root, tmp_path):
     folder = root("asvspoof2019")
     shutil.copytree(folder / "LA/ASVspoof2019_LA_train/flac", folder / "noisy/flac")
     next((folder / "LA/ASVspoof2019_LA_train/flac").iterdir()).unlink()
-    made = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
-    assert len(made["train"].utts) == 23
-    assert all("noisy" not in path for path in made["train"].table("wav.scp").values())
+    prepared = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
+    assert len(prepared["train"].utts) == 23
+    assert all("noisy" not in path for path in prepared["train"].table("wav.scp").values())
 
 
 @pytest.mark.parametrize("copy", ["backup/protocols", "ASVspoof_LA_cm_protocols"])
@@ -104,8 +104,8 @@ def test_audio_of_another_set_is_not_taken(root, tmp_path, capsys):
     """C1 to C6 of Codecfake share real recordings."""
     folder = root("codecfake_xie")
     shutil.rmtree(folder / "Codecfake/test/C3")
-    made = prepare("codecfake_xie", folder, tmp_path / "data", "--allow-partial")
-    assert "C3" not in made and "C7" in made
+    prepared = prepare("codecfake_xie", folder, tmp_path / "data", "--allow-partial")
+    assert "C3" not in prepared and "C7" in prepared
     assert f"{tmp_path / 'data/C3'}: left out: " in capsys.readouterr().out
 
 
@@ -132,8 +132,8 @@ def test_what_is_not_there_is_named_and_the_rest_is_prepared(root, tmp_path, cap
         module.run(argparse.Namespace(root=folder, out=tmp_path / "strict", allow_partial=False))
     assert f"not prepared: {', '.join(sets)} (" in str(error.value)
     strict = {path.name for path in (tmp_path / "strict").iterdir() if (path / "utt2spk").exists()}
-    made = prepare(corpus, folder, tmp_path / "data", "--allow-partial")
-    assert set(made) == strict and not strict & set(sets)
+    prepared = prepare(corpus, folder, tmp_path / "data", "--allow-partial")
+    assert set(prepared) == strict and not strict & set(sets)
     out = capsys.readouterr().out
     for name in sets:
         assert f"{tmp_path / 'data' / name}: left out: " in out
@@ -210,9 +210,9 @@ def test_names_behind_which_is_no_file_are_missing(root, tmp_path, capsys, spoil
     folder = root(corpus)
     path = min(folder.glob(pattern))
     spoil(path)
-    made = prepare(corpus, folder, tmp_path / "data", "--allow-partial")
+    prepared = prepare(corpus, folder, tmp_path / "data", "--allow-partial")
     assert path.name in (tmp_path / "data" / name / "missing.txt").read_text()
-    assert str(path) not in made[name].table("wav.scp").values()
+    assert str(path) not in prepared[name].table("wav.scp").values()
     path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 

@@ -89,6 +89,6 @@ def test_ids_with_slashes_name_no_folders(data, recipe):
     }
     DataDir.write(Path("data/odd"), tables)
     assert main(["codec", "resynthesize", "data/odd", "--out", "data/new", "--system", "world"]) == 0
-    (made,) = Path().rglob("*world.flac")
-    assert made.parent == Path("data/new/audio/world")
+    (copy,) = Path().rglob("*world.flac")
+    assert copy.parent == Path("data/new/audio/world")
     assert not list(recipe.parent.glob("*.flac"))

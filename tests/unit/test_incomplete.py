@@ -33,12 +33,12 @@ def make_data(folder, utts=tuple(UTTS), audio="x"):
     return DataDir.write(folder, tables)
 
 
-def prepared(tmp_path, there, listed=tuple(UTTS)):
+def prepared(tmp_path, present, listed=tuple(UTTS)):
     audio = tmp_path / "corpus" / "flac"
     audio.mkdir(parents=True, exist_ok=True)
     for file in audio.iterdir():
         file.unlink()
-    for utt in there:
+    for utt in present:
         (audio / f"{utt}.flac").write_bytes(b"x")
     trials = Trials()
     for utt in listed:
@@ -73,8 +73,8 @@ def test_sets_that_are_left_out_are_missed_in_what_is_combined(tmp_path):
     left_out = prepared(tmp_path, [])
     assert read_gaps(left_out) == [Gap("eval", WHOLE_SET, 1, 1)]
     other = make_data(tmp_path / "other", ["u1", "u3"])
-    made, _ = combine(tmp_path / "both", [other.path, left_out])
-    assert made.utts == ["u1", "u3"]
+    both, _ = combine(tmp_path / "both", [other.path, left_out])
+    assert both.utts == ["u1", "u3"]
     assert read_gaps(tmp_path / "both") == [Gap("eval", WHOLE_SET, 1, 1)]
     with pytest.raises(InputError, match="none of its sources"):
         combine(tmp_path / "none", [left_out])
@@ -148,8 +148,8 @@ def test_metrics_tables_and_report_are_marked(experiment, tmp_path, capsys):
     assert "INCOMPLETE" not in report(tmp_path) + capsys.readouterr().out
     write_gaps(data, [GAP])
     evaluate()
-    told = "eval: 12 of 71,237 audio files missing from the corpus"
-    assert told in capsys.readouterr().out
+    gap = "eval: 12 of 71,237 audio files missing from the corpus"
+    assert gap in capsys.readouterr().out
     metrics = json.loads((tmp_path / "exp/a_1/eval/metrics.json").read_text())
     assert metrics["incomplete"] == [
         {"set": "eval", "what": "audio files missing from the corpus", "missing": 12, "of": 71237}
@@ -158,18 +158,20 @@ def test_metrics_tables_and_report_are_marked(experiment, tmp_path, capsys):
     assert len(written) == 3 and all("12 of 71,237" in text for text in written)
     page = report(tmp_path)
     assert "| a_1 *" in page and "| b_1 *" in page
-    assert f"\\* INCOMPLETE, not comparable with figures on the whole set: test set, {told} (a_1, b_1)." in page
+    assert f"\\* INCOMPLETE, not comparable with figures on the whole set: test set, {gap} (a_1, b_1)." in page
 
 
 def test_what_the_scores_were_made_of_counts_too(experiment, tmp_path, monkeypatch):
     _, evaluate = experiment
-    made = {"incomplete": [{"set": "eval", "what": UNUSABLE, "missing": 1, "of": 5}], "policy": {}}
-    (tmp_path / "exp/b_1/eval/scores.json").write_text(json.dumps(made))
+    record = {"incomplete": [{"set": "eval", "what": UNUSABLE, "missing": 1, "of": 5}], "policy": {}}
+    (tmp_path / "exp/b_1/eval/scores.json").write_text(json.dumps(record))
     evaluate()
     assert "incomplete" not in json.loads((tmp_path / "exp/a_1/eval/metrics.json").read_text())
-    assert json.loads((tmp_path / "exp/b_1/eval/metrics.json").read_text())["incomplete"] == made["incomplete"]
+    assert json.loads((tmp_path / "exp/b_1/eval/metrics.json").read_text())["incomplete"] == record["incomplete"]
     drawn = []
-    monkeypatch.setattr("spooftrace.report.det.draw_det", lambda curves, *_: drawn.extend(one.name for one in curves))
+    monkeypatch.setattr(
+        "spooftrace.report.det.draw_det", lambda curves, *_: drawn.extend(curve.name for curve in curves)
+    )
     page = report(tmp_path)
     assert "| a_1 " in page and "| a_1 *" not in page and "| b_1 *" in page
     assert drawn == ["a_1", "b_1 *"]
