@@ -170,6 +170,19 @@ def test_verify_names_what_is_not_what_was_written(exp, capsys, damage, named):
     assert said.err.count("\n") == 1 and re.search(r"\d faults? named above", said.err)
 
 
+@pytest.mark.parametrize("frontends", [3, [], {"lfcc": 3}])
+def test_records_of_strangers_are_one_line(exp, capsys, frontends):
+    for name, change in (("run.json", {"frontends": frontends}), ("eval/scores.json", {"files": [1], "system": 3})):
+        path = exp / name
+        found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        path.write_text(json.dumps({**found, **change}), encoding="utf-8")
+    capsys.readouterr()
+    assert main(["score", "--exp", str(exp), "--data", "data/eval"]) == 1
+    assert f"{exp}/run.json: its 'frontends' is not what" in capsys.readouterr().err
+    assert main(["status", "exp", "--verify"]) == 1
+    assert f"{exp}/eval/scores.json: damaged" in capsys.readouterr().out
+
+
 def test_nan_in_a_stored_feature_is_refused_by_name(exp, capsys):
     ark = Path("dump/lfcc/eval/feats.1.ark")
     content = bytearray(ark.read_bytes())

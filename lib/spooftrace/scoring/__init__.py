@@ -24,12 +24,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.arrayjob import add_job_options, fingerprint, share
-from spooftrace.common.contents import read_record
 from spooftrace.config_classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.errors import InputError
-from spooftrace.scoring.store import Parts, is_complete, origin, write
+from spooftrace.scoring.store import Parts, is_complete, origin, recorded_frontends, write
 
 if TYPE_CHECKING:
     from spooftrace.inference import Precision
@@ -232,7 +231,7 @@ class Scoring:
 
     def _origin(self, directory: Path) -> dict[str, Any]:
         if directory not in self._origins:  # looking at every audio file takes a while
-            frontends = read_record(self.exp / "run.json").get("frontends")
+            frontends = recorded_frontends(self.exp)
             self._origins[directory] = origin(
                 self._system, self.config, self.precision, directory, self.dump, frontends
             )

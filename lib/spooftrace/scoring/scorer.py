@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spooftrace.common.contents import read_record
 from spooftrace.errors import InputError
 from spooftrace.frontends.base import WEIGHTS
 from spooftrace.frontends.weights import weights_in
 from spooftrace.inference import InPrecision, Precision, check_precision, pack
 from spooftrace.loading import load
+from spooftrace.scoring.store import recorded_frontends
 from spooftrace.system import StreamShape, System, load_weights, pick_device
 from spooftrace.tasks.losses import MarginLoss
 from spooftrace.training import make_batches, open_streams
@@ -163,7 +163,7 @@ def check_frontends(system: System, exp: Path) -> None:
     Raises:
         InputError: A front-end has other weights.
     """
-    recorded = read_record(exp / "run.json").get("frontends", {})
+    recorded = recorded_frontends(exp)
     for name, frontend in system.frontends.items():
         known = recorded.get(name, {}).get(WEIGHTS)
         if frontend.frozen and known and frontend.fingerprint().get(WEIGHTS) != known:

@@ -15,6 +15,7 @@ from spooftrace.arrayjob import Journal, other_journals, read_journals
 from spooftrace.atomic import atomic_write
 from spooftrace.common.contents import changed_file, read_record, record_files
 from spooftrace.datadir.sources import origin_of_audio
+from spooftrace.errors import InputError
 from spooftrace.extraction.belonging import check, describe
 
 if TYPE_CHECKING:
@@ -61,6 +62,18 @@ def origin(
         "features": features,
         "frontends": dict(frontends or {}),
     }
+
+
+def recorded_frontends(exp: Path) -> dict[str, dict[str, Any]]:
+    """Fingerprints of the frozen front-ends of a training, by stream; {} where ``run.json`` has none.
+
+    Raises:
+        InputError: They are not what a training writes.
+    """
+    recorded = read_record(exp / "run.json").get("frontends", {})
+    if not isinstance(recorded, dict) or not all(isinstance(value, dict) for value in recorded.values()):
+        raise InputError(f"{exp}/run.json: its 'frontends' is not what a training writes; get the file again")
+    return recorded
 
 
 def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:

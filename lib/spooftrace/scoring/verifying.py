@@ -58,12 +58,15 @@ def verify_experiment(folder: Path) -> Iterator[str]:
 
 def _verify_scores(record: Path, model: str | None) -> Iterator[str]:
     made, folder = read_record(record), record.parent
-    if not made:
+    files, system = made.get("files", {}), made.get("system", {})
+    readable = isinstance(system, dict) and isinstance(files, dict)
+    if not made or not (
+        readable and all(isinstance(file, dict) and isinstance(file.get("sha256"), str) for file in files.values())
+    ):
         yield f"{record}: damaged"
         return
-    if model is not None and made.get("system", {}).get(MODEL, model) != model:
+    if model is not None and system.get(MODEL, model) != model:
         yield f"{folder}: was scored with another {MODEL} than there is now"
-    files = made.get("files", {})
     for name in files:
         if problem := changed_file(folder, made, [name]):
             yield problem
