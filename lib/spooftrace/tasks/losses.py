@@ -8,6 +8,7 @@ which are trained by the system's optimizer and saved with the system.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Literal
@@ -43,10 +44,10 @@ def weights_of_classes(values: Sequence[float]) -> Tensor:
     Raises:
         ValueError: One is negative, not a number or infinite, or all are 0.
     """
-    weights = torch.tensor(values, dtype=torch.float32)
-    if not (weights.isfinite().all() and (weights >= 0).all() and weights.any()):
+    # The numbers are checked, not the tensor: on the meta device, where systems are built to be measured, it has none.
+    if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
         raise ValueError(f"class_weight {list(values)}: must be numbers of 0 or more, and not all 0")
-    return weights
+    return torch.tensor(values, dtype=torch.float32)
 
 
 class CrossEntropy(DetectionLoss):
