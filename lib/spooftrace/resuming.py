@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.json_text import read_json_object
+from spooftrace.common.records import RUN, read_run
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
-MODEL, RUN, CONFIG = "model.safetensors", "run.json", "config.yaml"  # in the folder of an experiment
+MODEL, CONFIG = "model.safetensors", "config.yaml"  # in the folder of an experiment
 # Settings that change no result.
 WITHOUT_EFFECT = ("trainer.checkpoint_minutes", "data.num_workers")
 # Settings that only decide when a training ends.
@@ -58,28 +58,6 @@ def is_finished(exp: Path, config: Mapping[str, Any]) -> bool:
     if problem:
         print(f"{exp}: {problem}; made again from its checkpoints", flush=True)
     return False
-
-
-def read_run(exp: Path) -> dict[str, Any]:
-    """What ``run.json`` says of a finished training; {} of one that is not.
-
-    Raises:
-        InputError: It is damaged.
-    """
-    try:
-        content = read_json_object(exp / RUN)
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        content = {}
-    if not content:
-        raise damaged_run(exp)
-    return content
-
-
-def damaged_run(exp: Path) -> InputError:
-    """The error of an experiment whose ``run.json`` is damaged."""
-    return InputError(f"{exp / RUN}: damaged; remove it and run stage 4 (training) again")
 
 
 def is_described(model: Path, sha256: str | None = None) -> bool:

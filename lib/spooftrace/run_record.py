@@ -13,11 +13,12 @@ import torch
 
 from spooftrace import processes
 from spooftrace.atomic import atomic_write
+from spooftrace.common.records import RUN
 from spooftrace.config_classes import allowed_modules
 from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.frontends.weights import keep_configuration
 from spooftrace.provenance import file_sha256, git_commit, versions
-from spooftrace.resuming import LENGTH, MODEL, RUN
+from spooftrace.resuming import LENGTH, MODEL
 from spooftrace.saving import read_checkpoint
 from spooftrace.selection import LAST_EPOCH, best_epochs
 from spooftrace.system import count_parameters, save_weights

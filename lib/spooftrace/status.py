@@ -14,7 +14,7 @@ elsewhere, is shown as ``-``.
 from __future__ import annotations
 
 import argparse
-import csv
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,10 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.epochs_table import read_epochs
+from spooftrace.common.record_forms import misfit
+from spooftrace.common.records import SavedConfig, damaged_run, read_run
 from spooftrace.errors import InputError
 from spooftrace.jobs.records import last_line, record_path
 from spooftrace.lock import holder
-from spooftrace.resuming import damaged_run, read_run
 from spooftrace.training import LOCK
 
 LOGS = "log"  # in the folder of all experiments: links to the logs of array jobs, with their records
@@ -192,10 +194,10 @@ def _has_failed(log: Path) -> bool:
 
 def _status(folder: Path, name: str, failures: Sequence[str]) -> Status:
     config, finished = _settings(folder / "config.yaml"), _finished(folder)
-    epochs = _epochs(folder / "epochs.tsv")
+    epochs = read_epochs(folder / "epochs.tsv")
     trainer = config.get("trainer", {})
     done, of, monitor = len(epochs), trainer.get("max_epochs"), trainer.get("monitor")
-    figures = [epoch[monitor] for epoch in epochs if monitor in epoch]
+    figures = [epoch[monitor] for epoch in epochs if monitor in epoch and not math.isnan(epoch[monitor])]
     best = f"{monitor} {min(figures):.4f}" if figures else None
     sets = _sets(folder)
     if "imported" in finished:
@@ -225,8 +227,8 @@ def _settings(path: Path) -> dict[str, Any]:
     from spooftrace.config_text import read_yaml
 
     content = (read_yaml(path) if path.is_file() else None) or {}
-    if not isinstance(content, dict) or not isinstance(content.get("trainer", {}), dict):
-        raise InputError(f"{path}: not a configuration; remove the experiment, or restore the file")
+    if problem := misfit(content, SavedConfig):
+        raise InputError(f"{path}: not a configuration: {problem}; restore the file, or remove the experiment")
     return content
 
 
@@ -239,30 +241,9 @@ def _finished(folder: Path) -> dict[str, Any]:
     content = read_run(folder)
     if not content or "imported" in content:  # the figures of an imported system are not known
         return content
-    try:
-        return {
-            "epochs": int(content["epochs"]),
-            "train_seconds": float(content["train_seconds"]),
-            "length": dict(content.get("length", {})),
-        }
-    except (ValueError, KeyError, TypeError, OverflowError):
-        raise damaged_run(folder) from None
-
-
-def _epochs(path: Path) -> list[dict[str, float]]:
-    """The figures of every epoch so far."""
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
-        try:
-            header, *lines = [*rows] or [[]]
-        except csv.Error as error:
-            raise InputError(f"{path}: not a table of epochs ({error}); train again") from None
-    try:
-        return [dict(zip(header, map(float, line), strict=True)) for line in lines]
-    except ValueError:
-        raise InputError(f"{path}: not {len(header)} numbers in every line; train again") from None
+    if "epochs" not in content or "train_seconds" not in content:
+        raise damaged_run(folder)
+    return {"length": {}, **content}
 
 
 def _epoch_seconds(folder: Path) -> float | None:

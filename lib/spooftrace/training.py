@@ -284,7 +284,8 @@ def _check_monitor(task: Any, monitor: str) -> None:
 def _remove_leftovers(exp: Path) -> None:
     """Remove what killed trainings have half written; the lock of ``exp`` is held."""
     from spooftrace.atomic import remove_leftovers
-    from spooftrace.resuming import CONFIG, MODEL, RUN, last_checkpoint
+    from spooftrace.common.records import RUN
+    from spooftrace.resuming import CONFIG, MODEL, last_checkpoint
 
     remove_leftovers(exp, CONFIG, MODEL, RUN, EPOCHS)
     remove_leftovers(last_checkpoint(exp).parent)

@@ -487,5 +487,5 @@ def test_curvatures_are_drawn_where_there_are_any(recipe):
     assert "![Learned curvatures of hydra](my%20figures/hydra_s1_curvatures.png)" in page()
     assert (recipe / "my figures/hydra_s1_curvatures.png").read_bytes().startswith(b"\x89PNG")
     write_lines(epochs, [("epoch", "curvature_khz"), (1, 1.0), (2, "high")])
-    with pytest.raises(InputError, match=r"hydra_s1/epochs.tsv:3: not 2 numbers; train again"):
+    with pytest.raises(InputError, match=r"hydra_s1/epochs.tsv:3: not 2 numbers; restore or remove it"):
         make_report()

@@ -168,7 +168,7 @@ def test_several_folders_are_one_table(recipe, capsys):
         ("config.yaml", "a: [\n", "2: not valid YAML"),
         ("run.json", "{", " damaged"),
         ("run.json", '{"epochs": null}', " damaged"),
-        ("epochs.tsv", "epoch\tloss\n1\n", " not 2 numbers in every line"),
+        ("epochs.tsv", "epoch\tloss\n1\n", "2: not 2 numbers"),
     ],
 )
 def test_damaged_files_are_named(recipe, capsys, path, text, message):

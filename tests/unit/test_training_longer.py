@@ -179,7 +179,7 @@ def test_starting_removes_what_killed_trainings_have_half_written(live):
 
 @pytest.mark.parametrize("damage", ["", "{", "[1]", "{}"])
 def test_damaged_run_is_named(tmp_path, damage):
-    from spooftrace.resuming import read_run
+    from spooftrace.common.records import read_run
 
     (tmp_path / "run.json").write_text(damage, encoding="utf-8")
     with pytest.raises(InputError, match=r"run\.json: damaged; remove it and run stage 4"):

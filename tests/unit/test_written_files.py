@@ -178,7 +178,7 @@ def test_records_of_strangers_are_one_line(exp, capsys, frontends):
         path.write_text(json.dumps({**found, **change}), encoding="utf-8")
     capsys.readouterr()
     assert main(["score", "--exp", str(exp), "--data", "data/eval"]) == 1
-    assert f"{exp}/run.json: its 'frontends' is not what" in capsys.readouterr().err
+    assert f"{exp}/run.json: damaged: frontends" in capsys.readouterr().err
     assert main(["status", "exp", "--verify"]) == 1
     assert f"{exp}/eval/scores.json: damaged" in capsys.readouterr().out
 

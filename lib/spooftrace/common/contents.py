@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.common.json_text import read_json_object
+from spooftrace.common.record_forms import misfit
+from spooftrace.common.records import SCORES_RECORD, FilesRecord, read_scores_record
 from spooftrace.errors import InputError
-
-SCORES_RECORD = "scores.json"  # beside the files that scoring writes
 
 
 def record_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -33,8 +33,9 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
         record: A record whose ``files`` is what ``record_files`` gave. Earlier versions had none: nothing is wrong.
         names: Look at these only.
     """
-    files = record.get("files")
-    for name, written in files.items() if isinstance(files, Mapping) else ():
+    if problem := misfit(record, FilesRecord):
+        return f"{folder}: the record of its files is damaged: {problem}"
+    for name, written in record.get("files", {}).items():
         if names is not None and name not in names:
             continue
         path = folder / name
@@ -45,9 +46,8 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
         present = _look(path)
         if present == written:
             continue
-        lines = written.get("lines") if isinstance(written, Mapping) else None
-        if isinstance(lines, int) and lines != present["lines"]:
-            return f"{path}: has {present['lines']:,} lines, but {lines:,} were written"
+        if present["lines"] != written["lines"]:
+            return f"{path}: has {present['lines']:,} lines, but {written['lines']:,} were written"
         return f"{path}: is not what was written"
     return None
 
@@ -64,12 +64,12 @@ def check_scores(path: str | Path) -> None:
     """Refuse a file of scores that is not what the scoring stage wrote; files of other programs have no record.
 
     Raises:
-        InputError: it was cut, edited or damaged.
+        InputError: it was cut, edited or damaged, or its record was.
     """
     path = Path(path)
-    record = read_record(path.with_name(SCORES_RECORD))
+    record = read_scores_record(path.with_name(SCORES_RECORD))
     problem = changed_file(path.parent, record, [path.name])
-    if problem is None and "files" not in record and isinstance(record.get("utterances"), int) and path.is_file():
+    if problem is None and "files" not in record and "utterances" in record and path.is_file():
         lines = _look(path)["lines"]  # of an earlier version, which recorded only how many there were
         if lines < record["utterances"]:
             problem = f"{path}: has {lines:,} lines, but {record['utterances']:,} utterances were scored"

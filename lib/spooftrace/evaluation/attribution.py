@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from spooftrace.archive import ArchiveReader
-from spooftrace.common.contents import SCORES_RECORD, read_record
+from spooftrace.common.records import SCORES_RECORD, read_scores_record
 from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
 from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
@@ -272,7 +272,7 @@ def _rejection_scores(
 
 def _blocks(scp: Path, utts: Sequence[str]) -> Iterator[Array]:
     """The embeddings of these utterances, (BLOCK, D) at a time, float32 or as they are stored."""
-    ours = bool(read_record(scp.with_name(SCORES_RECORD)).get("embeddings"))
+    ours = read_scores_record(scp.with_name(SCORES_RECORD)).get("embeddings", False)
     with ArchiveReader(scp, beside=ours) as reader:
         missing = [utt for utt in utts if utt not in reader]
         if missing:

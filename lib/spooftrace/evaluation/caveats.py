@@ -6,11 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.contents import SCORES_RECORD
-from spooftrace.common.json_text import parse_json
-from spooftrace.common.text import read_text
+from spooftrace.common.records import SCORES_RECORD, read_scores_record
 from spooftrace.datadir.incomplete import Gap, gaps_of, read_gaps
-from spooftrace.errors import InputError
 from spooftrace.evaluation.trials import first
 
 FEW = 100  # trials of a class: below, one of them moves an error rate by more than a point
@@ -72,10 +69,5 @@ def gaps_of_test_set(data: Path | None, key: Path | None, scores: Path) -> list[
     """
     folders = [data, key and key.parent]
     gaps = [gap for folder in folders if folder for gap in read_gaps(folder)]
-    record = scores.with_name(SCORES_RECORD)
-    if record.is_file():
-        try:
-            gaps += gaps_of(parse_json(read_text(record)).get("incomplete", []))
-        except (AttributeError, KeyError, TypeError, ValueError):
-            raise InputError(f"{record}: not what the scoring stage writes; score this set again") from None
+    gaps += gaps_of(read_scores_record(scores.with_name(SCORES_RECORD)).get("incomplete", []))
     return list(dict.fromkeys(gaps))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.atomic import atomic_write
-from spooftrace.common.contents import SCORES_RECORD
+from spooftrace.common.records import SCORES_RECORD
 from spooftrace.common.text import keep_pipes
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json
 from spooftrace.errors import InputError

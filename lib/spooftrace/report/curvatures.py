@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.common.epochs_table import read_epochs
 from spooftrace.report.incomplete import marked
 from spooftrace.report.markdown import image
 from spooftrace.report.runs import Run, group_by_seed
@@ -30,22 +29,11 @@ def read_curvatures(path: Path) -> dict[str, list[float]]:
     """Name -> the value after each epoch; {} where there is no such file or no such column in it.
 
     Raises:
-        InputError: a line with another number of columns, or something that is not a number (file and line).
+        InputError: The file is damaged.
     """
-    if not path.is_file():
-        return {}
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    header = lines[0] if lines else []
-    courses: dict[str, list[float]] = {name: [] for name in header if name.startswith(PREFIX)}
-    for number, line in enumerate(lines[1:], start=2):
-        try:
-            values = dict(zip(header, map(float, line), strict=True))
-        except ValueError:
-            raise InputError(f"{path}:{number}: not {len(header)} numbers; train again") from None
-        for name, course in courses.items():
-            course.append(values[name])
-    return courses
+    epochs = read_epochs(path)
+    names = [name for name in (epochs[0] if epochs else ()) if name.startswith(PREFIX)]
+    return {name: [figures[name] for figures in epochs] for name in names}
 
 
 def draw_curvatures(courses: Sequence[dict[str, list[float]]], title: str, path: Path) -> None:

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.records import read_run
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, Gap, gaps_of, read_gaps
 from spooftrace.errors import InputError
-from spooftrace.report.runs import Group, Run, run_info
+from spooftrace.report.runs import Group, Run
 
 MARK = " *"
 
@@ -48,7 +49,7 @@ def training_gaps(exp: Path) -> list[str]:
     Raises:
         InputError: what ``run.json`` says of that cannot be read.
     """
-    return _training(run_info(exp), exp)
+    return _training(read_run(exp), exp)
 
 
 def gaps_of_metrics(metrics: Mapping[str, Any]) -> list[Gap]:

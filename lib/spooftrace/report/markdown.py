@@ -123,12 +123,12 @@ def imports(runs: Sequence[Run]) -> list[str]:
         if not (made := run.info.get("imported")):
             continue
         told = [
-            f"{made['release']} ({made['repository']})",
-            f"trained on {made['trained_on'] or 'unknown data'}",
-            f"file {made['file']}",
+            f"{text_of(made.get('release'))} ({text_of(made.get('repository'))})",
+            f"trained on {made.get('trained_on') or 'unknown data'}",
+            f"file {text_of(made.get('file'))}",
         ]
-        told += [f"sha256 {made['sha256']}", f"score: {made['score']}"]
-        told += [f"assumed: {', '.join(made['assumed'])}"] if made["assumed"] else []
+        told += [f"sha256 {text_of(made.get('sha256'))}", f"score: {text_of(made.get('score'))}"]
+        told += [f"assumed: {', '.join(made['assumed'])}"] if made.get("assumed") else []
         items.append(f"{run.name} was not trained here but imported: {'; '.join(told)}.")
     return items
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.contents import SCORES_RECORD
 from spooftrace.common.json_text import read_json_object
+from spooftrace.common.records import SCORES_RECORD, read_run, read_scores_record
 from spooftrace.errors import InputError
 from spooftrace.provenance import file_sha256
 
@@ -54,10 +54,7 @@ class Run:
 
     def scoring(self, test_set: str) -> str:
         """Which part of each utterance was scored and how exactly, from ``scores.json``; "" where that is not known."""
-        path = self.folder / test_set / SCORES_RECORD
-        if not path.exists():
-            return ""
-        content = _read_json(path)
+        content = read_scores_record(self.folder / test_set / SCORES_RECORD)
         options = {**content.get("policy", {}), "precision": content.get("precision")}
         return ", ".join(f"{name} {value}" for name, value in options.items() if value is not None)
 
@@ -100,7 +97,7 @@ def find_runs(exp: Path) -> tuple[dict[Kind, list[Run]], list[Path]]:
         read_metrics(others[0], tuple(METRICS_KEYS))  # says that it cannot be reported
     if not found:
         raise InputError(f"{exp}: no <system>_<tag>/<set>/metrics.json there; run the evaluation stage first")
-    info = {folder: run_info(folder) for runs in found.values() for folder in runs}
+    info = {folder: read_run(folder) for runs in found.values() for folder in runs}
     order = list(METRICS_KEYS)
     kinds = {
         kind: [Run(folder, info[folder], sets) for folder, sets in sorted(found[kind].items())]
@@ -120,11 +117,6 @@ def is_stale(metrics: Mapping[str, Any], folder: Path) -> bool:
     files = [*folder.glob("scores*.txt")]
     known = metrics.get("scores_sha256")
     return bool(known and files) and all(file_sha256(file) != known for file in files)
-
-
-def run_info(folder: Path) -> dict[str, Any]:
-    """What ``run.json`` of an experiment says; {} without one."""
-    return _read_json(folder / "run.json") if (folder / "run.json").exists() else {}
 
 
 def test_sets(runs: Sequence[Run]) -> list[str]:

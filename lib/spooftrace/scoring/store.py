@@ -13,7 +13,8 @@ import numpy as np
 from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole
 from spooftrace.arrayjob import Journal, other_journals, read_journals
 from spooftrace.atomic import atomic_write
-from spooftrace.common.contents import changed_file, read_record, record_files
+from spooftrace.common.contents import changed_file, record_files
+from spooftrace.common.records import read_run, read_scores_record
 from spooftrace.datadir.sources import origin_of_audio
 from spooftrace.errors import InputError
 from spooftrace.extraction.belonging import check, describe
@@ -68,20 +69,21 @@ def recorded_frontends(exp: Path) -> dict[str, dict[str, Any]]:
     """Fingerprints of the frozen front-ends of a training, by stream; {} where ``run.json`` has none.
 
     Raises:
-        InputError: They are not what a training writes.
+        InputError: ``run.json`` is damaged.
     """
-    recorded = read_record(exp / "run.json").get("frontends", {})
-    if not isinstance(recorded, dict) or not all(isinstance(value, dict) for value in recorded.values()):
-        raise InputError(f"{exp}/run.json: its 'frontends' is not what a training writes; get the file again")
-    return recorded
+    return read_run(exp).get("frontends", {})
 
 
 def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:
     """Whether ``out`` holds scores of this origin, and embeddings if they are asked for; prints why it does not.
 
-    It does not when one of its files was changed after it was written.
+    It does not when one of its files was changed after it was written, or the record of them is damaged.
     """
-    found = read_record(_description(out))
+    try:
+        found = read_scores_record(_description(out))
+    except InputError:
+        print(f"{_description(out)}: damaged; the set is scored again")
+        return False
     if not out.exists() or {key: found.get(key) for key in made} != made:
         return False
     if problem := changed_file(out.parent, found):

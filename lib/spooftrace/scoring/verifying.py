@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from spooftrace.archive import damaged_entries
-from spooftrace.common.contents import SCORES_RECORD, changed_file, read_record
+from spooftrace.common.contents import changed_file, read_record
 from spooftrace.common.english import counted
+from spooftrace.common.records import RUN, SCORES_RECORD, read_run, read_scores_record
 from spooftrace.errors import InputError
 from spooftrace.extraction.store import read_description
 from spooftrace.provenance import file_sha256
@@ -43,11 +44,13 @@ def verify(experiments: Mapping[Path, str], dumps: Iterable[Path]) -> None:
 
 def verify_experiment(folder: Path) -> Iterator[str]:
     """A line for each thing that is wrong: the model, the scores and embeddings of each set, and their metrics."""
-    model, run = folder / MODEL, read_record(folder / "run.json")
+    model, run = folder / MODEL, {}
     present = file_sha256(model) if model.is_file() else None
-    if (folder / "run.json").exists():
-        if not run:
-            yield f"{folder}/run.json: damaged"
+    try:
+        run = read_run(folder)
+    except InputError as error:
+        yield str(error)
+    if (folder / RUN).exists():
         if present is None:
             yield f"{model}: is gone"
         elif run.get("model_sha256", present) != present:
@@ -57,14 +60,13 @@ def verify_experiment(folder: Path) -> Iterator[str]:
 
 
 def _verify_scores(record: Path, model: str | None) -> Iterator[str]:
-    made, folder = read_record(record), record.parent
-    files, system = made.get("files", {}), made.get("system", {})
-    readable = isinstance(system, dict) and isinstance(files, dict)
-    if not made or not (
-        readable and all(isinstance(file, dict) and isinstance(file.get("sha256"), str) for file in files.values())
-    ):
-        yield f"{record}: damaged"
+    folder = record.parent
+    try:
+        made = read_scores_record(record)
+    except InputError as error:
+        yield str(error)
         return
+    files, system = made.get("files", {}), made.get("system", {})
     if model is not None and system.get(MODEL, model) != model:
         yield f"{folder}: was scored with another {MODEL} than there is now"
     for name in files:
