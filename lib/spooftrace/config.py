@@ -22,7 +22,7 @@ import yaml
 
 from spooftrace.atomic import atomic_write
 from spooftrace.config_classes import find_class, only_these_imports, resolve_classes, shown
-from spooftrace.config_errors import explain
+from spooftrace.config_errors import explain, given_by
 from spooftrace.config_text import parse_yaml, read_yaml
 from spooftrace.errors import InputError
 from spooftrace.settings import Data, Schedule, Training, check_settings
@@ -49,7 +49,8 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> d
     merged: dict[str, Any] = {}
     for file in files:
         merged = merge(merged, _read_yaml(Path(file)))
-    merged = merge(merged, _parse_overrides(overrides))
+    given = _parse_overrides(overrides)
+    merged = merge(merged, given)
     where = ", ".join(str(file) for file in files)
     missing = [section for section in REQUIRED if not merged.get(section)]
     if missing:
@@ -57,7 +58,14 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> d
             f"{where}: {', '.join(missing)}: {'is' if len(missing) == 1 else 'are'} missing; a recipe's own conf holds "
             "only what differs from conf/systems: give the file from there first, then this one"
         )
-    return _check(resolve_classes(merged, where), where)
+    try:
+        return _check(resolve_classes(merged, where), where)
+    except InputError as error:
+        message, before = str(error), f"{where}: "
+        problem = message.removeprefix(before) if message.startswith(before) else ""
+        if of_option := given_by(problem, given, overrides[::2]):
+            raise InputError(of_option) from None
+        raise
 
 
 def save_config(config: Mapping[str, Any], path: str | Path) -> None:

@@ -99,7 +99,7 @@ def resolve_classes(config: Mapping[str, Any], where: str) -> dict[str, Any]:
         elif key in ROOMS and key != "streams" and isinstance(value, Mapping):
             resolved[key] = _node(value, key, ROOMS[key], where)
         else:
-            resolved[key] = _plain(value, key, where)
+            resolved[key] = _value(value, key, where)
     for name, value in resolved["data"].items() if isinstance(resolved.get("data"), Mapping) else ():
         if name in AUGMENTATIONS and value is not None and not isinstance(value, Mapping):
             raise InputError(f"{where}: data.{name}: must be a mapping of keys to values, not {shown(value)}")
@@ -188,37 +188,26 @@ def _node(node: Mapping[str, Any], key: str, room: str | None, where: str) -> di
             value = {"class_path": value} if isinstance(value, str) else value
             resolved[name] = _node(value, inner, LOSSES, where) if isinstance(value, Mapping) else value
         elif _is_users(full):
-            resolved[name] = _of_users(value, inner, where)
+            resolved[name] = _value(value, inner, where, may_hold_nodes=True)
         else:
             if full.startswith(f"{ROOMS['optimizer']}."):
                 _check_number(value, inner, where)
-            resolved[name] = _plain(value, inner, where)
+            resolved[name] = _value(value, inner, where)
     return {"class_path": full, "init_args": resolved}
 
 
-def _of_users(value: Any, key: str, where: str) -> Any:
-    """An argument of a user's class, which may hold nodes of any allowed class."""
+def _value(value: Any, key: str, where: str, may_hold_nodes: bool = False) -> Any:
+    """A value other than a node; arguments of a user's class may hold nodes of any allowed class, others none."""
     if isinstance(value, Mapping):
-        if "class_path" in value:
+        if "class_path" in value and may_hold_nodes:
             return _node(value, key, None, where)
-        for name in value:
-            _check_key(name, f"{key}.", where)
-        return {name: _of_users(inner, f"{key}.{name}", where) for name, inner in value.items()}
-    if isinstance(value, list):
-        return [_of_users(inner, f"{key}[{number}]", where) for number, inner in enumerate(value)]
-    return value
-
-
-def _plain(value: Any, key: str, where: str) -> Any:
-    """A value without any class in it."""
-    if isinstance(value, Mapping):
         if "class_path" in value:
             raise InputError(f"{where}: {key}: takes a value, but a class is given ({shown(value['class_path'])})")
         for name in value:
             _check_key(name, f"{key}.", where)
-        return {name: _plain(inner, f"{key}.{name}", where) for name, inner in value.items()}
+        return {name: _value(inner, f"{key}.{name}", where, may_hold_nodes) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_plain(inner, f"{key}[{number}]", where) for number, inner in enumerate(value)]
+        return [_value(inner, f"{key}[{number}]", where, may_hold_nodes) for number, inner in enumerate(value)]
     return value
 
 
@@ -242,8 +231,13 @@ def _full_name(path: str, key: str, room: str | None) -> str:
     if not NAME.fullmatch(path):
         raise InputError(f"{key}: '{shown(path)}' is not the name of a class")
     full = f"{room}.{path}" if "." not in path and room else path
-    if _is_ours(full) or ("." in path and _is_users(path)):
+    if "." in path and _is_users(path):
         return full
+    if _is_ours(full):
+        if room is None or full in _paths(room):
+            return full
+        hint = "; the learning rate is scheduled by the section schedule" if full in _paths(SCHEDULES) else ""
+        raise InputError(f"{key}: '{path}' is not a class of {room}{hint}; there are {', '.join(sorted(_names(room)))}")
     if room and full.rpartition(".")[0] == room:
         names = sorted(_names(room))
         near = get_close_matches(full.rpartition(".")[2], names, n=1, cutoff=0.75)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 from spooftrace.audio.options import AUGMENTATIONS
 from spooftrace.config_classes import find_class
@@ -70,6 +71,34 @@ def explain(message: str, sections: Callable[[str], Iterable[str]]) -> str:
         if found := re.fullmatch(pattern, text):
             return f"{'.'.join(path)}: {sentence.format(*(TYPES.get(part, part) for part in found.groups()))}"
     return f"{'.'.join(path)}: {text}" if path else text
+
+
+def given_by(problem: str, given: Mapping[str, Any], options: Iterable[str]) -> str | None:
+    """The problem with the command-line option before it that gave its key; None if none did.
+
+    Args:
+        problem: One line that begins with a key of the configuration.
+        given: What the options give, as a configuration.
+        options: The options, such as ``--data.crop``.
+
+    >>> given_by("data.crop: must be a whole number, not long", {"data": {"crop": "long"}}, ["--data.crop"])
+    '--data.crop: must be a whole number, not long'
+    """
+    key = re.match(r"[\w-]+(\.[\w-]+)*", problem)
+    node: Any = given
+    for part in key[0].split(".") if key else ():
+        if not isinstance(node, Mapping):
+            break
+        if part not in node:
+            return None
+        node = node[part]
+    for option in reversed([*options] if key else []):  # of several the last counts
+        name = option.removeprefix("--")
+        if name == key[0]:
+            return f"--{problem}"
+        if f"{key[0]}.".startswith(f"{name}.") or name.startswith(f"{key[0]}."):
+            return f"{option}: {problem}"
+    return None
 
 
 def _arguments(class_path: str) -> tuple[list[str] | None, bool]:

@@ -133,6 +133,15 @@ class Training:
 MOST = {  # above these no machine has room
     "data": {"crop": 16000 * 3600, "batch_size": 1 << 16, "eval_batch_size": 1 << 16, "num_workers": 256},
 }
+# Optimizers of PyTorch that no system here can be trained with.
+UNUSABLE = {
+    "SparseAdam": "takes sparse gradients only, which no system has; use Adam",
+    "Muon": "takes matrices only, but every system has biases; use AdamW",
+}
+UNUSABLE_ARGUMENTS = {
+    "capturable": "is for steps that are captured in a CUDA graph",
+    "differentiable": "is for steps that are differentiated",
+}
 LEAST = {  # where a number of the right type can still make no sense
     "data": {"crop": 1, "eval_hop": 1, "batch_size": 1, "eval_batch_size": 1, "num_workers": 0},
     "schedule": {"epochs": 1},
@@ -142,6 +151,33 @@ LEAST = {  # where a number of the right type can still make no sense
     },
 }  # fmt: skip
 LARGEST_SEED = (1 << 32) - 1  # that NumPy takes
+
+
+def check_optimizer(node: Mapping[str, Any], trainer: Mapping[str, Any], where: str) -> None:
+    """Refuse optimizers of PyTorch, and arguments of them, that cannot train any system here.
+
+    Raises:
+        InputError: The first such setting.
+    """
+    if not node["class_path"].startswith("torch.optim."):
+        return
+    name = node["class_path"].rpartition(".")[2]
+    if name in UNUSABLE:
+        raise InputError(f"{where}: optimizer.class_path: {name} {UNUSABLE[name]}")
+    arguments = node.get("init_args", {})
+    for key, why in UNUSABLE_ARGUMENTS.items():
+        if arguments.get(key):
+            raise InputError(f"{where}: optimizer.init_args.{key}: {why}, which a training does not; leave it out")
+    if name == "LBFGS" and trainer["precision"] == "16-mixed":
+        raise InputError(
+            f"{where}: optimizer.class_path: LBFGS does not go with trainer.precision 16-mixed; use 32-true or "
+            "bf16-mixed"
+        )
+    if arguments.get("fused") and trainer["precision"] == "16-mixed" and trainer["gradient_clip_val"] is not None:
+        raise InputError(
+            f"{where}: optimizer.init_args.fused: does not go with trainer.precision 16-mixed and gradient_clip_val; "
+            "leave it out"
+        )
 
 
 def check_settings(config: Mapping[str, Any], where: str) -> None:
@@ -193,3 +229,4 @@ def check_settings(config: Mapping[str, Any], where: str) -> None:
         if found:
             raise InputError(f"{where}: {problem}")
     check_augmentation(data, where)
+    check_optimizer(config["optimizer"], trainer, where)
