@@ -6,6 +6,7 @@ Both begin with the same trunk at the frame rate, so that a frequency and a time
 from __future__ import annotations
 
 import heapq
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from spooftrace.codecs.blocks import ConvNeXtBlock, ResidualUnit, Snake, Upsampl
 from spooftrace.codecs.mel import hann_window
 
 
-class Decoder(nn.Sequential):
+class Decoder(nn.Sequential, ABC):
     """A convolution, ConvNeXt blocks, and the ``head`` of a subclass.
 
     Args:
@@ -33,9 +34,9 @@ class Decoder(nn.Sequential):
         """Vectors (B, T, D) -> output of the head."""
         return super().forward(vectors.transpose(1, 2))  # (B, T, D) -> (B, D, T) -> ...
 
+    @abstractmethod
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
         """Vectors (B, T, D) -> waveform (B, ``length``); frame t is centred on sample t * hop."""
-        raise NotImplementedError
 
 
 class FrequencyDecoder(Decoder):
