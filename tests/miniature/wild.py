@@ -66,6 +66,16 @@ def sort_by_label(folder: str, meta: str, *parents: str) -> Change:
     return change
 
 
+def rename(files: str, new_name: Callable[[str], str]) -> Change:
+    """Files that match get the name that ``new_name`` gives for theirs."""
+
+    def change(root: Path) -> None:
+        for path in sorted(root.glob(files)):
+            path.rename(path.with_name(new_name(path.name)))
+
+    return change
+
+
 def strip(files: str, prefix: str) -> Change:
     """Files lose what their names begin with, up to and including ``prefix``."""
 

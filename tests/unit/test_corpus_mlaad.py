@@ -94,7 +94,7 @@ def test_fakes_without_originals(fake):
     [
         (HEADER + LINE + LINE, "meta.csv:3: 'en/vits/a' is listed a second time"),
         (HEADER + LINE.replace("|Yes.", ""), "meta.csv:2: not the 9 columns of line 1"),
-        (HEADER.replace("|", ","), "meta.csv:1: no column 'path'"),
+        (HEADER.replace("|", ",") + LINE, "meta.csv:2: not the 9 columns of line 1, but 1"),
     ],
 )
 def test_mistakes(fake, text, message):

@@ -91,8 +91,8 @@ def test_quotes_swallow_lines_unless_they_are_text(protocol):
     [
         ("a,b\n1,2\n", r":1: no column 'file', found a, b"),
         ("", r":1: no column 'file', found nothing"),
-        ("file,label\nx,y\nz\n", r":3: not the 2 columns of line 1"),
-        ("file,label\nx,y,z\n", r":2: not the 2 columns of line 1"),
+        ("file,label\nx,y\nz\n", r":3: not the 2 columns of line 1, but 1"),
+        ("file,label\nx,y,z\n", r":2: not the 2 columns of line 1, but 3"),
     ],
 )
 def test_csv_rows_refuse_other_tables(protocol, text, message):

@@ -1,7 +1,10 @@
 """Text as people save it: encodings, byte order marks, line ends; every reader of the project decodes alike."""
 
 import gzip
+import pickle
 import subprocess
+import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -148,3 +151,77 @@ def test_files_that_cannot_be_opened(tmp_path):
         with pytest.raises(InputError, match=message) as error:
             read_lines(path)
         assert "\n" not in str(error.value)
+
+
+# ---- files that are no text ----
+
+
+def write_xlsx(path):
+    """The parts of a workbook, as spreadsheets write them."""
+    with zipfile.ZipFile(path, "w") as file:
+        for part in ("[Content_Types].xml", "_rels/.rels", "xl/workbook.xml", "xl/worksheets/sheet1.xml"):
+            file.writestr(part, "<x/>")
+
+
+def write_ods(path):
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+
+
+def write_ark(path):
+    with ArchiveWriter(path, path.with_suffix(".scp")) as writer:
+        writer.write("u1", np.ones((2, 3), np.float32))
+
+
+def write_tar(path):
+    with tarfile.open(path, "w") as file:
+        file.addfile(tarfile.TarInfo("scores.txt"))
+
+
+def write_arrays(path):
+    with open(path, "wb") as file:
+        np.savez(file, scores=np.ones(3))
+
+
+NOT_TEXT = {
+    "npy": (lambda path: path.write_bytes(b"\x93NUMPY\x01\0v\0{'descr': '<f8'}"), "a NumPy array"),
+    "npz": (write_arrays, "NumPy arrays"),
+    "pickle": (lambda path: path.write_bytes(pickle.dumps({"u1": 0.5})), "a Python pickle, .* could run commands"),
+    "old pickle": (lambda path: path.write_bytes(pickle.dumps({"u1": 0.5}, 0)), "a Python pickle"),
+    "xlsx": (write_xlsx, "a spreadsheet"),
+    "ods": (write_ods, "a spreadsheet"),
+    "ark": (write_ark, "a binary Kaldi archive"),
+    "tar": (write_tar, r"an archive \(tar\)"),
+    "gzip": (lambda path: path.write_bytes(gzip.compress(b"u1 1\n")), r"a compressed file \(gzip\)"),
+    "pdf": (lambda path: path.write_bytes(b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n"), "a PDF document"),
+    "html": (
+        lambda path: path.write_text("\n<!DOCTYPE html>\n<html lang='en'>Sign in</html>"),
+        "a web page; the download",
+    ),
+    "wav": (lambda path: path.write_bytes(b"RIFF\x24\0\0\0WAVEfmt "), "an audio or video file"),
+    "parquet": (lambda path: path.write_bytes(b"PAR1\x15\0\x15\x80"), "a Parquet table"),
+    "safetensors": (lambda path: path.write_bytes(b"\x40\0\0\0\0\0\0\0" + b'{"w": {}}'), "a safetensors file"),
+    "of no known kind": (lambda path: path.write_bytes(bytes(range(256))), "a binary file of unknown kind"),
+}
+
+
+@pytest.mark.parametrize("kind", NOT_TEXT)
+@pytest.mark.parametrize("read", [read_lines, read_scores, read_table, lambda path: list(rows(path, 5))])
+def test_files_that_are_no_text_are_named(tmp_path, kind, read):
+    path = tmp_path / "a file"
+    write, message = NOT_TEXT[kind]
+    write(path)
+    with pytest.raises(InputError, match=f"a file: not text but {message}.*; ") as error:
+        read(path)
+    assert "iconv" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["MZ1 0.5", "cat_1 0.5", "(d 0.5", "BZ1 1", "PK1 1", "RIF 2", "id3 4", "<utt> 1", "u B", "flac ftyp"]
+)
+def test_ids_like_the_beginning_of_other_files_are_text(tmp_path, line):
+    path = tmp_path / "text"
+    path.write_text(line + "\nu2 é\n", encoding="utf-8")
+    assert read_lines(path) == [line, "u2 é"]
+    path.write_text(line + "\nu2 é\n", encoding="utf-16")
+    assert read_lines(path) == [line, "u2 é"]

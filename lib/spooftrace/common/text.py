@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spooftrace.common.file_kinds import not_text, seems_binary
 from spooftrace.errors import InputError, shorten
 
 MARK = "\ufeff"
@@ -29,14 +30,6 @@ ENCODINGS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# How files begin that are often given where text is expected, and what they are.
-NOT_TEXT = {
-    b"\x1f\x8b": "gzip",
-    b"PK\x03\x04": "zip, or a spreadsheet",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ": "xz",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
 BLOCK = 1 << 16
 _kept: dict[str, bytes] | None = None  # what came out of pipes, inside a block of keep_pipes()
 
@@ -77,8 +70,8 @@ def iterate_lines(path: str | Path) -> Iterator[str]:
         InputError: as :func:`read_lines`.
     """
     with _open(path) as file:
-        start = file.peek(4)
-        _refuse_archives(start, path)
+        start = file.peek(BLOCK)
+        _refuse_others(start, path)
         try:
             for line in io.TextIOWrapper(file, encoding=_encoding(start)):
                 yield line.lstrip(MARK) if line[0] == MARK else line
@@ -119,11 +112,15 @@ def decode(data: bytes, path: str | Path) -> str:
     >>> decode(b"\xff\xfeu\x001\x00\r\x00\n\x00", "x")
     'u1\n'
     """
-    _refuse_archives(data, path)
+    _refuse_others(data, path)
     encoding = _encoding(data)
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        if encoding == "utf-8" and seems_binary(data):
+            raise InputError(
+                f"{path}: not text but a binary file of unknown kind; give the text file instead"
+            ) from None
         before = data[: error.start].decode(encoding, errors="ignore")
         number = len(re.findall(r"\r\n|\r|\n", before)) + 1
         raise InputError(_undecodable(path, number, encoding, data[error.start])) from None
@@ -185,10 +182,11 @@ def _encoding(start: bytes) -> str:
     return next((name for mark, name in ENCODINGS if start.startswith(mark)), "utf-8")
 
 
-def _refuse_archives(start: bytes, path: str | Path) -> None:
-    for magic, kind in NOT_TEXT.items():
-        if start.startswith(magic):
-            raise InputError(f"{path}: not text but a compressed file ({kind}); unpack it, or save it as text, first")
+def _refuse_others(start: bytes, path: str | Path) -> None:
+    """Refuse what is no text by its beginning; marks of an encoding count first."""
+    if _encoding(start) in ("utf-8", "utf-8-sig") and (found := not_text(start)):
+        kind, advice = found
+        raise InputError(f"{path}: not text but {kind}; {advice}")
 
 
 def _undecodable(path: str | Path, number: int, encoding: str, byte: int) -> str:

@@ -2,73 +2,21 @@
 
 FLAC and WAV are taken, whichever the release has. A set has audio of one extension, but for what a folder that was
 converted in part has in the other only. Places are never mixed, but where each holds files that the other lacks, as the
-unmerged parts of an archive do.
+unmerged parts of an archive do. Where files are missing, names that differ in spelling only are looked for
+(``spooftrace.corpora.spelling``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.corpora.audio_sources import Audio, Source
 from spooftrace.corpora.finder import SHOWN, Finder
+from spooftrace.corpora.spelling import fold_numbers, respell
 from spooftrace.corpora.tree import LOSSLESS, ends_with
 from spooftrace.errors import InputError
-
-
-@dataclass(eq=False)
-class Source:
-    """Audio files of one extension in one folder.
-
-    Attributes:
-        folder: where they lie.
-        extension: as spelt.
-        stems: the stems of all audio files with it, those that no label names included.
-        rank: number of the official place that the folder is, in order of preference; that of others is higher.
-        count: how many of the files that were looked for are in it.
-        official: whether the folder is one of the official places.
-    """
-
-    folder: str
-    extension: str
-    stems: set[str]
-    rank: int
-    count: int = 0
-    official: bool = True
-
-    def __str__(self) -> str:
-        return f"{self.folder} ({self.count:,} {self.extension})"
-
-
-@dataclass
-class Audio:
-    """The audio of one set.
-
-    Attributes:
-        sources: where its files are taken from.
-        missing: utterances without a file.
-        rejected: other places with some of the files, which were not taken.
-        broken: how many of the missing files are links that lead nowhere, or no files.
-    """
-
-    sources: list[Source] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    rejected: list[Source] = field(default_factory=list)
-    broken: int = 0
-
-    def paths(self, stem_of: Mapping[str, str]) -> dict[str, str]:
-        """Utterance -> file, for those that are not missing."""
-        if len(self.sources) == 1 and not self.missing:
-            (source,) = self.sources
-            return {utt: f"{source.folder}/{stem}{source.extension}" for utt, stem in stem_of.items()}
-        paths = {}
-        for utt, stem in stem_of.items():
-            for source in self.sources:
-                if stem in source.stems:
-                    paths[utt] = f"{source.folder}/{stem}{source.extension}"
-                    break
-        return paths
 
 
 class AudioFinder:
@@ -107,14 +55,19 @@ class AudioFinder:
                 for source in self._sources(base / place, rank, deep, extensions):
                     if source.extension.lower() in extensions and _has_all(source, stem_of):
                         return Audio([source])
-        return self._search(stem_of, places, extensions, deep)
+        exact = self._search(stem_of, places, extensions, deep)
+        return _better(exact, lambda: self._search(stem_of, places, extensions, deep, set(stem_of.values())))
 
     def within(self, stem_of: Mapping[str, str], folder: Path, extension: str) -> Audio:
         """The audio files of a set in one folder and nowhere else."""
+        exact = self._within(stem_of, folder, extension)
+        return _better(exact, lambda: self._within(stem_of, folder, extension, set(stem_of.values())))
+
+    def _within(self, stem_of: Mapping[str, str], folder: Path, extension: str, respelt: Collection[str] = ()) -> Audio:
         deep = any("/" in stem for stem in stem_of.values())
         extensions = _order(extension)
         best: Source | None = None
-        hits = self._sources(folder, 0, deep, extensions)
+        hits = self._sources(folder, 0, deep, extensions, respelt)
         for source in hits:
             if source.extension.lower() in extensions and _has_all(source, stem_of):
                 return Audio([source])
@@ -125,25 +78,43 @@ class AudioFinder:
                 best = source
         chosen = [best] if best else []
         chosen += _unconverted(chosen, [source for source in hits if source.extension.lower() in extensions], stems)
-        rest = [source for source in hits if source.count and source not in chosen]
+        rest = [source for source in hits if source not in chosen]
         return self._result(stem_of, chosen, rest, [folder])
 
     def _sources(
-        self, path: str | os.PathLike[str], rank: int, deep: bool, extensions: Sequence[str] = LOSSLESS
+        self,
+        path: str | os.PathLike[str],
+        rank: int,
+        deep: bool,
+        extensions: Sequence[str] = LOSSLESS,
+        respelt: Collection[str] = (),
     ) -> list[Source]:
-        """The audio of one folder, by extension in the order of preference."""
+        """The audio of one folder, by extension in the order of preference.
+
+        Files that are spelt otherwise than names in ``respelt`` get these names.
+        """
         folder = self.finder.tree.deep(path) if deep else self.finder.tree.folder(path)
         order = {extension: number for number, extension in enumerate(extensions)}
         spelt = sorted(folder.audio, key=lambda extension: (order.get(extension.lower(), len(order)), extension))
-        return [Source(folder.path, extension, folder.audio[extension], rank) for extension in spelt]
+        sources = [Source(folder.path, extension, folder.audio[extension], rank) for extension in spelt]
+        for source in sources if respelt else ():
+            source.spelling = respell(respelt, source.stems)
+            names = source.spelling.files
+            source.stems = source.stems.difference(names.values()).union(names)
+        return sources
 
     def _search(
-        self, stem_of: Mapping[str, str], places: Sequence[str], extensions: Sequence[str], deep: bool
+        self,
+        stem_of: Mapping[str, str],
+        places: Sequence[str],
+        extensions: Sequence[str],
+        deep: bool,
+        respelt: Collection[str] = (),
     ) -> Audio:
         """The files wherever they are below the root."""
         stems = set(stem_of.values())
-        hits = self._hits(stems, places, deep)
-        usable = [source for source in hits if source.extension.lower() in extensions]
+        hits = self._hits(stems, places, deep, respelt)
+        usable = [source for source in hits if source.count and source.extension.lower() in extensions]
         official = [source for source in usable if source.official]
         pool = official or usable
 
@@ -176,21 +147,21 @@ class AudioFinder:
         looked = [base / place for place in places for base in self.finder.bases if (base / place).is_dir()]
         return self._result(stem_of, chosen, rejected, [*looked, *(Path(source.folder) for source in chosen)])
 
-    def _hits(self, stems: set[str], places: Sequence[str], deep: bool) -> list[Source]:
+    def _hits(self, stems: set[str], places: Sequence[str], deep: bool, respelt: Collection[str] = ()) -> list[Source]:
         """All places with any of the files; each folder once, however many links lead to it."""
-        tops = {stem.partition("/")[0] for stem in stems} if deep else set()
+        tops = {fold_numbers(stem.partition("/")[0]) for stem in stems} if deep else set()
         hits: dict[tuple[str, str], Source] = {}
         for parts, folder in self.finder.survey():
-            if deep and tops.isdisjoint(folder.folders):
+            if deep and tops.isdisjoint(map(fold_numbers, folder.folders)):
                 continue
             rank = next((rank for rank, place in enumerate(places) if ends_with(parts, place)), len(places))
             if rank == len(places) and any(ends_with(parts, place) for place in self.finder.official):
                 continue  # the place of another set, which may share recordings with this one
-            for source in self._sources(folder.path, rank, deep):
+            for source in self._sources(folder.path, rank, deep, respelt=respelt):
                 source.official = rank < len(places)
                 source.count = len(stems & source.stems)
                 key = os.path.realpath(source.folder), source.extension
-                if source.count and (key not in hits or source.rank < hits[key].rank):
+                if (source.count or source.spelling.ambiguous) and (key not in hits or source.rank < hits[key].rank):
                     hits[key] = source
         return list(hits.values())
 
@@ -220,7 +191,11 @@ class AudioFinder:
         for path in dict.fromkeys(looked):
             names = (self.finder.tree.deep(path) if deep else self.finder.tree.folder(path)).broken
             broken |= gone & {name.rpartition(".")[0] for name in names}
-        return Audio(chosen, missing, rejected, len(broken))
+        ambiguous = [
+            f"{source.folder}: {words}" for source in (*chosen, *rejected) for words in source.spelling.ambiguous
+        ]
+        rejected = [source for source in rejected if source.count]
+        return Audio(chosen, missing, rejected, len(broken), ambiguous)
 
     def _refuse(self, sources: Sequence[Source]) -> None:
         listed = "; ".join(map(str, sources[:SHOWN])) + (" and more" if len(sources) > SHOWN else "")
@@ -228,6 +203,17 @@ class AudioFinder:
             f"{self.finder.root}: the same audio files are in several folders: {listed}; "
             "give the folder of one of them with --root, or move the others away"
         )
+
+
+def _better(exact: Audio, search: Callable[[], Audio]) -> Audio:
+    """What a search for other spellings gives, where it gives more than the exact names."""
+    if not exact.missing:
+        return exact
+    respelt = search()
+    if len(respelt.missing) < len(exact.missing):
+        return respelt
+    exact.ambiguous = respelt.ambiguous
+    return exact
 
 
 def _order(extension: str) -> tuple[str, ...]:

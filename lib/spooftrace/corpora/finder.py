@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.common.english import first_of
+from spooftrace.corpora.separators import with_commas
 from spooftrace.corpora.tree import Folder, Parts, Tree, ends_with
 from spooftrace.errors import InputError
 
@@ -152,7 +153,7 @@ def _parents(paths: Mapping[str, Path | None]) -> set[Path]:
 
 
 def _has_line(path: Path, pattern: str) -> bool:
-    """Whether the first or the second line of a file matches."""
+    """Whether the first or the second line of a file matches, with any separator of columns in place of commas."""
     with open(path, "rb") as file:
         lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()[:2]
-    return any(re.match(pattern, line) for line in lines)
+    return any(re.match(pattern, line) or re.match(pattern, with_commas(line), re.IGNORECASE) for line in lines)

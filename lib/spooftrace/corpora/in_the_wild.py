@@ -22,11 +22,10 @@ Beware: the label is ``bona-fide``; code that looks for ``bonafide`` takes every
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 
 from spooftrace.corpora.finder import Finder
-from spooftrace.corpora.protocol import Trials, rows
+from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
@@ -87,15 +86,7 @@ def read_protocol(path: str | Path) -> Trials:
         InputError: a line is not of this corpus (file and line are named).
     """
     trials = Trials(r"\d+")
-    for number, words in rows(path, *range(1, 10)):  # a name has a few words
-        fields = next(csv.reader([" ".join(words)]))
-        if fields == HEADER:
-            continue
-        if len(fields) != len(HEADER):
-            raise InputError(
-                f"{path}:{number}: {len(fields)} columns between commas, expected {','.join(HEADER)}; "
-                "is this the protocol of another corpus?"
-            )
-        file, speaker, label = (field.strip() for field in fields)
-        trials.add((path, number), file.removesuffix(".wav"), speaker=speaker.replace(" ", "_"), label=label)
+    for number, record in csv_rows(path, HEADER, optional_header=True):
+        file, speaker, label = (record[column].strip() for column in HEADER)
+        trials.add((path, number), file.removesuffix(".wav"), speaker="_".join(speaker.split()), label=label)
     return trials

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.common.english import first_of
-from spooftrace.corpora.audio_files import Audio
+from spooftrace.corpora.audio_sources import Audio
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.tree import AUDIO, LOSSY
 
@@ -85,6 +85,8 @@ def no_audio(
     ]
     if audio.broken:
         parts.append(f"{audio.broken:,} of them are links that lead nowhere, or no files")
+    if audio.ambiguous:
+        parts.append(f"names could be read in several ways, rename the files ({first_of(audio.ambiguous, SHOWN)})")
     for source in audio.rejected[:SHOWN]:
         lossy = ", a lossy format that would give other results" if source.extension.lower() in LOSSY else ""
         parts.append(f"there are {source.count:,} {source.extension} of the same names in {source.folder}{lossy}")

@@ -12,9 +12,11 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from spooftrace.common.text import iterate_lines
+from spooftrace.corpora.separators import ANNOUNCED, SEPARATORS, header_columns, header_fields, only_separator
 from spooftrace.errors import InputError
 
 # As spelt in protocols and keys; upper and lower case are the same.
@@ -60,31 +62,69 @@ def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def csv_rows(
-    path: str | Path, header: Collection[str], delimiter: str = ",", quoted: bool = True
+    path: str | Path, header: Collection[str], delimiter: str = ",", quoted: bool = True, optional_header: bool = False
 ) -> Iterator[tuple[int, dict[str, str]]]:
     """The records of a table with a header line, as dictionaries with the line number; other columns are kept too.
+
+    A table that was saved again with another separator is read too, and a line is printed about it.
 
     Args:
         path: the text file, likewise.
         header: columns that must be there.
-        delimiter: what separates the columns.
-        quoted: whether double quotes group; with False they are characters like any other.
+        delimiter: what separates the columns in the release.
+        quoted: whether double quotes group in the release; with False they are characters like any other.
+        optional_header: whether the first line may be a record, of the columns of ``header`` and no others.
 
     Raises:
-        InputError: no such file, not text, a column that is not in the header, or a record of another length.
+        InputError: no such file, not text, a column that is not in the header or is there twice, or a record of
+            another length.
     """
-    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
-    reader = csv.DictReader(iterate_lines(path), delimiter=delimiter, quoting=quoting)
-    missing = [name for name in header if name not in (reader.fieldnames or [])]
-    if missing:
+    lines = iterate_lines(path)
+    above, first = 0, ""
+    for first in lines:
+        if first.strip() and not ANNOUNCED.fullmatch(first):
+            break
+        above, first = above + 1, ""
+    layout = header_columns(first, header, delimiter)
+    is_record = layout is None and optional_header
+    if is_record and (separator := only_separator(first, len(header))):
+        layout = separator, list(header)
+    if layout is None:
+        present = header_fields(first, delimiter)
+        missing = next(name for name in header if present.count(name) != 1)
+        problem = "two columns" if missing in present else "no column"
         raise InputError(
-            f"{path}:1: no column '{missing[0]}', found {', '.join(reader.fieldnames or ['nothing'])}; "
+            f"{path}:{above + 1}: {problem} '{missing}', found {', '.join(present) or 'nothing'}; "
             "is this the protocol of another corpus?"
         )
-    for record in reader:
-        if None in record or None in record.values():
-            raise InputError(f"{path}:{reader.line_num}: not the {len(reader.fieldnames or [])} columns of line 1")
-        yield reader.line_num, record
+    separator, names = layout
+    changed = separator != delimiter
+    if changed:
+        print(
+            f"{path}: read with {SEPARATORS[separator]} between columns, where the release has {SEPARATORS[delimiter]}"
+        )
+    reader = csv.reader(
+        chain([first], lines) if is_record else lines,
+        delimiter=separator,
+        quoting=csv.QUOTE_MINIMAL if quoted or changed else csv.QUOTE_NONE,
+        strict=changed,
+        skipinitialspace=changed,
+    )
+    above += not is_record
+    before = 0
+    try:
+        for fields in reader:
+            number, lines_of_record, before = above + reader.line_num, reader.line_num - before, reader.line_num
+            if changed and lines_of_record > 1:
+                raise csv.Error("a quotation mark that the line does not close")
+            if fields and len(fields) != len(names):
+                raise InputError(
+                    f"{path}:{number}: not the {len(names)} columns of line {above or 1}, but {len(fields)}"
+                )
+            if fields:
+                yield number, dict(zip(names, fields, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}:{above + reader.line_num}: {error}; save the table again, without quotes") from None
 
 
 class Trials:

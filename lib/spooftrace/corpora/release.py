@@ -22,7 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spooftrace.common.english import counted, first_of
-from spooftrace.corpora.audio_files import Audio, AudioFinder
+from spooftrace.corpora.audio_files import AudioFinder
+from spooftrace.corpora.audio_sources import Audio
 from spooftrace.corpora.counts import Expected, gaps_of, summary
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.missing import no_audio, nothing_at
@@ -243,7 +244,7 @@ class Release:
                 "(--allow-partial takes what is there)"
             )
         folder = self.out / name
-        extra = [] if others is None else _extra(place, stem_of, others)
+        extra = [] if others is None else place.extra(stem_of, others)
         _list(folder / "extra.txt", extra)
         self._check_audio(name, place, stem_of, audio, suffix)
         tables = {"wav.scp": place.paths(stem_of) | outside}
@@ -274,8 +275,7 @@ class Release:
             hint = "" if len(place.missing) == len(stem_of) else " or use --allow-partial"
             raise no_audio(self.finder, self.name, name, place, stem_of, audio, suffix, f"{listed}: {AGAIN}{hint}")
         for source in place.sources:
-            converted = "" if source.extension.lower() == suffix else f", release: {suffix}"
-            self.took("audio", source.folder, f" ({source.extension}{converted})")
+            self.took("audio", source.folder, f" ({source.differences(suffix)})")
 
     def _audio(
         self, stem_of: Mapping[str, str], audio: Path | Sequence[str], suffix: str, labels: Path | None
@@ -283,14 +283,6 @@ class Release:
         if isinstance(audio, Path):
             return self.audio.within(stem_of, audio, suffix)
         return self.audio.anywhere(stem_of, audio, suffix, labels)
-
-
-def _extra(place: Audio, stem_of: Mapping[str, str], others: Collection[str]) -> list[str]:
-    """Files beside the trials in an official folder; one that was searched for may hold other sets as well."""
-    if not all(source.official for source in place.sources):
-        return []
-    named = {other.rpartition(".")[0] for other in others}.union(stem_of.values())
-    return sorted(f"{stem}{source.extension}" for source in place.sources for stem in source.stems - named)
 
 
 def _list(path: Path, names: Collection[str]) -> None:
