@@ -53,7 +53,7 @@ def test_rows_of_what_is_no_text_file(protocol, tmp_path):
         list(rows(tmp_path / "nowhere.txt", 1))
     with pytest.raises(InputError, match="is a folder"):
         list(rows(tmp_path, 1))
-    with pytest.raises(InputError, match=r"a protocol.txt:1: not UTF-8 text"):
+    with pytest.raises(InputError, match=r"a protocol.txt: not text but an audio"):
         list(rows(protocol(b"fLaC\x00\xff\xfe"), 1))
     latin_1 = b"a b\n" * 9000 + "é b\n".encode("latin-1")  # behind the blocks that a file is read in
     with pytest.raises(InputError, match=r"a protocol.txt:9001: not UTF-8 text"):
