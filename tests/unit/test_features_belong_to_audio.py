@@ -258,6 +258,41 @@ def test_features_whose_audio_is_not_known_any_more(exp, capsys, damage):
     assert extract() == score(exp) == 0
 
 
+@pytest.mark.parametrize(
+    "content", [b"eval_000 zz\n", b"\xff\xfe\x00\x01" * 9 + b"\n", None], ids=["line", "bytes", "gone"]
+)
+def test_a_damaged_record_is_not_taken_for_other_audio(exp, make_data, capsys, content):
+    path = DUMP / "feats.sums"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    capsys.readouterr()
+    for run in (score, train):
+        assert (run(exp) if run is score else run()) == 1
+        error = capsys.readouterr().err
+        assert f"{DUMP}: its record of checksums is damaged: " in error and "other audio" not in error
+    shutil.copytree(EVAL, "copy/eval")
+    assert extract(data=Path("copy/eval")) == 1
+    one_line(capsys, "belongs to the data directory", "its record of checksums is damaged", "choose another --dump")
+    assert extract() == score(exp) == 0
+
+
+def test_a_feats_scp_alone_reads_the_ark_beside_it(exp, capsys):
+    """The ark at the old place is of the same size and holds other values, under every spelling of the old path."""
+    before = {key: np.array(value) for key, value in ArchiveReader(DUMP / "feats.scp", beside=True).items()}
+    scp = (DUMP / "feats.scp").read_text(encoding="utf-8")
+    shutil.copytree("dump", "moved to/dump")
+    ark = bytearray((DUMP / "feats.1.ark").read_bytes())
+    ark[-8:] = np.array([7.0, 8.0], "<f4").tobytes()
+    (DUMP / "feats.1.ark").write_bytes(ark)
+    moved = Path("moved to") / DUMP
+    for old in (str(DUMP), str(DUMP.absolute()), f"./x/../{DUMP}", "/not/there"):
+        (moved / "feats.scp").write_text(scp.replace(f"{DUMP}/", f"{old}/"), encoding="utf-8")
+        assert old in (moved / "feats.scp").read_text(encoding="utf-8")
+        with ArchiveReader(moved / "feats.scp", beside=True) as reader:
+            assert all(np.array_equal(reader[key], value) for key, value in before.items())
+
+
 @pytest.mark.parametrize("offset", [-5, 10**30])
 def test_offsets_that_no_file_has(exp, offset):
     scp = DUMP / "feats.scp"

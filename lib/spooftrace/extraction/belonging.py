@@ -42,6 +42,11 @@ def is_complete(
     if not scp.exists() or not (same_node or owner):
         return False
     comparison = compare_audio(folder, directory, description)
+    if owner and comparison.damaged:
+        raise InputError(
+            f"{folder}: belongs to the data directory {owner}, and its record of checksums is damaged, so that "
+            f"its audio cannot be compared with that of {directory}: {comparison.changed}; choose another --dump"
+        )
     if owner and (comparison.changed or comparison.lacking):
         why = comparison.changed or f"{comparison.lacking:,} utterances of {directory} are not in it"
         raise InputError(belongs_to(folder, owner, directory, why))
@@ -93,6 +98,8 @@ def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = 
                 f"{folder}: feats.sums lacks {counted(comparison.lacking, 'utterance')} of {directory}; run stage 3 "
                 "again"
             )
+        if comparison.damaged:
+            raise InputError(f"{folder}: its record of checksums is damaged: {comparison.changed}; run stage 3 again")
         if comparison.changed:
             raise InputError(
                 f"{folder}: its features are of other audio than {directory} has: {comparison.changed}; run stage 3 "
@@ -110,7 +117,7 @@ def compare_audio(folder: Path, directory: Path, description: Mapping[str, Any])
     sums, sources = folder / "feats.sums", sources_of(directory)
     if not sums.exists():
         if description.get("sums"):
-            return Comparison(changed=f"{sums} is gone, so it is not known what they were made from")
+            return Comparison(changed=f"{sums} is gone, so it is not known what they were made from", damaged=True)
         if description.get("audio") != fingerprint(directory, "wav.scp", "segments"):
             return Comparison(changed=f"{directory}/wav.scp is not the recorded one, and no more is known")
         print(

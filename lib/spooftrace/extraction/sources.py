@@ -36,13 +36,15 @@ class Comparison:
     """How the audio of a data directory differs from the audio that features were made from.
 
     Attributes:
-        changed: What is wrong with the first utterance that has other audio; None if none has.
+        changed: What is wrong with the first utterance that has other audio, or with the record; None if nothing is.
+        damaged: Whether the record of the audio is damaged or gone, so that nothing is known of the audio.
         lacking: Utterances of the data directory that there are no features of.
         unseen: Utterances whose file is not there; path and segment are the recorded ones.
         moved: Utterance -> its note, where the same audio is at another place or has another time.
     """
 
     changed: str | None = None
+    damaged: bool = False
     lacking: int = 0
     unseen: int = 0
     moved: dict[str, str] = field(default_factory=dict)
@@ -68,7 +70,7 @@ def compare(sums: Path, sources: Mapping[str, Source]) -> Comparison:
     try:
         notes = {utt: note for utt, _, note in read_sums(sums, missing_ok=True) if utt in sources}
     except InputError as error:
-        return Comparison(changed=str(error).removesuffix(f"; {AGAIN}"))
+        return Comparison(changed=str(error).removesuffix(f"; {AGAIN}"), damaged=True)
     result = Comparison(lacking=len(sources) - len(notes))
     doubtful = []
     for utt, state in states({utt: sources[utt] for utt in notes}):
