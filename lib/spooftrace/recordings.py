@@ -15,15 +15,11 @@ from typing import Any
 
 from spooftrace.audio.notes import gathered
 from spooftrace.audio.reading import audio_info
+from spooftrace.common.audio_suffixes import AUDIO
 from spooftrace.common.english import counted
 from spooftrace.errors import InputError, display
 from spooftrace.scoring import Scoring, add_policy_options
 
-# Files of a folder that are taken for audio.
-SUFFIXES = frozenset(
-    ".3gp .aac .ac3 .aif .aifc .aiff .amr .ape .au .caf .flac .gsm .m4a .mka .mkv .mov .mp1 .mp2 .mp3 .mp4 .mpga "
-    ".oga .ogg .opus .rf64 .snd .sph .spx .tta .voc .w64 .wav .wave .weba .webm .wma .wv".split()
-)
 LIKE_TRAINING = (
     "the results hold for recordings like those that the system was trained on; other channels, languages, codecs or "
     "attacks can get confident results that are wrong"
@@ -99,7 +95,7 @@ def _audio_files(paths: Sequence[Path], failures: dict[Path, str]) -> Iterator[P
     """The files among paths, and the audio files in the folders among them."""
     for path in paths:
         if path.is_dir():
-            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO and file.is_file())
             if not inside:
                 failures[path] = f"{display(path)}: a folder without audio files; give files or another folder"
             yield from inside

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from miniature.training import SYSTEM, train_command
 
 from cluster.launchers import REPOSITORY, python_script
 from spooftrace.cli import main
@@ -21,25 +22,13 @@ EPOCHS = 60
 
 def test_notice_requeue_resume_on_two_nodes(slurm, make_data, write_config):
     config = write_config(
-        streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
-        backend={"class_path": "miniature.backend.Mean"},
+        **SYSTEM,
         data={"crop": 3200, "batch_size": 4, "num_workers": 0},
         trainer={"max_epochs": EPOCHS, "monitor": "dev_loss"},
     )
     for seed, name in enumerate(("train", "dev")):
         make_data(name, 14, seed=seed)
-    command = [
-        "train",
-        "--config",
-        str(config),
-        "--train",
-        "data/train",
-        "--dev",
-        "data/dev",
-        "--allow-module",
-        "miniature",
-        "--exp",
-    ]
+    command = train_command(config, "--exp")
     assert main([*command, "one"]) == 0
 
     spooftrace = [sys.executable, "-m", "spooftrace.cli", *command, "two", "--num_nodes", "2"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from miniature.training import SYSTEM, train_command
 
 from spooftrace.cli import main
 
@@ -47,26 +48,14 @@ sys.exit(main(sys.argv[1:]))
 def test_two_devices_train_as_one(make_data, write_config):
     """The same losses and weights, also when the queue has given notice in the middle of an epoch."""
     config = write_config(
-        streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
-        backend={"class_path": "miniature.backend.Mean"},
+        **SYSTEM,
         task={"class_path": "Detection", "init_args": {"class_weight": [0.1, 0.9]}},
         data={"crop": 3200, "batch_size": 4, "eval_batch_size": 3, "num_workers": 1},
         trainer={"max_epochs": 3, "backend_only_epochs": 1, "average_best": 2, "monitor": "dev_loss"},
     )
     make_data("train", 14, seed=1)
     make_data("dev", 13, seed=2)  # five batches of three, so that the shares differ
-    command = [
-        "train",
-        "--config",
-        str(config),
-        "--train",
-        "data/train",
-        "--dev",
-        "data/dev",
-        "--allow-module",
-        "miniature",
-        "--exp",
-    ]
+    command = train_command(config, "--exp")
     assert main([*command, "one"]) == 0
 
     Path("devices.py").write_text(DEVICES, encoding="utf-8")
@@ -98,27 +87,14 @@ def test_two_devices_train_as_one(make_data, write_config):
 
 def test_what_all_processes_find_wrong_is_said_once(make_data, write_config):
     config = write_config(
-        streams={"tiny": {"class_path": "miniature.frontend.Projection"}},
-        backend={"class_path": "miniature.backend.Mean"},
+        **SYSTEM,
         data={"crop": 3200, "batch_size": 4},
     )
     for name in ("train", "dev"):
         make_data(name, 4)
     Path("data/dev/utt2label").unlink()
     Path("devices.py").write_text(DEVICES, encoding="utf-8")
-    command = [
-        "train",
-        "--config",
-        str(config),
-        "--train",
-        "data/train",
-        "--dev",
-        "data/dev",
-        "--allow-module",
-        "miniature",
-        "--exp",
-        "exp",
-    ]
+    command = train_command(config, "--exp", "exp")
     done = subprocess.run(
         [sys.executable, "devices.py", *command, "--ngpu", "2"],
         capture_output=True,

@@ -20,6 +20,7 @@ from spooftrace.audio.notes import note
 from spooftrace.audio.ogg import find_links
 from spooftrace.audio.sources import FETCH, mapped, original, source
 from spooftrace.audio.spliced import Piece, Spliced
+from spooftrace.common.audio_suffixes import MPEG
 from spooftrace.errors import InputError, display
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ RATES = (1000, 768000)  # Hz; what headers say beyond is damage
 BLOCK = 1 << 20  # samples of all channels that are decoded at a time
 UNKNOWN = 1 << 48  # libsndfile's number of samples where it knows none
 CHANGES = "its rate or number of channels changes on the way; cut it into several files"
-MPEG_SUFFIXES = (".mp3", ".mp2", ".mp1", ".mpa", ".mpga", ".m2a")
 
 
 class Recording(Protocol):
@@ -134,7 +134,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             views = _Views() if header.confirmed else _Views([header.pieces])
             views.declared = None if header.confirmed else header.declared
             return views
-        if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG_SUFFIXES):
+        if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG):
             stream = find_stream(data)
             if stream is not None:
                 return _mpeg_views(name, stream)

@@ -29,9 +29,9 @@ import argparse
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from spooftrace.common.audio_suffixes import LOSSLESS
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
-from spooftrace.corpora.tree import LOSSLESS
 from spooftrace.datadir import DataDir
 from spooftrace.errors import InputError
 

@@ -6,10 +6,10 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.common.audio_suffixes import AUDIO, LOSSY
 from spooftrace.common.english import first_of
 from spooftrace.corpora.audio_sources import Audio
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
-from spooftrace.corpora.tree import AUDIO, LOSSY
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z")
 DATASETS = (".parquet", ".arrow")

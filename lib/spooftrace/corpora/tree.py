@@ -11,12 +11,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from spooftrace.common.audio_suffixes import AUDIO
 from spooftrace.errors import InputError
 
-# Lossless formats: a corpus converted to one of them is still the corpus.
-LOSSLESS = (".flac", ".wav")
-LOSSY = (".mp3", ".ogg", ".opus", ".m4a", ".aac", ".webm", ".wma")
-AUDIO = frozenset((*LOSSLESS, *LOSSY))
 SKIPPED = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "lost+found", "@eaDir"})
 DEPTH = 6  # levels below the root that are searched: three above the official tree, and those of the tree
 FULL = 1000  # audio files, or folders, from which a folder is data of a corpus and nothing below it is searched

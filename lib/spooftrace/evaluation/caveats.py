@@ -24,17 +24,17 @@ def few_trials(cells: Mapping[str, Iterable[int]]) -> dict[str, int]:
     return {name: count for name, count in fewest.items() if count < FEW}
 
 
-def few_note(few: Mapping[str, int]) -> str:
-    """One line about cells with few trials; "" without any."""
+def few_note(few: Mapping[str, int], mark: str = MARK) -> str:
+    """One line about cells with few trials, behind the mark that stands beside them; "" without any."""
     if not few:
         return ""
     steps = first(
         f"{name} {100 / count:.1f} ({count})" for name, count in sorted(few.items(), key=lambda item: item[1])
     )
     return (
-        f"{MARK} fewer than {FEW} trials of a class, so the digits shown say little: the points by which one trial "
+        f"{mark} fewer than {FEW} trials of a class, so the digits shown say little: the points by which one trial "
         f"moves the error rate (trials), {steps}"
-    )
+    ).strip()
 
 
 def without(cells: Mapping[str, Mapping[str, Any]], metric: str) -> list[str]:

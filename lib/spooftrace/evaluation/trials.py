@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.audio_suffixes import AUDIO
 from spooftrace.errors import InputError
 from spooftrace.evaluation.score_files import ScoreFile
 
 Array = np.ndarray
 
-AUDIO_ENDINGS = (".flac", ".wav", ".mp3", ".m4a", ".ogg", ".opus", ".aac", ".webm", ".w64", ".sph", ".pt", ".npy")
+FILE_ENDINGS = (*AUDIO, ".pt", ".npy")  # some programs name scores by files of features
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def first(names: Iterable[str]) -> str:
 
 
 def _without_ending(utt: str) -> str:
-    return utt[: utt.rindex(".")] if utt.lower().endswith(AUDIO_ENDINGS) else utt
+    return utt[: utt.rindex(".")] if utt.lower().endswith(FILE_ENDINGS) else utt
 
 
 def _file_name(utt: str) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from spooftrace.common.cells import markdown
 from spooftrace.errors import InputError
 from spooftrace.evaluation import read_trials
-from spooftrace.evaluation.caveats import FEW
+from spooftrace.evaluation.caveats import few_note, few_trials
 from spooftrace.metrics import eer
 from spooftrace.report.incomplete import marked
 from spooftrace.report.incomplete import notes as incomplete_notes
@@ -105,17 +105,12 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     notes.append(f"Ranked by: {', '.join(primary)}.")
     cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
     cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
-    names_of: dict[int, list[str]] = {}
-    for name, count in cells.items():
-        if count < FEW:
-            names_of.setdefault(count, []).append(name)
     if len(first["by_system"]) > MAX_COLUMNS:
         notes.append(f"{len(first['by_system'])} attack systems: their figures are in the tables of each run.")
     if "subset" in first:
         notes.append(f"The official subset '{first['subset']}' of the test set.")
-    if names_of:
-        steps = [f"{', '.join(names)} {100 / count:.2f} ({count} trials)" for count, names in names_of.items()]
-        notes.append(f"Small cells, and the points by which one trial moves their error rate: {'; '.join(steps)}.")
+    if few := few_note(few_trials({name: [count] for name, count in cells.items()}), mark=""):
+        notes.append(f"Small cells: {few}.")
     notes += [*incomplete_notes(runs, [test_set]), *scoring_notes(runs, test_set)]
     ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
     tied = [f"{name} {count:,}" for name, count in ties.items() if count]
