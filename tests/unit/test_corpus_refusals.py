@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import json
 import os
 import shutil
 
@@ -284,3 +285,30 @@ def test_full_folders_are_not_searched(tmp_path, monkeypatch):
     things = tree.Tree()
     assert len(list(things.survey(tmp_path))) == 2 == len(list(things.survey(tmp_path)))
     assert listed == [str(tmp_path), f"{tmp_path}/wavs"]
+
+
+def parquet(features):
+    """The frame of a Parquet file, with the features of ``datasets`` in its footer."""
+    footer = b"\x15\x04\x18\x0bhuggingface\x18" + json.dumps({"info": {"features": features}}).encode() + b"\0\x18"
+    return b"PAR1" + b"\x15\0" * 9 + footer + len(footer).to_bytes(4, "little") + b"PAR1"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (parquet({"key": {"_type": "ClassLabel"}, "speech": {"_type": "Audio"}}), "(columns key, speech (Audio))"),
+        (parquet({"audio": {"_type": "Audio"}}), "(columns audio (Audio))"),
+        (parquet(["audio"]), ""),
+        (parquet({"audio": {"_type": "Audio"}})[:-9] + b"\xff\xff\xff\xffPAR1", ""),
+        (b"PAR1", ""),
+    ],
+    ids=["two columns", "audio", "no features", "wrong length", "cut"],
+)
+def test_the_columns_of_an_export_are_named(tmp_path, content, words):
+    path = tmp_path / "corpus/data/train-00000-of-00001.parquet"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    message = refuse("asvspoof2019", tmp_path / "corpus", tmp_path / "data")
+    column = "speech" if "speech" in words else "audio"
+    assert f"{path} is a Hugging Face data set, which is not read" in message and words in message
+    assert f"write the 'bytes' of column '{column}' of every row to a file named by its 'path'" in message

@@ -9,6 +9,7 @@ from pathlib import Path
 from spooftrace.common.audio_suffixes import AUDIO, LOSSY
 from spooftrace.common.english import first_of
 from spooftrace.corpora.audio_sources import Audio
+from spooftrace.corpora.exports import advice
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2", ".7z")
@@ -38,14 +39,12 @@ def nothing_at(finder: Finder, corpus: str, places: Sequence[str]) -> MissingPar
 
 def _packed(finder: Finder) -> str:
     """What to do about archives that are still to be unpacked."""
-    for endings, advice in (
-        (DATASETS, "is a Hugging Face data set, which is not read: get the release (spooftrace download)"),
-        (ARCHIVES, "is not unpacked"),
-    ):
+    for endings in (DATASETS, ARCHIVES):
         for _, folder in finder.survey():
             for name in folder.others:
                 if name.lower().endswith(endings):
-                    return f"; {Path(folder.path, name)} {advice}"
+                    path = Path(folder.path, name)
+                    return f"; {path} {advice(path) if endings is DATASETS else 'is not unpacked'}"
     return ""
 
 
