@@ -212,7 +212,7 @@ def _to_tensor(array: np.ndarray) -> Tensor:
 
 
 class Batches:
-    """Batches of one epoch at a time. Whoever trains on them keeps ``done``, so that ``state_dict`` is exact.
+    """Batches of one epoch at a time. A training keeps ``done``, so that ``state_dict`` is exact.
 
     A batch is a list of groups, and a group is
     ``{"utt": list, "target": (B,), "wave": (B, N), "wave_len": (B,), <stream>: (B, T, D), <stream>_len: (B,)}``:

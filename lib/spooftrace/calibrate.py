@@ -129,7 +129,7 @@ def read_systems(files: Sequence[Path], data: Path | None = None) -> Systems:
     found = [replace(read_score_file(path), tables={}) for path in files]
     if data is not None:
         key = read_data_key(data)
-    else:  # classes that nobody knows and nobody asks for
+    else:  # the classes are unknown and not needed
         utts = list(found[0].scores)
         if not utts:
             raise InputError(f"{files[0]}: holds no score; score the set again")

@@ -68,7 +68,9 @@ def main(words: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # "... | head": nobody reads on, and the interpreter must not try again at its exit
+    except (
+        BrokenPipeError
+    ):  # "... | head": the reader has closed the pipe, and the interpreter must not write to it again at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

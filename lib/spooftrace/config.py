@@ -147,7 +147,7 @@ def _parse_value(text: str, option: str) -> Any:
     except yaml.YAMLError:
         raise InputError(f"'{option} {text}': the value is not valid YAML") from None
     if isinstance(value, str):
-        # YAML 1.1 takes 1e-5 (no dot) for a string; nobody who types a learning rate means that.
+        # YAML 1.1 takes 1e-5 (no dot) for a string; a learning rate is never meant as one.
         with contextlib.suppress(ValueError):
             return float(value)
     return value

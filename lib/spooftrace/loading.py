@@ -46,7 +46,7 @@ def load(
 def _outlast_signals(_worker: int) -> None:
     """A signal to all processes of a training ends it where it saves its work, which may need batches read ahead.
 
-    So whoever reads them takes signals from its parent alone.
+    So the process that reads them takes signals from its parent alone.
     """
     if hasattr(signal, "sigwaitinfo"):  # not on macOS
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, *NOTICES})

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from spooftrace.errors import InputError
 
-TRIES, PAUSE = 5, 0.1  # whoever asks for the holder has the lock for an instant
+TRIES, PAUSE = 5, 0.1  # holder() takes the lock for an instant
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 # Set for the processes of one training, by Lightning or torchrun; all of them are 0 in the first one.
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK")
@@ -65,7 +65,7 @@ def hold(path: Path, doing: str) -> Iterator[None]:
 
 
 def holder(path: Path) -> str | None:
-    """Who holds the lock ``path``, e.g. "process 4711 on node3"; None if nobody does or that cannot be told.
+    """Who holds the lock ``path``, e.g. "process 4711 on node3"; None if it is free or that cannot be determined.
 
     Not to be asked by the holder itself, which would lose its lock.
     """

@@ -76,7 +76,7 @@ def score_recordings(command: str, args: argparse.Namespace, policy: Sequence[st
     """
     failures: dict[Path, str] = {}
     files = list(_audio_files(args.files, failures))
-    # The stages print what they write where. Here that is temporary, so nobody needs it.
+    # The stages print what they write where. Here these files are temporary, so that is not needed.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         session = _Session(args, policy, Path(folder))
         links = [session.link(number, file) for number, file in enumerate(files)]

@@ -32,7 +32,7 @@ class StopSignals:
     """The signals that end a training, taken while the block runs.
 
     At first, when there is nothing to save yet, they raise :class:`Stopped`. After ``wait`` they only make a note in
-    ``received``, for whoever saves the work to look at.
+    ``received``, which the code that saves the work reads.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class StopSignals:
             signal.signal(signum, handler)
 
     def wait(self) -> None:
-        """From now on the work is saved by somebody who looks at ``received``."""
+        """From now on the code that saves the work reads ``received``."""
         self._waits = True
         for signum in self._before:  # Lightning has taken SIGTERM in between
             signal.signal(signum, self._on_signal)

@@ -242,7 +242,7 @@ def _count_frontend(frontend: nn.Module, samples: int) -> tuple[tuple[int, ...],
 
     wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        warnings.simplefilter("ignore")  # switching oneDNN off warns about hardware that nobody asked for
+        warnings.simplefilter("ignore")  # switching oneDNN off warns about hardware that is not used
         # The counter knows neither a CPU's fused attention nor oneDNN's LSTM; without them both are taken apart.
         with torch.backends.mkldnn.flags(enabled=False), _counter() as counter:
             features, _ = frontend.eval()(wave, torch.tensor([samples]))

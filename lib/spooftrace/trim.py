@@ -74,7 +74,7 @@ def trim_part(
 ) -> tuple[int, int]:
     """Write the audio without silence of one part of a data directory; goes on where a killed run stopped.
 
-    An utterance in which the detector finds no speech keeps all its audio, since an empty file helps nobody and
+    An utterance in which the detector finds no speech keeps all its audio, since an empty file is of no use and
     leaving it out would change the set of trials; such utterances are recorded.
 
     Args:

@@ -115,7 +115,7 @@ def a_job_is_cancelled(launch):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "2 / 2 failed" in errors and "tasks 1 2: cancelled (job " in errors
-    assert "again" not in errors, "whoever cancels a job does not want it to be tried again"
+    assert "again" not in errors, "a job that the user cancels is not tried again"
 
 
 @scenario

@@ -181,7 +181,7 @@ def test_singing_without_timestamps(speech, tmp_path):
 
 
 def test_later_stages_need_no_roots(speech, tmp_path):
-    """Whoever goes on with ./run.sh --stage 3 in another shell must not lose the optional test sets."""
+    """A run that goes on with ./run.sh --stage 3 in another shell keeps the optional test sets."""
     recipe = checkout(tmp_path / "a checkout", "codecfake")
     for name in ("codecfake_wu", "codecfake_xie"):
         importlib.import_module(f"miniature.{name}").lay_out(speech, tmp_path / name)

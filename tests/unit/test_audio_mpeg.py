@@ -142,7 +142,7 @@ def test_a_tag_that_is_wrong_about_the_length(tmp_path):
     count = len(frames(content)) - 1
     path.write_bytes(with_frames(content, count))
     whole = read_samples(path)[0]
-    path.write_bytes(with_frames(content, 0))  # without a number of frames nobody knows where the padding is
+    path.write_bytes(with_frames(content, 0))  # without a number of frames the place of the padding is unknown
     np.testing.assert_array_equal(read_samples(path)[0][: len(whole)], whole)
     path.write_bytes(with_frames(content, count // 2))
     assert len(read_samples(path)[0]) >= len(whole)

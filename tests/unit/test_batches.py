@@ -77,7 +77,7 @@ def test_ranks_share_what_is_scored(utterances):
     for rank, batches in enumerate(shares):
         batches.share(rank, 2)
     assert len(alone) % 2, "the last round is not full"
-    assert len({len(batches) for batches in shares}) == 1, "whoever has fewer batches would not meet the others"
+    assert len({len(batches) for batches in shares}) == 1, "a process with fewer batches would not meet the others"
 
     def names(batches: Batches) -> list[list[list[str]]]:
         return [[group["utt"] for group in groups] for groups in batches]

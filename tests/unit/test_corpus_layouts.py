@@ -11,7 +11,7 @@ from miniature.preparing import prepare
     ("corpus", "layout", "given", "changes"), wild.cases(), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_layout_is_read_like_the_official_one(lay_out, tmp_path, capsys, corpus, layout, given, changes):
-    root = tmp_path / "kept by somebody"
+    root = tmp_path / "kept by a user"
     official_root, official = lay_out(corpus, root)
     for change in changes:
         change(root)

@@ -241,7 +241,7 @@ def test_decisions_instead_of_scores(trials):
     decisions = scored(trials.is_bonafide, np.sign(trials.scores))
     with pytest.raises(InputError, match=r"^eval: no min t-DCF: .*only 2 distinct values"):
         evaluate_detection(decisions, "asvspoof2019", {(POOLED, POOLED): RATES})
-    metrics = evaluate_detection(decisions, "asvspoof5", ASVSPOOF5_ASV)  # a t-DCF that nobody asked for
+    metrics = evaluate_detection(decisions, "asvspoof5", ASVSPOOF5_ASV)  # with a t-DCF that was not asked for
     assert "min_tdcf" not in metrics
     assert metrics["min_dcf"] == min_dcf(decisions.bonafide, decisions.spoof)[0]
     assert "t-DCF" not in format_text(metrics)

@@ -223,7 +223,7 @@ DESCRIPTIONS = {
 @pytest.mark.parametrize(("key", "value"), DESCRIPTIONS.items(), ids=DESCRIPTIONS)
 @pytest.mark.parametrize("given", [True, False])
 def test_a_damaged_description_is_one_line(exp, capsys, key, value, given):
-    """``stream.json`` may be edited, or come from somebody else."""
+    """``stream.json`` may be edited, or come from another user."""
     path = DUMP / "stream.json"
     made = json.loads(path.read_text(encoding="utf-8"))
     made.pop(key)

@@ -73,9 +73,7 @@ def test_equals_speechbrain(pair, batch):
 def test_padded_batch_equals_alone_and_again(pair, batch):
     front_end, _ = pair
     wave, lengths = batch
-    wave[:, 8000:][lengths.unsqueeze(1) <= torch.arange(8000, 16000)] = (
-        9.0  # Nobody may look at what is behind the end.
-    )
+    wave[:, 8000:][lengths.unsqueeze(1) <= torch.arange(8000, 16000)] = 9.0  # Samples behind the end must not count.
     output, _ = front_end(wave, lengths)
     assert output.isfinite().all() and front_end.frozen
     assert torch.equal(output, front_end(wave, lengths)[0])

@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parents[1]
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "TERM", "USR1"])
 @pytest.mark.parametrize("how", ["ignored", "blocked"])
 def test_signals_reach_programs_that_tests_start(name, how):
-    """Whoever starts pytest may ignore or block signals, as nohup and shell scripts do."""
+    """The process that starts pytest may ignore or block signals, as nohup and shell scripts do."""
     stop = f"import os, signal; os.kill(os.getpid(), signal.SIG{name}); print('went on')"
     test = (
         f"import signal, subprocess, sys\n"

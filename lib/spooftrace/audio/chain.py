@@ -6,7 +6,7 @@ The level is low (-30 dB) so that no limiter is needed: at -26 dB the peaks of s
 and peak over level alone then gave them away. The band ends at 7.5 kHz because recordings that were once resampled have
 a gap above 7.8 kHz, which every copy fills: the energy there alone told the classes of egs/mini apart. The sign is
 drawn for each utterance because a vocoder or codec gives all its copies one polarity, a recording has that of its
-microphone, and nobody hears it.
+microphone, and polarity is inaudible.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from spooftrace.errors import InputError
 
 CUTOFF = 60.0  # Hz; below there is mains hum and room noise, which vocoders do not reproduce
-BAND_EDGE = 7500.0  # Hz; above there may be the transition band of somebody's resampler
+BAND_EDGE = 7500.0  # Hz; above there may be the transition band of a resampler
 BAND_TAPS = 255  # at 16 kHz: 200 Hz from pass band to stop band
-LEVEL = -30.0  # dB relative to full scale, of the parts where somebody speaks
+LEVEL = -30.0  # dB relative to full scale, of the parts with speech
 ACTIVE_RANGE = 30.0  # dB below the loudest frame that still count as speech for the level
 SILENCE_RANGE = 40.0  # dB below the loudest frame that still count as sound for trimming
 SILENT = -100.0  # dB; less than the least significant bit of 16, nothing to bring up to the level
@@ -93,7 +93,7 @@ def trim_silence(wave: np.ndarray, rate: int = 16000, margin: float = 0.05) -> n
 
 
 def active_level(wave: np.ndarray, rate: int = 16000) -> float:
-    """Level of the parts where somebody speaks: the RMS, in dB of full scale, of the 20 ms frames less than 30 dB
+    """Level of the parts with speech: the RMS, in dB of full scale, of the 20 ms frames less than 30 dB
     below the loudest one. (A stand-in for ITU-T P.56 that needs no hangover time and so works on single words.)
 
     Returns:

@@ -1,4 +1,4 @@
-"""Where in a recording somebody speaks, and the recording without the rest. Arrays in, arrays out.
+"""Where a recording has speech, and the recording without the rest. Arrays in, arrays out.
 
 The SASTNet paper (Chen et al., section V-A, tables II and III) tests systems on CodecFake+ "without silent segments"
 and does not say how these are found, nor whether pauses inside an utterance count; its argument is about silence at

@@ -130,7 +130,7 @@ def _silence(wave: np.ndarray, level: float) -> tuple[float, float, float, float
 
 
 def _spectrum(wave: np.ndarray) -> list[float]:
-    """Power of each band against that of all, in dB, and the highest frequency with sound, where somebody speaks."""
+    """Power of each band against that of all, in dB, and the highest frequency with sound, in the parts with speech."""
     padded = np.pad(wave, (0, max(FRAME - len(wave), 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME)[::SHIFT]  # (N,) -> (T, 512)
     spectra = np.fft.rfft(frames * _WINDOW)  # (T, 512) -> (T, 257), complex64

@@ -34,8 +34,8 @@ class LCNN(nn.Module):
     201 frames that cover it evenly, and the windows' outputs are averaged. Lengths that pool to the same size (up to
     207) are taken as they are.
 
-    In the published code index 0 is bona fide. Here it is index 1, as everywhere in spooftrace: whoever loads official
-    weights swaps the rows of `fc_mu`.
+    In the published code index 0 is bona fide. Here it is index 1, as everywhere in spooftrace: to load official
+    weights, swap the rows of `fc_mu`.
 
     Streams: `frames`; any T from 1 on.
 

@@ -53,7 +53,7 @@ class SemanticQuantizer(nn.Module):
         values, codes, commitment = self.leave(semantic.values), [semantic.codes], semantic.commitment
         if int(num_quantizers.max()) > 1:
             acoustic = self.acoustic(x, num_quantizers - 1, generator)
-            # whoever uses the semantic codebook alone gets nothing from the others, not even their offsets
+            # utterances with the semantic codebook alone get nothing from the others, not even their offsets
             values = values + acoustic.values * (num_quantizers > 1)[:, None, None]
             codes.append(acoustic.codes)
             commitment = commitment + acoustic.commitment

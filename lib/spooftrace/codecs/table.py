@@ -77,7 +77,7 @@ class Codec:
 
 @dataclass(frozen=True)
 class Setting:
-    """A codec with its first ``quantizers`` codebooks; ``None`` where nobody knows how many it has."""
+    """A codec with its first ``quantizers`` codebooks; ``None`` where their number is unknown."""
 
     codec: Codec
     quantizers: int | None
@@ -206,7 +206,7 @@ def _entries(
         yield key.value, key.start_mark.line + 1, value
     missing = [key for key in required if key not in seen]
     if missing:
-        raise InputError(f"{path}:{line}: the cell '{missing[0]}' is missing; write ~ if nobody knows it")
+        raise InputError(f"{path}:{line}: the cell '{missing[0]}' is missing; write ~ if its value is unknown")
 
 
 def _value(node: yaml.Node, path: Path) -> Any:

@@ -39,7 +39,7 @@ def changed_file(folder: Path, record: Mapping[str, Any], names: Iterable[str] |
         if names is not None and name not in names:
             continue
         path = folder / name
-        if path.name != name:  # a record of somebody else must not have other files read
+        if path.name != name:  # a record of other origin must not have other files read
             return f"{folder}: its record names '{name[:80]}', which is no file of that folder"
         if not path.is_file():
             return f"{path}: is gone"

@@ -296,7 +296,7 @@ def _cosg_columns(
     if LABELS.get(label.lower()) == "spoof":
         known = MODELS[model]
         columns |= {"system": model, "codec": "-", "vq": known.vq, "aux": known.aux, "dec": known.dec}
-    if label.lower() in LABELS:  # another one is reported by whoever adds the trial
+    if label.lower() in LABELS:  # Trials.add reports another one
         _check_classes(at, f"{model}/{clip}", classes, columns)
     return {"speaker": "-", "label": label, **columns}
 

@@ -36,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except BrokenPipeError:  # "... | head": nobody reads on, and the interpreter must not try again at its exit
+    except (
+        BrokenPipeError
+    ):  # "... | head": the reader has closed the pipe, and the interpreter must not write to it again at its exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except InputError as error:

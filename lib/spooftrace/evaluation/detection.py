@@ -236,7 +236,7 @@ def _pooled_tdcf(trials: ScoredTrials, curve: DetCurve, rules: Convention, asv: 
         return {"min_tdcf": min_tdcf(curve, pooled)[0], "min_tdcf_convention": TDCF_CONVENTIONS[rules.tdcf]}
     except ValueError as error:
         if not isinstance(asv, Mapping):
-            return {}  # rates that the challenge fixes: nobody asked for this figure
+            return {}  # rates that the challenge fixes: the user did not ask for this figure
         raise InputError(f"{trials.name}: no min t-DCF: {error}") from None
 
 

@@ -5,7 +5,7 @@ The output file has the predictions in natural units, its columns in any order::
     utt  khz   kbps  quantizers
     u1   23.1  5.7   7.6
 
-The truth is ``utt2nac`` of the data directory, in which ``-`` is a value that nobody knows; ``utt2codec`` names the
+The truth is ``utt2nac`` of the data directory, in which ``-`` is an unknown value; ``utt2codec`` names the
 codecs. A codec whose name stands for several settings counts as several, such as ``encodec (24 6 8)``.
 
 Closed set are the codecs that the model was trained on, open set the others. The nearest-codec decision takes the codec

@@ -178,7 +178,7 @@ def _hint(layout: Layout, value: str, is_first: bool) -> str:
 def finite(value: str) -> float:
     """A score as a number; ValueError if it is not a finite one."""
     number = float(value)
-    # An underscore is a digit separator to Python, but nobody writes scores that way.
+    # An underscore is a digit separator to Python, but no program writes scores that way.
     if not math.isfinite(number) or "_" in value:
         raise ValueError(value)
     return number

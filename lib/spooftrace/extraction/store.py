@@ -31,7 +31,7 @@ from spooftrace.frontends.base import SAMPLE_RATE
 TIME_AXIS = {"frames": 0, "layers": 1, "codes": 1, "wave": 0, "vector": None}
 # Of a description: where the audio was, not what was computed. The audio itself is compared by ``sources``.
 PLACES = ("audio", "data")
-# Whether a value of a description can be right, None where it is lacking: the file may be damaged, or somebody else's.
+# Whether a value of a description can be right, None where it is lacking: the file may be damaged, or of other origin.
 VALUES: dict[str, Callable[[Any], bool]] = {
     "config": lambda value: isinstance(value, dict),
     "data": lambda value: value is None or (isinstance(value, str) and "\0" not in value),
@@ -76,7 +76,7 @@ class Part:
         return _without(found, PLACES) == _without(made, PLACES) and compare(sums, sources).changed is None
 
     def remove(self) -> None:
-        """Remove the description first, so that what a killed run leaves is nobody's."""
+        """Remove the description first, so that what a killed run leaves does not count as features of any data."""
         self.description.unlink(missing_ok=True)
         for old in self.folder.glob(f"*feats.{self.job}.*"):  # the star: temporary files, which begin with a dot
             old.unlink()

@@ -51,7 +51,7 @@ class HuggingFace(LayeredFrontEnd):
             ``preprocessor_config.json`` says, which is how the model was pre-trained. Published anti-spoofing systems
             often do otherwise: their choice is in ``conf/systems``.
         finetune: train the model. Dropout is then as in its ``config.json``. The experiment holds its weights, so that
-            whoever loads it needs no pretrained ones.
+            loading it needs no pretrained ones.
         frozen_layers: with ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
             also the projection, the positions and the first n layers.
         normalize_eps: what is added to the variance of waves that are normalised: 1e-5 in fairseq, unilm and s3prl,
@@ -169,7 +169,7 @@ class HuggingFace(LayeredFrontEnd):
 def masked_group_norm(x: Tensor, mask: Tensor, norm: nn.GroupNorm) -> Tensor:
     """``norm`` with one group a channel, its statistics over the frames of ``mask`` (B, F) only: (B, C, F) -> same.
 
-    Frames outside of the mask come out as something finite that nobody may use.
+    Frames outside of the mask come out as finite values that must not be used.
     """
     if mask.all():
         return norm(x)
@@ -206,7 +206,7 @@ def _load(model: str, pretrained: bool) -> tuple[Any, nn.Module]:
 def _wavlm_attention(
     attention: Any, x: Tensor, mask: Tensor | None, bias: Tensor, *_unused: Any
 ) -> tuple[Tensor, Tensor | None]:
-    """WavLM's attention for x (B, T, D) without the matrix of weights, which nobody asks for.
+    """WavLM's attention for x (B, T, D) without the matrix of weights, which is not needed.
 
     ``mask`` (B, T) is True for real frames, ``bias`` (B * H, T, T) the gated relative positions.
     """

@@ -1,4 +1,4 @@
-"""What self-supervised models have in common, whoever computes them: convolutions, then numbered transformer layers."""
+"""What self-supervised models of every library have in common: convolutions, then numbered transformer layers."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from types import ModuleType
 
 from spooftrace.errors import InputError
 
-# Top-level module -> its tools/install_*.sh. Nobody else imports these.
+# Top-level module -> its tools/install_*.sh. Other modules do not import these.
 PACKAGES = ("encodec", "fairseq", "s3prl", "speechbrain", "torchaudio")
 LAZY = ("DeprecatedModuleRedirect", "LazyModule")  # classes in speechbrain.utils.importutils
 

@@ -47,7 +47,7 @@ def _wait(reader: int, end: Callable[[list[str]], None]) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(signum, signal.SIG_IGN)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):  # whoever reads the launcher's output must not wait for this process too
+    for stream in (0, 1, 2):  # a reader of the launcher's output must not wait for this process too
         os.dup2(nowhere, stream)
     left: dict[str, None] = {}
     with open(reader, encoding="utf-8") as lines:

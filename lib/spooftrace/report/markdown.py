@@ -19,7 +19,7 @@ from spooftrace.report.incomplete import mark
 from spooftrace.report.runs import Run
 
 MISSING = "n/a"
-MAX_COLUMNS = 24  # more attacks or classes than these nobody can read: the tables beside metrics.json have them
+MAX_COLUMNS = 24  # a table of more attacks or classes cannot be read: the tables beside metrics.json have them
 SEEDS_CONVENTION = (
     "Rows of means and ranges (lowest to highest) join runs whose configurations differ by the seed alone. SD is "
     "their sample standard deviation (the squares divided by the number of seeds minus one). The best seed is the "

@@ -22,7 +22,7 @@ class Parsing(Task):
     """kHz, kbit/s and number of quantizers by regression: the sum of three mean squared errors.
 
     Outputs (B, 3) are in standard deviations of each target from its mean over the training set, so that no unit
-    outweighs the others; scores are in natural units. A value that nobody knows (``-`` in ``utt2nac``) takes no part.
+    outweighs the others; scores are in natural units. An unknown value (``-`` in ``utt2nac``) takes no part.
 
     Source: Chetia Phukan et al., arXiv 2506.12627 (NACSP, HYDRA), which does not say how targets are scaled; its errors
     are in natural units, as ours are.
