@@ -4,6 +4,7 @@
 |---|---|
 | ``reading`` | files to arrays: the one reader of all commands |
 | ``decoding`` | files of every kind to blocks of samples; ``chunks``, ``flac``, ``ogg``, ``mpeg``: their true lengths |
+| ``joined``, ``layout`` | files that hold several recordings, headers that contradict themselves: refused |
 | ``foreign`` | formats that need PyAV |
 | ``levels``, ``notes`` | odd levels and wrong headers, counted and printed at the end of a command |
 """

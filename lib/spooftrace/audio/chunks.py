@@ -10,8 +10,10 @@ import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import BinaryIO, NamedTuple
 
+from spooftrace.audio.layout import contradiction, contradiction_aiff
 from spooftrace.audio.spliced import Piece
 
 # Programs that write to a pipe do not know the length and declare about the largest number that fits.
@@ -65,6 +67,7 @@ class Audio:
         available: bytes of audio that are there.
         pieces: the file with the right number in its header; empty if the header is right.
         mpeg: the audio is an MPEG stream.
+        fault: why the file cannot be read without a guess; "" if it can.
     """
 
     start: int
@@ -72,6 +75,7 @@ class Audio:
     available: int
     pieces: tuple[Piece, ...] = ()
     mpeg: bool = False
+    fault: str = ""
 
 
 def find_audio(file: BinaryIO, size: int) -> Audio | None:
@@ -97,20 +101,38 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
     long_size: Chunk | None = None
     layout: Chunk | None = None
     short = False
-    for chunk in _chunks(file, first, size, family):
+    chunks = _chunks(file, first, size, family)
+    for chunk in chunks:
         if chunk.name == b"ds64" and head[:4] in (b"RF64", b"BW64"):
             long_size = chunk
-        if chunk.name[:4] == b"fmt ":
+        if chunk.name[:4] in (b"fmt ", b"COMM"):
             layout = chunk
+        if chunk.name == b"LIST" and _at(file, chunk.body, 4) == b"wavl":
+            return Audio(chunk.body, None, chunk.size, fault="its audio is in pieces (a list of the kind 'wavl')")
         short |= chunk.size < SHORTEST.get(chunk.name, 0)
         if chunk.name[:4] in (b"data", b"SSND"):
             audio = _audio(file, size, family, chunk, long_size, head)
+            audio = replace(audio, fault=_fault(file, family, layout, chunk, chunks))
             if head[:4] == b"RIFF" and layout is not None:
                 if audio.available > MOST_32_BIT or short:
                     audio = replace(audio, pieces=_as_rf64(layout, audio))
                 return replace(audio, mpeg=_at(file, layout.body, 2) in MPEG_CODINGS)
             return audio
     return None
+
+
+def _fault(file: BinaryIO, family: Family, layout: Chunk | None, chunk: Chunk, behind: Iterator[Chunk]) -> str:
+    """Why the audio in ``chunk`` is not all that there is, or has samples of an unknown size; "" without a reason."""
+    # What lies behind a wrong size is audio, in which no size leads to a chunk.
+    named = takewhile(lambda other: all(32 <= byte < 127 for byte in other.name[:4]), behind)
+    if any(other.name == chunk.name for other in named):
+        return f"has several chunks of audio ('{chunk.name[:4].decode()}'), of which programs read different ones"
+    if layout is None:
+        return ""
+    body = _at(file, layout.body, min(layout.size, 40))
+    if layout.name == b"COMM":
+        return contradiction_aiff(body, chunk.size - 8)
+    return contradiction(body, family.size[0])
 
 
 def _au(head: bytes, size: int) -> Audio | None:

@@ -15,6 +15,7 @@ import numpy as np
 
 from spooftrace.audio.chunks import STREAMED, find_audio
 from spooftrace.audio.flac import read_header
+from spooftrace.audio.joined import refuse_ambiguous, refuse_second
 from spooftrace.audio.mpeg import Stream, after_id3, find_stream
 from spooftrace.audio.notes import note
 from spooftrace.audio.ogg import find_links
@@ -111,11 +112,13 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
         links = find_links(file, size)
         if not links.whole:
             raise InputError(f"{name}: the file is cut short within a page; {FETCH}")
+        refuse_second(name, file, links.end, size)
         if not links.ended:
             note(path, "unended")
         return _Views([[part] for part in links.ranges] if len(links.ranges) > 1 else ())
     audio = find_audio(file, size)
     if audio is not None:
+        refuse_ambiguous(name, file, audio, size)
         if audio.declared is not None and audio.declared > audio.available:
             announced = f"announces {audio.declared:,} bytes of audio, {audio.available:,} are there"
             raise InputError(f"{name}: the file is cut short, its header {announced}; {FETCH}")
@@ -128,18 +131,20 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
                     return _mpeg_views(name, stream, audio.start)
         return _Views([audio.pieces] if audio.pieces else ())
     with mapped(file) as data:
-        start = after_id3(data)
-        header = read_header(file, start, size)
+        header = read_header(file, start := after_id3(data), size)
         if header is not None:
+            refuse_second(name, file, start + 42, size)
             views = _Views() if header.confirmed else _Views([header.pieces])
             views.declared = None if header.confirmed else header.declared
             return views
         if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG):
+            refuse_second(name, file, max(start + 1, len(head)), size)
             stream = find_stream(data)
             if stream is not None:
                 return _mpeg_views(name, stream)
             # From such a name libsndfile concludes that it is MPEG audio, and prints what it thinks of it.
             return _Views([[(start, size - start)] if start < size else [(0, size)]])
+    refuse_second(name, file, len(head), size)
     return _Views()
 
 

@@ -17,11 +17,13 @@ class Links:
         ranges: (offset, size) of each.
         whole: the last page is complete.
         ended: it is marked as the last one.
+        end: where the last page ends.
     """
 
     ranges: tuple[tuple[int, int], ...]
     whole: bool
     ended: bool
+    end: int
 
 
 def find_links(file: BinaryIO, size: int) -> Links:
@@ -31,8 +33,9 @@ def find_links(file: BinaryIO, size: int) -> Links:
     file.seek(start)
     place = file.read().rfind(b"OggS")
     last = _page(file, start + place, size) if place >= 0 else None
+    end = start + place + last.size if last is not None else size
     if first is None or last is None:
-        return Links(((0, size),), whole=False, ended=False)
+        return Links(((0, size),), whole=False, ended=False, end=size)
     ended = bool(last.flags & LAST)
     starts, place, in_headers = [0], 0, True
     while (page := _page(file, place, size)) is not None:
@@ -41,9 +44,9 @@ def find_links(file: BinaryIO, size: int) -> Links:
         in_headers = bool(page.flags & FIRST)  # several streams side by side all begin before any goes on
         place += page.size
     if len(starts) == 1 and last.serial == first.serial:  # whatever lies between the pages is the decoder's matter
-        return Links(((0, size),), True, ended)
+        return Links(((0, size),), True, ended, end)
     ends = [*starts[1:], size]
-    return Links(tuple((a, b - a) for a, b in zip(starts, ends, strict=True)), place == size, ended)
+    return Links(tuple((a, b - a) for a, b in zip(starts, ends, strict=True)), place == size, ended, end)
 
 
 @dataclass(frozen=True)

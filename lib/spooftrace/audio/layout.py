@@ -1,0 +1,53 @@
+"""Headers that contradict themselves about the size of a sample, so that any reading of the audio is a guess."""
+
+from __future__ import annotations
+
+import struct
+
+INTEGERS, FLOATS, EXTENSIBLE = 1, 3, 0xFFFE  # codings of WAV in which a sample has a fixed number of whole bytes
+WIDTHS = {INTEGERS: range(1, 5), FLOATS: (4, 8), EXTENSIBLE: (*range(1, 5), 8)}
+
+
+def contradiction(body: bytes, order: str) -> str:
+    """What is wrong with a ``fmt`` chunk of WAV; "" if nothing is.
+
+    Some programs leave one of the three fields wrong that give the size of a sample. The number of bits, by which
+    libsndfile goes, must agree with one of the two others.
+
+    Args:
+        body: the chunk without its header.
+        order: of its bytes, ``<`` or ``>``.
+    """
+    if len(body) < 16:
+        return ""
+    coding, channels, rate, bytes_per_second, frame_bytes, bits = struct.unpack_from(f"{order}HHIIHH", body)
+    if coding not in WIDTHS or not channels:
+        return ""
+    width = (bits + 7) // 8
+    if width not in WIDTHS[coding]:
+        return f"its header says {bits} bits a sample, which this kind of WAV file cannot have"
+    if frame_bytes == channels * width or bytes_per_second == rate * channels * width:
+        return ""
+    return (
+        f"its header contradicts itself: {bits} bits a sample, {channels} channel{'s' * (channels > 1)}, "
+        f"but {frame_bytes} bytes for a sample of all channels"
+    )
+
+
+def contradiction_aiff(body: bytes, audio_bytes: int) -> str:
+    """What is wrong with a ``COMM`` chunk of AIFF; "" if nothing is.
+
+    Args:
+        body: the chunk without its header.
+        audio_bytes: of its ``SSND`` chunk, as this declares it.
+    """
+    if len(body) < 8 or (len(body) >= 22 and body[18:22] not in (b"NONE", b"twos", b"sowt", b"in24", b"in32")):
+        return ""
+    channels, frames, bits = struct.unpack_from(">HIH", body)
+    width = (bits + 7) // 8
+    if width not in range(1, 5):
+        return f"its header says {bits} bits a sample, which an AIFF file cannot have"
+    others = [other for other in range(1, 5) if other != width and frames * channels * other == audio_bytes]
+    if frames and channels and others:
+        return f"its header contradicts itself: {bits} bits a sample, but {others[0]} bytes of audio for each"
+    return ""
