@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from spooftrace.audio.sources import FETCH
+from spooftrace.audio.strangers import HEAD_BYTES, what_else
 from spooftrace.common.install import pip_install
 from spooftrace.errors import InputError
 
@@ -56,8 +57,10 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
         InputError: It is not audio, or damaged, or PyAV is not installed.
     """
     file.seek(0)
-    head = file.read(16)
+    head = file.read(HEAD_BYTES)
     called = next((words for offset, magic, words in KNOWN if head[offset:].startswith(magic)), None)
+    if called is None and (other := what_else(head)):
+        raise InputError(f"{name}: {other}")
     if name.lower().endswith(".raw") and called is None:
         raise InputError(
             f"{name}: has no header that says its rate and coding; write it as WAV, e.g. "

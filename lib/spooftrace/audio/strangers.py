@@ -1,0 +1,45 @@
+"""Files under the name of an audio file that are something else: what they are, and what to do."""
+
+from __future__ import annotations
+
+HEAD_BYTES = 512
+ARCHIVES = (
+    (b"PK\3\4", "zip"), (b"PK\5\6", "zip"), (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"Rar!\x1a\x07", "RAR"),
+)  # fmt: skip
+PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
+
+
+def what_else(head: bytes) -> str:
+    """What a file is that is not audio, and what to do about it; "" if its beginning does not say.
+
+    Args:
+        head: its first ``HEAD_BYTES`` bytes.
+
+    >>> what_else(b"BZh91AY")
+    'a bzip2 archive, not audio; unpack it'
+    """
+    if head.startswith(b"version https://git-lfs.github.com/spec/"):
+        return "a Git LFS pointer, not the audio it stands for; run 'git lfs pull' in its repository"
+    for magic, name in ARCHIVES:
+        if head.startswith(magic):
+            return f"a {name} archive, not audio; unpack it"
+    if head[257:262] == b"ustar":
+        return "a tar archive, not audio; unpack it"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text.lower().startswith(PAGES):
+        return "an HTML page, such as a server sends instead of a file, not audio; download it again"
+    if any(byte < 32 and byte not in b"\t\n\r\f" for byte in head) or not text or not _is_text(head):
+        return ""
+    kind = "XML" if text.startswith(b"<?xml") else "JSON" if text.startswith((b"{", b"[")) else "text"
+    return f"{kind}, not audio ({text.splitlines()[0][:60].decode(errors='replace')!r}); download it again"
+
+
+def _is_text(head: bytes) -> bool:
+    for dropped in range(4):  # the last character may be cut
+        try:
+            head[: len(head) - dropped].decode()
+            return True
+        except UnicodeDecodeError:
+            continue
+    return False
