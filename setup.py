@@ -41,7 +41,19 @@ setup(
     ],
     extras_require={
         "av": ["av>=14"],  # audio that libsndfile does not read: m4a, aac, webm ...
-        "dev": ["hypothesis", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+        "dev": [
+            "hypothesis",
+            "import-linter",
+            "mkdocs",
+            "mkdocstrings[python]",
+            "mypy",
+            "pytest",
+            "pytest-timeout",
+            "pytest-xdist",
+            "ruff",
+            "types-PyYAML",
+            "vermin",
+        ],
         # Providers of pretrained models: tools/install_<name>.sh, which does more than pip (see there).
         "encodec": ["encodec==0.1.1"],
         "fairseq": ["fairseq-fixed==0.12.3.1"],
@@ -49,5 +61,5 @@ setup(
         "speechbrain": ["speechbrain>=1.1"],
         "torchaudio": ["torchaudio>=2.11"],
     },
-    entry_points={"console_scripts": ["spooftrace = spooftrace.cli:main"]},
+    entry_points={"console_scripts": ["spooftrace = spooftrace.cli.main:main"]},
 )

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from hostile import nothing_happens  # noqa: F401  # a fixture
+from helpers.hostile import nothing_happens  # noqa: F401  # a fixture
+from helpers.signals import give_children_default_signals
 from hypothesis import settings
 from miniature.speech import Speech
-from signals import give_children_default_signals
 
-from spooftrace import config_classes
+from spooftrace.archive import ArchiveWriter
+from spooftrace.config import classes as config_classes
 from spooftrace.datadir import DataDir
 
 settings.register_profile("no deadline", deadline=None)  # a busy machine is slow, which is no failure
@@ -86,3 +87,39 @@ def write_config(recipe):
         return Path(name)
 
     return write
+
+
+@pytest.fixture
+def write_features():
+    """Stores random features of a stream for a data directory, as stage 3 would."""
+
+    def write(scp: Path, utts: list[str], dim: int, seed: int = 0) -> None:
+        rng = np.random.default_rng(seed)
+        scp.parent.mkdir(parents=True, exist_ok=True)
+        with ArchiveWriter(scp.with_suffix(".ark"), scp) as writer:
+            for utt in utts:
+                writer.write(utt, rng.standard_normal((int(rng.integers(5, 9)), dim), dtype=np.float32))
+
+    return write
+
+
+@pytest.fixture
+def make_exp(write_config):
+    """Writes ``exp/<name>`` as a training leaves it, with random weights; keyword arguments are those of a config."""
+    import torch
+
+    from spooftrace.config.loading import load_config, save_config
+    from spooftrace.system.system import System
+    from spooftrace.system.weights import save_weights
+
+    def make(name: str = "live", **changes) -> Path:
+        data = {"crop": 3200, "num_workers": 0, "eval_crop": "full"}
+        config = load_config([write_config(**{"data": data, **changes})])
+        torch.manual_seed(3)
+        system = System(config, {})
+        exp = Path("exp") / name
+        save_config(config, exp / "config.yaml")
+        save_weights(system.own_state(), exp / "model.safetensors", config["backend"]["class_path"])
+        return exp
+
+    return make

@@ -28,6 +28,7 @@ part() { # part NAME COMMAND ...: run it, whatever happened before; pytest's exi
 
 part "ruff check" ruff check .
 part "ruff format" ruff format --check .
+part "order of the rooms" lint-imports --no-cache
 # Tests on real Whisper weights skip, and say so, where the weights cannot be had.
 tools/get_model.sh whisper-base || echo "tests/run.sh: no Whisper weights; the tests that need them will be skipped" >&2
 tools/slurm_lab.sh install || echo "tests/run.sh: no SLURM; the tests that need it will be skipped" >&2

@@ -29,8 +29,8 @@ from torch import Tensor, nn
 
 from spooftrace.backends import AASIST, SLS, W2V2AASIST, Nes2NetX
 from spooftrace.backends.aasist import ResidualBlock
-from spooftrace.backends.graph import HeterogeneousGraphAttention
 from spooftrace.backends.nes2net import InnerBlockX
+from spooftrace.backends.parts.graph import HeterogeneousGraphAttention
 
 
 class PlainBlock(ResidualBlock):

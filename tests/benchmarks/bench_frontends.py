@@ -33,7 +33,7 @@ import torch
 from spooftrace.archive import ArchiveReader
 from spooftrace.datadir import DataDir
 from spooftrace.extraction.pipeline import Extraction, Settings
-from spooftrace.inference import has_bf16_instructions
+from spooftrace.system.packing import has_bf16_instructions
 
 CORPUS = Path(__file__).resolve().parents[2] / "egs/mini/corpus/bonafide.tar"
 

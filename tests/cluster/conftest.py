@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from programs import install_python
+from helpers.programs import install_python
 
 from cluster.launchers import REPOSITORY, Fifo, Launcher, python_script
 

@@ -14,7 +14,7 @@ import torch
 from miniature.training import SYSTEM, train_command
 
 from cluster.launchers import REPOSITORY, python_script
-from spooftrace.cli import main
+from spooftrace.cli.main import main
 
 pytestmark = pytest.mark.slow
 EPOCHS = 60

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tolerance import assert_equal_up_to_rounding
+from helpers.tolerance import assert_equal_up_to_rounding
 
 import spooftrace.backends
 

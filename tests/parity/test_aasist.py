@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from backend_cases import assert_equals_stored, check_stored, official_keys, reference
-from tolerance import assert_equal_up_to_rounding
+from helpers.tolerance import assert_equal_up_to_rounding
 
 from spooftrace.backends import AASIST
-from spooftrace.backends.sinc import sinc_filters
+from spooftrace.backends.parts.sinc import sinc_filters
 
 AASIST_L = {"channels": [32, 32, 24, 24, 24, 24], "gat_dims": [24, 32], "pool_ratios": [0.4, 0.5, 0.7]}
 VARIANTS = pytest.mark.parametrize(

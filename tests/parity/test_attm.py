@@ -4,7 +4,7 @@ import torch
 from backend_cases import assert_equals_stored, check_stored, count, keys, official_keys, reference
 
 from spooftrace.backends import AttMLSTM, LSTMProbe
-from spooftrace.backends.aggregation import AttentiveMerging
+from spooftrace.backends.parts.aggregation import AttentiveMerging
 
 
 def test_merging_equals_official():

@@ -8,10 +8,10 @@ import torch
 from backend_cases import assert_equals_stored, count, official_keys, reference
 
 from spooftrace.backends import W2V2AASIST
-from spooftrace.checkpoints.releases import RELEASES
-from spooftrace.checkpoints.systems import choose, fill, looks_like, renamed, skeleton, take_apart, write_config
-from spooftrace.errors import InputError
-from spooftrace.system import count_parameters
+from spooftrace.common.errors import InputError
+from spooftrace.official import RELEASES
+from spooftrace.official.importing import choose, fill, looks_like, renamed, skeleton, take_apart, write_config
+from spooftrace.system.system import count_parameters
 
 SIZES = {"binary_branch": 2, "multiclass_branch_as": 4, "multiclass_branch_ds": 3, "multiclass_branch_qs": 4}
 BIN, AUX, DEC, VQ = SIZES

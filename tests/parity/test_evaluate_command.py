@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from spooftrace import evaluation
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation.asv import read_asv
 
 FOLDER = Path(__file__).resolve().parents[2].parent / "shared" / "parity" / "metrics"

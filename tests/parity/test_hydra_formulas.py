@@ -4,7 +4,7 @@ import pytest
 import torch
 from backend_cases import reference
 
-from spooftrace.backends.poincare import make_balls, printed_weighted_sum, to_balls, weighted_sum
+from spooftrace.backends.parts.poincare import make_balls, printed_weighted_sum, to_balls, weighted_sum
 
 CURVATURES = ("0.5", "1.0", "2.0")
 

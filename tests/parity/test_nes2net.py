@@ -4,11 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from backend_cases import assert_equals_stored, check_stored, count, keys, official_keys, reference
-from tolerance import assert_equal_up_to_rounding
+from helpers.tolerance import assert_equal_up_to_rounding
 
 from spooftrace.backends import Nes2Net, Nes2NetX
-from spooftrace.backends.aggregation import AttentiveMerging, make_aggregation
 from spooftrace.backends.nes2net import InnerBlockX
+from spooftrace.backends.parts.aggregation import AttentiveMerging, make_aggregation
 
 CTRSVDD = {"dilation": 1, "num_outputs": 1}
 # Where the parts of our back-end are in the official checkpoints. What else is under ssl_model. is the front-end.

@@ -9,9 +9,9 @@ import pytest
 import torch
 import transformers
 
-from spooftrace.checkpoints import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.frontends import S3PRL, Fairseq, HuggingFace, TorchAudio
+from spooftrace.pretrained import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
 
 LENGTHS = [6400, 6399, 100, 401, 720, 3333]  # 6400 samples are 19 frames, an odd number: fairseq adds one
 LAYERS = 3

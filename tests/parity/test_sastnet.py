@@ -7,18 +7,18 @@ import pytest
 import torch
 import torch.nn.functional as F
 from backend_cases import keys_sha256, make_input, official_keys, reference, set_weights
-from tolerance import assert_equal_up_to_rounding
+from helpers.tolerance import assert_equal_up_to_rounding
 from transformers import WhisperConfig, WhisperModel
 
 from spooftrace.backends import W2V2AASIST, SASTNet
-from spooftrace.backends.crossmodal import CrossModalTransformer, positions
-from spooftrace.backends.mae import MultiDecoderMAE, hide, sincos_positions
-from spooftrace.backends.reconstruction import AutomaticWeighting, reconstruction_loss
-from spooftrace.checkpoints.parts import PRETRAINING
-from spooftrace.checkpoints.releases import RELEASES
-from spooftrace.checkpoints.releases.sastnet import NAMES
-from spooftrace.checkpoints.systems import choose, fill, renamed, skeleton, take_apart, write_config
-from spooftrace.system import count_parameters
+from spooftrace.backends.parts.crossmodal import CrossModalTransformer, positions
+from spooftrace.backends.parts.mae import MultiDecoderMAE, hide, sincos_positions
+from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
+from spooftrace.official import RELEASES
+from spooftrace.official.importing import choose, fill, renamed, skeleton, take_apart, write_config
+from spooftrace.official.parts import PRETRAINING
+from spooftrace.official.sastnet import NAMES
+from spooftrace.system.system import count_parameters
 
 RELEASED = {release.system: release for release in RELEASES if release.system.startswith("sastnet")}
 OFFICIAL = {"sastnet_vq": "VQ", "sastnet_aux": "AUX", "sastnet_dec": "DEC", "sastnet_bin": "Bin"}

@@ -5,10 +5,10 @@ import argparse
 import pytest
 import torch
 from backend_cases import official_keys, reference
-from tolerance import assert_equal_up_to_rounding
+from helpers.tolerance import assert_equal_up_to_rounding
 
-from spooftrace.checkpoints.selfsupervised import find_weights, import_checkpoint
 from spooftrace.frontends import HuggingFace
+from spooftrace.pretrained.selfsupervised import find_weights, import_checkpoint
 
 
 def as_released(case: dict, style: str) -> dict:

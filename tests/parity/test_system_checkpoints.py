@@ -10,12 +10,12 @@ import yaml
 from backend_cases import official_keys, reference, set_weights
 
 from spooftrace import backends, cli
-from spooftrace.checkpoints.parts import PRETRAINING
-from spooftrace.checkpoints.releases import RELEASES
-from spooftrace.checkpoints.systems import choose, fill, looks_like, skeleton, take_apart, write_config
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.frontends import HuggingFace
-from spooftrace.system import count_parameters
+from spooftrace.official import RELEASES
+from spooftrace.official.importing import choose, fill, looks_like, skeleton, take_apart, write_config
+from spooftrace.official.parts import PRETRAINING
+from spooftrace.system.system import count_parameters
 
 FAIRSEQ, UNILM = "fairseq_xlsr300m_wav2vec2model", "unilm_wavlm_large"
 TINY = {FAIRSEQ: "fairseq_wav2vec2_tiny_xlsr_style", UNILM: "unilm_wavlm_tiny_large_style"}

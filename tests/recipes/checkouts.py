@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from spooftrace.config import merge
+from spooftrace.config.loading import merge
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -30,7 +30,7 @@ import pytest
 import yaml
 from miniature import asvspoof2019
 
-from spooftrace.cli import main
+from spooftrace.cli.main import main
 
 SETS = "data/train data/dev data/eval"
 EXP = "exp/lfcc_s1"
@@ -70,7 +70,7 @@ KILLS = (3, 3, 4, 4, 5, 6, 7)  # stages of a round in which a run is killed
 TRAINING, CHECKPOINTS = 4, 10  # more than what two killed runs get is there for a third: 24
 DELAY = 0.03  # seconds at most from an event to the kill
 IMPORTED = [
-    "lightning.pytorch", "spooftrace.learner", "spooftrace.extraction.pipeline", "spooftrace.scoring.scorer",
+    "lightning.pytorch", "spooftrace.training.learner", "spooftrace.extraction.pipeline", "spooftrace.scoring.scorer",
     "spooftrace.evaluation.commands", "spooftrace.report.commands", "matplotlib.backends.backend_agg",
 ]  # fmt: skip
 

@@ -9,7 +9,7 @@ import pytest
 from checkouts import checkout, run
 from miniature.models import WIDTH, save_models
 
-from spooftrace.cli import main
+from spooftrace.cli.main import main
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import restrict

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from checkouts import ROOT, checkout, run
-from programs import install_shell
+from helpers.programs import install_shell
 
 RUN = """#!/usr/bin/env bash
 set -euo pipefail

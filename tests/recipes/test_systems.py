@@ -2,7 +2,8 @@
 
 The published configuration is what runs, so that streams, layouts, losses, schedules and augmentation meet as they
 would on a benchmark; only the sizes of the table below are changed, by a ``conf/<system>.yaml`` as any recipe has.
-Of two systems that differ in numbers only, one is run; tests/unit/test_published_systems.py holds the numbers of both.
+Of two systems that differ in numbers only, one is run; tests/config/test_published_systems.py holds the numbers of
+both.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import pytest
 from checkouts import ROOT, checkout, override, run
 from miniature.models import CODEC_WIDTH, WIDTH, save_models
 
-from spooftrace.config import load_config
+from spooftrace.config.loading import load_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -1,7 +1,7 @@
 """The systems of source tracing and codec parsing from stage 1 to 7, over miniature pretrained models and corpora.
 
 As in test_systems.py the published configurations are what runs, and only sizes are changed. Systems that differ in the
-table of their classes only are run for one of them; tests/unit/test_published_systems.py builds them all.
+table of their classes only are run for one of them; tests/config/test_published_systems.py builds them all.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import yaml
 from checkouts import ROOT, checkout, override, run
 from miniature.models import WIDTH, save_models
 
-from spooftrace.config import load_config
+from spooftrace.config.loading import load_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

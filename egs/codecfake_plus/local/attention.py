@@ -11,7 +11,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.report.attention import report_attention
 
 

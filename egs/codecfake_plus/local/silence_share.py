@@ -10,7 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.report.silence import report_silence
 
 

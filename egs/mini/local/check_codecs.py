@@ -42,14 +42,14 @@ import soxr
 import torch
 from ge2e import SpeakerEncoder, find_weights
 
-from spooftrace.atomic import atomic_write
 from spooftrace.audio import read_audio
 from spooftrace.codecs.codec import NeuralCodec, load_codec
-from spooftrace.codecs.quality import Transcriber, character_error_rate, mel_distance, mutual_information
-from spooftrace.codecs.semantic import extract_teacher
 from spooftrace.codecs.training import SUMMARY, WEIGHTS
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
+from spooftrace.derive.quality import Transcriber, character_error_rate, mel_distance, mutual_information
+from spooftrace.frontends.teacher import extract_teacher
 
 RATE = 16000
 MAX_CER = 0.1

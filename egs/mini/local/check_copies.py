@@ -15,9 +15,9 @@ from pathlib import Path
 
 import soundfile
 
-from spooftrace.atomic import atomic_write
-from spooftrace.codecs.resynthesis import Copy, planned_copies
+from spooftrace.common.atomic import atomic_write
 from spooftrace.corpora.mini import SETS
+from spooftrace.derive.listed_copies import Copy, planned_copies
 
 SUMS = Path(__file__).resolve().parents[1] / "corpus/copies.sha256"
 

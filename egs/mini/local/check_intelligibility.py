@@ -18,10 +18,10 @@ from functools import cache
 from pathlib import Path
 
 from spooftrace.audio import read_audio
-from spooftrace.codecs.quality import Transcriber, character_error_rate
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
+from spooftrace.derive.quality import Transcriber, character_error_rate
 
 
 def main() -> int:

@@ -22,10 +22,10 @@ import numpy as np
 import soundfile as sf
 from packages import RATE, SPLITS, Source, decode, fetch_and_unpack, find_ffmpeg
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
 
 HELD_OUT = "ast-en"
 UNSEEN = ("ast-it", "librivox-en", "tuxpaint-es")

@@ -23,11 +23,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from spooftrace.atomic import atomic_write
-from spooftrace.codecs.resynthesis import load_system, resynthesize
 from spooftrace.codecs.table import find_setting
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
-from spooftrace.errors import InputError
+from spooftrace.derive.listed_copies import load_system, resynthesize
 
 RATE = 16000
 N_FFT, HOP = 512, 128

@@ -6,8 +6,8 @@
 Uses those of its programs that are installed and says which are not: espeak-ng (formants) and flite (statistical), from
 the distribution's packages of these names, and hibari (a small neural voice), by 'pip install hibari-tts'. Every
 program speaks the same sentences, its voices in turn; silence is cut, and the last steps are those of the rest of the
-corpus (spooftrace.audio.chain). Nothing is a copy here: words, language and voices differ from the bona fide speech,
-so this set shows what a detector makes of synthesis from text, not of one way to generate a waveform.
+corpus (spooftrace.audio.finishing). Nothing is a copy here: words, language and voices differ from the bona fide
+speech, so this set shows what a detector makes of synthesis from text, not of one way to generate a waveform.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from pathlib import Path
 import soundfile as sf
 
 from spooftrace.audio import read_audio, write_flac
-from spooftrace.audio.chain import finish, high_pass, trim_silence
+from spooftrace.audio.finishing import finish, high_pass, trim_silence
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 RATE = 16000
 TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2label", "utt2system")

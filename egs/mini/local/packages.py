@@ -19,7 +19,7 @@ import numpy as np
 import soundfile as sf
 import soxr
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 RATE = 16000
 

@@ -28,10 +28,10 @@ import numpy as np
 import soundfile as sf
 from packages import RATE, Source, all_sources, decode, fetch_and_unpack, find_ffmpeg
 
-from spooftrace.atomic import atomic_write
-from spooftrace.audio.chain import LEVEL, active_level, finish, frame_power, high_pass, trim_silence
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
+from spooftrace.audio.finishing import LEVEL, active_level, finish, frame_power, high_pass, trim_silence
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
 
 PER_SOURCE = 7
 SHORTEST, LONGEST = 2.0, 3.2  # seconds

@@ -12,9 +12,9 @@ from zlib import crc32
 import numpy as np
 
 from spooftrace.archive.format import Entry, Index, parse_entry
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import is_readable, iterate_lines
-from spooftrace.errors import InputError
 
 AGAIN = "run stage 3 again"
 # Pages that were read count as memory of the process, although the system can take them back. Larger files

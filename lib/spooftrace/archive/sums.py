@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.archive.reader import AGAIN, ArchiveReader
-from spooftrace.atomic import atomic_write
-from spooftrace.errors import InputError
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 
 
 def line_of(key: str, checksum: int, note: str = "") -> str:

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike
 from spooftrace.archive.format import pack, parse_entry
 from spooftrace.archive.reader import map_file, read_scp
 from spooftrace.archive.sums import line_of, read_sums
-from spooftrace.atomic import atomic_write, fsync_folder
-from spooftrace.errors import InputError
+from spooftrace.common.atomic import atomic_write, fsync_folder
+from spooftrace.common.errors import InputError
 
 SYNC_SECONDS = 5.0  # at most this much work is lost with the machine's power; one fsync per entry would be slow
 

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.signal import oaconvolve
 
-from spooftrace.audio.options import Codecs, Noise, Reverb, SpecAugment
+from spooftrace.audio.augment_options import AugmentOptions, Codecs, Noise, Reverb, SpecAugment
+from spooftrace.audio.channels import transmit
 from spooftrace.audio.rawboost import rawboost, rms
 from spooftrace.audio.reading import audio_info, read_audio
-from spooftrace.audio.transmission import transmit
+from spooftrace.common.errors import InputError
 from spooftrace.datadir.tables import read_table
-from spooftrace.errors import InputError
-from spooftrace.settings import Data
 
 RATE = 16000
 
@@ -28,13 +27,13 @@ class Augmentation:
     """The steps that a configuration turns on, in the order in which speech travels: room, noise, channel, codec.
 
     Args:
-        options: which steps, and their settings.
+        options: which steps, and their settings; the section ``data`` of a configuration has them.
 
     Raises:
         InputError: an scp file is missing, malformed or empty.
     """
 
-    def __init__(self, options: Data) -> None:
+    def __init__(self, options: AugmentOptions) -> None:
         self.options = options
         self.responses = _files(options.reverb.scp) if options.reverb else []
         self.noises = _files(options.noise.scp) if options.noise else []

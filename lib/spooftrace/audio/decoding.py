@@ -22,7 +22,7 @@ from spooftrace.audio.ogg import find_links
 from spooftrace.audio.sources import FETCH, mapped, original, source
 from spooftrace.audio.spliced import Piece, Spliced
 from spooftrace.common.audio_suffixes import MPEG
-from spooftrace.errors import InputError, display
+from spooftrace.common.errors import InputError, display
 
 if TYPE_CHECKING:
     import soundfile

@@ -13,8 +13,8 @@ import numpy as np
 
 from spooftrace.audio.sources import FETCH
 from spooftrace.audio.strangers import HEAD_BYTES, what_else
+from spooftrace.common.errors import InputError
 from spooftrace.common.install import pip_install
-from spooftrace.errors import InputError
 
 if TYPE_CHECKING:
     import av

@@ -6,7 +6,7 @@ import re
 from typing import BinaryIO
 
 from spooftrace.audio.chunks import W64_RIFF, Audio
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 # What to search for, which is fast, and how far into a header it stands.
 NEEDLES = (

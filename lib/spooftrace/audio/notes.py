@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from spooftrace.errors import display
+from spooftrace.common.errors import display
 
 FOLDER = "SPOOFTRACE_AUDIO_NOTES"  # environment variable: where the processes of a command write their notes
 # Kind -> what is said of a file, and of several.

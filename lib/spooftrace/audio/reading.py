@@ -11,7 +11,7 @@ from spooftrace.audio.decoding import Recording, opened
 from spooftrace.audio.levels import Levels
 from spooftrace.audio.sources import FETCH
 from spooftrace.common.english import counted
-from spooftrace.errors import InputError, display
+from spooftrace.common.errors import InputError, display
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
 MAX_OVERSHOOT = 0.5

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from spooftrace.audio.spliced import Spliced
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 FETCH = "get the file again"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 
 
 def write_flac(path: str | Path, samples: np.ndarray, rate: int = 16000) -> None:

@@ -26,9 +26,9 @@ from typing import Any
 
 from spooftrace.audit.findings import FEW, LABELS, POOLED, Audit, audit_label
 from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_part
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, gaps_of, read_gaps
-from spooftrace.errors import InputError
 
 __all__ = ["add_arguments", "run"]
 

@@ -13,9 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from spooftrace.atomic import atomic_write
 from spooftrace.audit.findings import ALL_CUES, POOLED, Audit, Finding
 from spooftrace.audit.page import PART_MEASURES
+from spooftrace.common.atomic import atomic_write
 
 MAX_PARTS = 24  # systems or classes of a label: the most telling ones
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.arrayjob import Journal, other_journals, read_journals, share
-from spooftrace.atomic import atomic_write
 from spooftrace.audit.cues import CUES, FORMAT, measure
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import Journal, other_journals, read_journals, share
+from spooftrace.common.progress import Progress
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
 
 THREADS = 4  # decoding and numpy leave Python's lock alone for a good part; jobs scale better
 CHUNK = 500  # utterances waiting for the threads at a time

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from spooftrace.atomic import atomic_write
 from spooftrace.audit.cues import CUES, FILE_REMEDY
 from spooftrace.audit.findings import ALL_CUES, FEW, POOLED, Audit, Finding
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
 from spooftrace.evaluation.layout import aligned
 

@@ -10,8 +10,8 @@ system ends in one (SLS). Its attributes:
 
 The layouts are `wave` (B, N) float32 at 16 kHz, `frames` (B, T, D), `layers` (B, L, T, D), `codes` (B, Q, T) integers
 and `vector` (B, D). Many back-ends for frames take layers, too, with `aggregation` (see
-`spooftrace.backends.aggregation`). An input of another shape, or shorter than the model's receptive field, raises a
-ValueError that says what would fit. Padding is not masked: batches hold crops of one length, or one utterance.
+`spooftrace.backends.parts.aggregation`). An input of another shape, or shorter than the model's receptive field,
+raises a ValueError that says what would fit. Padding is not masked: batches hold crops of one length, or one utterance.
 
 Names are what `class_path` in a configuration says. For detection the published class order is index 0 spoof,
 index 1 bona fide.

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.batchnorm import PreciseBatchNorm2d
-from spooftrace.backends.graph import SpectroTemporalGraph
-from spooftrace.backends.sinc import SincBank
+from spooftrace.backends.parts.batchnorm import PreciseBatchNorm2d
+from spooftrace.backends.parts.graph import SpectroTemporalGraph
+from spooftrace.backends.parts.sinc import SincBank
 
 
 class ResidualBlock(nn.Module):

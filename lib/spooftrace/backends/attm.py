@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import AttentiveMerging
-from spooftrace.backends.inputs import check
 from spooftrace.backends.lstm import LSTMProbe
+from spooftrace.backends.parts.aggregation import AttentiveMerging
+from spooftrace.backends.parts.inputs import check
 
 
 class AttMLSTM(nn.Module):

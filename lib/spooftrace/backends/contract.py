@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 LAYOUTS = ("frames", "layers", "vector", "codes", "wave")
 SEE = 'README, "Adding a system", has an example'

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from spooftrace.backends.parsing_cnn import TARGETS, TargetHeads, VectorEncoder, check_vector
-from spooftrace.backends.poincare import disc_view, make_balls, printed_weighted_sum, to_balls, weighted_sum
+from spooftrace.backends.parts.poincare import disc_view, make_balls, printed_weighted_sum, to_balls, weighted_sum
 
 
 class HYDRA(nn.Module):
@@ -31,8 +31,8 @@ class HYDRA(nn.Module):
     * Its log_0 has a factor of 2 / sqrt(c), with which log_0(exp_0(v)) = 2 v. Here 1 / sqrt(c), so that it is v.
     * It adds points of balls of different curvature, which Möbius addition is not defined for, and does not say with
       which c. As it maps the sum h_t back with c_t, the sum is taken in the ball of target t; the points of the other
-      balls come to it as `spooftrace.backends.poincare.weighted_sum` says. So c_t tells how far target t departs from a
-      plain weighted mean, which is what is left of the sum as c_t goes to 0.
+      balls come to it as `spooftrace.backends.parts.poincare.weighted_sum` says. So c_t tells how far target t departs
+      from a plain weighted mean, which is what is left of the sum as c_t goes to 0.
     * The total correlation loss is a divergence between densities that the paper does not name, and has no weight.
       Mutual information does not change under invertible maps such as log_0, so it is estimated between the tangent
       vectors, with normal densities, see `total_correlation`. Both (i, j) and (j, i) are in the sum, as printed. Its

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from spooftrace.backends.parsing_cnn import TargetHeads, VectorEncoder, check_vector
-from spooftrace.backends.poincare import make_balls, to_balls
+from spooftrace.backends.parts.poincare import make_balls, to_balls
 
 
 class HyperbolicCNN(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spooftrace.backends.inputs import by_windows, check
+from spooftrace.backends.parts.inputs import by_windows, check
 
 
 class MaxFeatureMap(nn.Module):

@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.inputs import to_frames
+from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.parts.inputs import to_frames
 
 
 class LinearProbe(nn.Module):
@@ -23,7 +23,7 @@ class LinearProbe(nn.Module):
         input_dim: width of the frames or of the vector.
         num_outputs: number of outputs.
         pooling: "mean" over time, or "mean_std", mean and standard deviation (frames only).
-        aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
+        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
 
     Raises:
         ValueError: an unknown `pooling` or `aggregation`, an input of another shape, or a vector with

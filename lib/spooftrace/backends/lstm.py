@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.inputs import to_frames
+from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.parts.inputs import to_frames
 
 
 class LSTMProbe(nn.Module):
@@ -21,7 +21,7 @@ class LSTMProbe(nn.Module):
         input_dim: width of the frames.
         num_outputs: number of outputs.
         hidden_dim: width of the LSTM.
-        aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
+        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
 
     Raises:
         ValueError: an unknown `aggregation`, an input of another shape.

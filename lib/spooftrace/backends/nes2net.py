@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.inputs import to_frames
+from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.parts.inputs import to_frames
 
 ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
 
@@ -141,7 +141,7 @@ class Nes2Net(nn.Module):
         pool: "mean" over time, or "astp", attentive statistics.
         nes_ratio: number of groups of the outer network and number of splits inside each inner block.
         activation: "relu" or "selu", everywhere but in the channel gates, which keep ReLU.
-        aggregation: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
+        aggregation: how layers become frames, see `spooftrace.backends.parts.aggregation`; None takes frames.
         num_layers: number of layers, with an `aggregation`.
 
     Raises:

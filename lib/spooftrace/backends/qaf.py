@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import AttentiveMerging
-from spooftrace.backends.inputs import check
 from spooftrace.backends.lstm import LSTMProbe
-from spooftrace.checkpoints.restricted import read_checkpoint
-from spooftrace.errors import InputError
+from spooftrace.backends.parts.aggregation import AttentiveMerging
+from spooftrace.backends.parts.inputs import check
+from spooftrace.common.errors import InputError
+from spooftrace.pretrained.restricted import read_checkpoint
 
 CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
 CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as `spooftrace codec train` writes them

@@ -7,9 +7,9 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.inputs import to_frames
 from spooftrace.backends.nes2net import AttentiveStatsPool, InnerBlock
+from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.parts.inputs import to_frames
 
 
 class ReducedRes2Net(nn.Module):
@@ -31,7 +31,7 @@ class ReducedRes2Net(nn.Module):
         scale: number of splits inside each block.
         dilation: of the convolutions along time, in frames.
         pool: "mean" over time, or "astp", attentive statistics.
-        aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
+        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
 
     Raises:
         ValueError: `reduced_dim` below `scale`, an unknown `pool` or `aggregation`, an input of another shape.

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from spooftrace.backends.crossmodal import SemanticAcousticFusion
-from spooftrace.backends.inputs import check
-from spooftrace.backends.mae import MultiDecoderMAE
-from spooftrace.backends.reconstruction import AutomaticWeighting, Hinge, reconstruction_loss
+from spooftrace.backends.parts.crossmodal import SemanticAcousticFusion
+from spooftrace.backends.parts.inputs import check
+from spooftrace.backends.parts.mae import MultiDecoderMAE
+from spooftrace.backends.parts.reconstruction import AutomaticWeighting, Hinge, reconstruction_loss
 from spooftrace.backends.w2v2_aasist import W2V2AASIST
 
 WEIGHTING_LR = 1e-3  # AdamW's default, because the official script names none for the weights of the losses
@@ -36,8 +36,8 @@ class SASTNet(nn.Module):
     and the image as many frames as the published 82,200 samples give. Shorter input is repeated from its start; longer
     input is cut into windows that cover all of it, whose outputs are averaged.
 
-    In training a share of the image is hidden (`spooftrace.backends.mae.hide`), and the loss is the weighted sum of
-    that of the task and the reconstruction loss. Otherwise nothing is hidden.
+    In training a share of the image is hidden (`spooftrace.backends.parts.mae.hide`), and the loss is the weighted sum
+    of that of the task and the reconstruction loss. Otherwise nothing is hidden.
 
     Unlike the released code:
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.aggregation import weigh
-from spooftrace.backends.inputs import by_windows, check
+from spooftrace.backends.parts.aggregation import weigh
+from spooftrace.backends.parts.inputs import by_windows, check
 
 
 class SLS(nn.Module):

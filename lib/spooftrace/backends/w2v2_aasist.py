@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.backends.aasist import ResidualBlock
-from spooftrace.backends.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.graph import SpectroTemporalGraph
-from spooftrace.backends.inputs import to_frames
+from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
+from spooftrace.backends.parts.graph import SpectroTemporalGraph
+from spooftrace.backends.parts.inputs import to_frames
 
 
 class W2V2AASIST(SpectroTemporalGraph):
@@ -33,7 +33,7 @@ class W2V2AASIST(SpectroTemporalGraph):
         reduced_dim: width after the projection; a third of it is the number of spectral nodes.
         channels: output channels of the residual blocks.
         gat_dims, pool_ratios, temperatures: see `SpectroTemporalGraph`.
-        aggregation, num_layers: how layers become frames, see `spooftrace.backends.aggregation`; None takes frames.
+        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
 
     Raises:
         ValueError: argument lists of a wrong length, no task, an unknown `aggregation`, an input of another shape or

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.atomic import atomic_write
 from spooftrace.codecs.blocks import ConvNeXtBlock
 from spooftrace.codecs.decoders import DECODERS
 from spooftrace.codecs.disentanglement import VoiceRestorer, measure_voice, neutralize
@@ -26,8 +25,9 @@ from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
 from spooftrace.codecs.single import SingleVectorQuantizer
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.common.json_text import parse_json
-from spooftrace.errors import InputError
 
 
 class CodecOutput(NamedTuple):

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from spooftrace.audio import read_audio
 from spooftrace.codecs.codec import NeuralCodec
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
 
 if TYPE_CHECKING:
-    from spooftrace.codecs.training import CodecTraining
+    from spooftrace.codecs.settings import CodecTraining
 
 QUIET = 0.012  # rms, a quarter of the usual level; crops below are pauses
 

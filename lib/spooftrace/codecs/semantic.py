@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,13 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.atomic import atomic_write
 from spooftrace.codecs.factorised import FactorisedQuantizer
 from spooftrace.codecs.quantizers import Quantized, ResidualVectorQuantizer, check_codes
-from spooftrace.progress import Progress
+from spooftrace.common.atomic import atomic_write
 
-TEACHER = "openai/whisper-tiny.en"
-LAYER = 3
+# Integers (N,) at 16 kHz of many utterances -> float16 (ceil(N / 320), E) of each.
+Teacher = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 FRAME_RATE = 50
 
 
@@ -112,8 +111,8 @@ class TeacherFeatures:
         return (self.features[start : min(start + count, end)].astype(np.float32) - self.mean) / self.deviation
 
     @classmethod
-    def of(cls, waves: Sequence[np.ndarray], path: Path) -> TeacherFeatures:
-        """Features of 16-bit ``waves`` at 16 kHz; kept in the file ``path``, and read from there if they fit.
+    def of(cls, waves: Sequence[np.ndarray], path: Path, teacher: Teacher) -> TeacherFeatures:
+        """Features that ``teacher`` computes of ``waves``; kept in the file ``path``, and read from there if they fit.
 
         Raises:
             InputError: the teacher's weights cannot be had.
@@ -127,7 +126,7 @@ class TeacherFeatures:
                     return cls(file["features"], file["lengths"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             pass  # not there, damaged, or of other audio: it is made anew
-        parts = extract_teacher(waves)
+        parts = teacher(waves)
         buffer = io.BytesIO()
         lengths = np.array([len(part) for part in parts])
         features = np.concatenate(parts)
@@ -135,19 +134,3 @@ class TeacherFeatures:
         with atomic_write(path, "wb") as out:
             out.write(buffer.getbuffer())
         return cls(features, lengths)
-
-
-@torch.inference_mode()
-def extract_teacher(waves: Sequence[np.ndarray], model: str = TEACHER, layer: int = LAYER) -> list[np.ndarray]:
-    """Whisper features of 16-bit waves (N,) at 16 kHz, float16 (ceil(N / 320), E) each; 50 frames a second."""
-    from spooftrace.frontends.whisper import Whisper
-
-    teacher = Whisper(model, layer=layer, padding="none").eval()
-    parts = []
-    with Progress(f"features of {model}", len(waves), sum(map(len, waves)) / 16000) as progress:
-        for wave in waves:
-            x = torch.from_numpy(wave.astype(np.float32) / 32768)[None]  # (1, N)
-            features = teacher.extract(x, torch.tensor([x.shape[1]]))[0]  # (T, E)
-            parts.append(features.numpy().astype(np.float16))
-            progress.advance(1, len(wave) / 16000)
-    return parts

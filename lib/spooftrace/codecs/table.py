@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_text
-from spooftrace.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/codecs/table.py
 TABLE = ROOT / "conf" / "codecs.yaml"

@@ -7,26 +7,27 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from spooftrace.atomic import atomic_write
 from spooftrace.codecs.codec import CodecOutput, NeuralCodec, load_codec, save_codec
 from spooftrace.codecs.crops import Batch, CropSampler
 from spooftrace.codecs.losses import MultiResolutionSpectralLoss, SpectralLosses
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
-from spooftrace.codecs.semantic import SemanticDistillation, TeacherFeatures
+from spooftrace.codecs.semantic import SemanticDistillation, Teacher, TeacherFeatures
+from spooftrace.codecs.settings import CodecTraining
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.differences import difference_text, differences
+from spooftrace.common.errors import InputError
+from spooftrace.common.lock import hold
+from spooftrace.common.progress import Progress
+from spooftrace.common.provenance import file_sha256
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.lock import hold
-from spooftrace.progress import Progress
-from spooftrace.provenance import file_sha256
-from spooftrace.resuming import difference_text, differences
-from spooftrace.torch_file import read_torch_file
+from spooftrace.pretrained.torch_file import read_torch_file
 
 CHECKPOINT = "checkpoint.pt"
 WEIGHTS = "codec.safetensors"
@@ -35,43 +36,6 @@ TEACHER = "teacher.npz"
 LOCK = ".lock"
 COUNTS = ("step", "seconds", "mel", "loss")  # what a run has reached
 REMEDY = "remove it to start this training anew"
-
-
-@dataclass
-class CodecTraining:
-    """How a codec is trained.
-
-    Args:
-        seed: of the initial weights and of every batch.
-        max_steps: end of the training and of the learning-rate schedule.
-        max_minutes: stop earlier, with the schedule squeezed to fit; the result then depends on the machine's speed.
-        batch_size: crops of a step.
-        crop_seconds: their length.
-        lr: highest learning rate (AdamW).
-        warmup_steps: of linear growth to ``lr``; it stays until 40 % of the training, then falls to 5 % (cosine).
-        quantizers: each crop uses one of these numbers of codebooks, at random; the first quarter of a batch uses all.
-        commitment: weight of the commitment loss.
-        convergence: weight of the spectral convergence; it helps time-domain decoders.
-        distillation: weight of the semantic distillation, for a codec that has it.
-        restoration: weight of the distance of the restored spectrum, for a codec with disentanglement.
-        initial: weights file of another codec; what has the same name and shape starts from there.
-        checkpoint_steps: between two resumable checkpoints.
-    """
-
-    seed: int = 0
-    max_steps: int = 10000
-    max_minutes: float | None = None
-    batch_size: int = 12
-    crop_seconds: float = 0.64
-    lr: float = 1e-3
-    warmup_steps: int = 200
-    quantizers: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    commitment: float = 0.25
-    convergence: float = 0.0
-    distillation: float = 1.0
-    restoration: float = 1.0
-    initial: str | None = None
-    checkpoint_steps: int = 500
 
 
 class Objective(nn.Module):
@@ -103,7 +67,11 @@ class Objective(nn.Module):
 
 
 def train_codec(
-    data: str | Path, out: str | Path, codec_config: dict[str, Any], settings: CodecTraining
+    data: str | Path,
+    out: str | Path,
+    codec_config: dict[str, Any],
+    settings: CodecTraining,
+    teacher: Teacher | None = None,
 ) -> NeuralCodec:
     """Train a codec; a run that was stopped goes on from its last checkpoint.
 
@@ -112,6 +80,7 @@ def train_codec(
         out: folder for ``checkpoint.pt`` and, at the end, ``codec.safetensors`` (float16) and ``summary.json``.
         codec_config: arguments of :class:`NeuralCodec`.
         settings: how to train.
+        teacher: computes the features that a codec with ``auxiliary: semantic`` learns to predict.
 
     Returns:
         The trained codec, in evaluation mode.
@@ -122,10 +91,12 @@ def train_codec(
     """
     out = Path(out)
     with hold(out / LOCK, "training"):
-        return _train(DataDir.read(data), out, codec_config, settings)
+        return _train(DataDir.read(data), out, codec_config, settings, teacher)
 
 
-def _train(data: DataDir, out: Path, codec_config: dict[str, Any], settings: CodecTraining) -> NeuralCodec:
+def _train(
+    data: DataDir, out: Path, codec_config: dict[str, Any], settings: CodecTraining, teacher: Teacher | None
+) -> NeuralCodec:
     torch.manual_seed(settings.seed)
     try:
         codec = NeuralCodec(**codec_config)
@@ -136,8 +107,12 @@ def _train(data: DataDir, out: Path, codec_config: dict[str, Any], settings: Cod
     if settings.initial and not (out / CHECKPOINT).exists():  # which has what came of it
         start_from(codec, load_codec(settings.initial))
     sampler = CropSampler(data, codec, settings)
-    teacher = TeacherFeatures.of(sampler.waves, out / TEACHER) if codec.config["auxiliary"] == "semantic" else None
-    objective = Objective(codec, settings, teacher)
+    targets = None
+    if codec.config["auxiliary"] == "semantic":
+        if teacher is None:
+            raise ValueError("a codec with auxiliary: semantic needs a teacher to train it")
+        targets = TeacherFeatures.of(sampler.waves, out / TEACHER, teacher)
+    objective = Objective(codec, settings, targets)
     parameters = [*codec.parameters(), *objective.parameters()]
     # Weight decay is for matrices only; biases, norms and layer scales stay free.
     groups = [

@@ -7,10 +7,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.json_text import read_json_object
 from spooftrace.common.record_forms import misfit
 from spooftrace.common.records import SCORES_RECORD, FilesRecord, read_scores_record
-from spooftrace.errors import InputError
 
 
 def record_files(folder: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spooftrace.errors import InputError, display, shorten
+from spooftrace.common.errors import InputError, display, shorten
 
 REMEDY = "restore or remove it"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from spooftrace.errors import shorten
+from spooftrace.common.errors import shorten
 
 ADVICE = {
     errno.ENAMETOOLONG: "file systems take 255 bytes; shorten the file name, or the ids that become file names",

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from spooftrace.errors import shorten
+from spooftrace.common.errors import shorten
 
 PHRASES = {
     int: "a whole number", float: "a number", str: "text", bool: "true or false", dict: "a mapping", list: "a list",

@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, TypedDict
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.json_text import read_json_object
 from spooftrace.common.record_forms import Count, Seconds, misfit
-from spooftrace.errors import InputError
 
 RUN, SCORES_RECORD = "run.json", "scores.json"
 

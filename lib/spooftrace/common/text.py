@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from spooftrace.common.errors import InputError, shorten
 from spooftrace.common.file_kinds import not_text, seems_binary
-from spooftrace.errors import InputError, shorten
 
 MARK = "\ufeff"
 # The marks of UTF-32 first: that of its little-endian form begins like that of UTF-16.

@@ -11,7 +11,7 @@ import argparse
 import importlib
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 CORPORA = {
     "mini": "the mini corpus of egs/mini, which comes with the repository",

@@ -22,10 +22,10 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 # set -> its label file and audio folder, in each place where they may be
 SETS = {

@@ -33,11 +33,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 # How lines of the keys begin; those of the keys for speaker verification have other words in the sixth column.
 LINES = {track: rf"\S+ {track}_E_\d{{7}} \S+ \S+ \S+ (bonafide|spoof) " for track in ("LA", "DF")}

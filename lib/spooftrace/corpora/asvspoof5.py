@@ -37,13 +37,13 @@ from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.english import counted
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.incomplete import Gap, write_gaps
-from spooftrace.errors import InputError
 
 
 class Set(NamedTuple):

@@ -13,11 +13,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.common.audio_suffixes import LOSSLESS
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.audio_sources import Audio, Source
 from spooftrace.corpora.finder import SHOWN, Finder
 from spooftrace.corpora.spelling import fold_numbers, respell
 from spooftrace.corpora.tree import ends_with
-from spooftrace.errors import InputError
 
 
 class AudioFinder:

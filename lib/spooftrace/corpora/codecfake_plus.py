@@ -42,6 +42,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.codecfake_plus_codecs import (
     CODECS,
     MODELS,
@@ -55,7 +56,6 @@ from spooftrace.corpora.codecfake_plus_lists import balanced, content, select, s
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 SPLITS = {"train": 42965, "dev": 735, "test": 755}  # utterances of VCTK in each; CoRS has a copy of each by every codec
 SPEAKERS = {"p226": "dev", "p229": "dev", "p227": "test", "p228": "test"}  # the other 106 are in train

@@ -30,10 +30,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from spooftrace.common.audio_suffixes import LOSSLESS
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 GENUINE, DEMO = "genuine", "valle"
 SPEAKERS = {"p226": "dev", "p229": "dev", "p227": "eval", "p228": "eval"}  # the others are train

@@ -30,10 +30,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 CODECS = {
     "F01": "soundstream",

@@ -37,10 +37,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 SEEN = [f"A{number:02d}" for number in range(1, 9)]
 UNSEEN = [f"A{number:02d}" for number in range(9, 15)]

@@ -18,14 +18,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.fetch import Client, Unreachable, page, wrong_with
-from spooftrace.corpora.releases import CORPORA as DETECTION
-from spooftrace.corpora.releases import Corpus, File, Part
-from spooftrace.corpora.releases_codec import CORPORA as CODEC
+from spooftrace.corpora.sources import CORPORA as DETECTION
+from spooftrace.corpora.sources import Corpus, File, Part
+from spooftrace.corpora.sources_codec import CORPORA as CODEC
 from spooftrace.corpora.unpack import require_space, unpack
 from spooftrace.corpora.volumes import together
-from spooftrace.errors import InputError
 
 CORPORA = DETECTION | CODEC
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")

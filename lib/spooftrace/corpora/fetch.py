@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from spooftrace import __version__
-from spooftrace.atomic import fsync_folder
-from spooftrace.corpora.releases import File
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
+from spooftrace.common.atomic import fsync_folder
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
+from spooftrace.corpora.sources import File
 
 BLOCK = 1 << 20
 MEGABYTE = 1_000_000

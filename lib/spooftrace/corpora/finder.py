@@ -16,9 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.common.english import first_of
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.separators import with_commas
 from spooftrace.corpora.tree import Folder, Parts, Tree, ends_with
-from spooftrace.errors import InputError
 
 SHOWN = 5  # places, files or entries of a folder that a message names
 

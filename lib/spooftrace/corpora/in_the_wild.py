@@ -24,11 +24,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 HEADER = ["file", "speaker", "label"]
 NAME = "in_the_wild"

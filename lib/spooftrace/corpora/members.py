@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.volumes import BLOCK, Volumes, ZipEntry, ZipVolumes
-from spooftrace.errors import InputError
 
 # First bytes of a file -> what opens the stream in it.
 PACKERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {

@@ -43,10 +43,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.provenance import file_sha256
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
-from spooftrace.provenance import file_sha256
 
 ARCHIVE, TABLE, SUMS = "bonafide.tar", "bonafide.tsv", "SHA256SUMS"
 COLUMNS = ["utt", "speaker", "split", "package", "licence", "duration", "files"]

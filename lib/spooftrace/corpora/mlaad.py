@@ -29,11 +29,11 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Release
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import combine
-from spooftrace.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

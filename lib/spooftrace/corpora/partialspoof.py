@@ -33,10 +33,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir, write_table
-from spooftrace.errors import InputError
 
 # Utterances as in ASVspoof 2019 LA.
 SETS = {"train": Expected(2580, 22800), "dev": Expected(2548, 22296), "eval": Expected(7355, 63882)}

@@ -15,9 +15,9 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import iterate_lines
 from spooftrace.corpora.separators import ANNOUNCED, SEPARATORS, header_columns, header_fields, only_separator
-from spooftrace.errors import InputError
 
 # As spelt in protocols and keys; upper and lower case are the same.
 LABELS = {

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spooftrace.common.english import counted, first_of
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.audio_files import AudioFinder
 from spooftrace.corpora.audio_sources import Audio
 from spooftrace.corpora.counts import Expected, gaps_of, summary
@@ -31,7 +32,6 @@ from spooftrace.corpora.protocol import Trials
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.datadir.incomplete import WHOLE_SET, Gap, write_gaps
 from spooftrace.datadir.tables import has_content, table_text, write_text
-from spooftrace.errors import InputError
 
 __all__ = ["Expected", "MissingPart", "Release"]
 

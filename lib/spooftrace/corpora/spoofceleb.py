@@ -21,10 +21,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 SETS = {"train": "train", "dev": "development", "eval": "evaluation"}
 # Counts as the data set's mirrors give them.

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from spooftrace.common.audio_suffixes import AUDIO
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 SKIPPED = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "lost+found", "@eaDir"})
 DEPTH = 6  # levels below the root that are searched: three above the official tree, and those of the tree

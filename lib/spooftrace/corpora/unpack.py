@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path, PurePosixPath
 
+from spooftrace.common.errors import InputError, display, shorten
+from spooftrace.common.progress import Progress
 from spooftrace.corpora.members import Member, tar_members, zip_members
 from spooftrace.corpora.volumes import Volumes, ZipVolumes
-from spooftrace.errors import InputError, display, shorten
-from spooftrace.progress import Progress
 
 MEGABYTE = 1_000_000
 BROKEN = (

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 BLOCK = 1 << 20
 

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
 from spooftrace.datadir.directory import DataDir, validate
 from spooftrace.datadir.edit import choose, combine, fix, subset, where
@@ -22,7 +23,6 @@ from spooftrace.datadir.tables import (
     table_text,
     utt2spk_from_spk2utt,
 )
-from spooftrace.errors import InputError
 
 HOW = ("first", "last", "shortest", "per-spk", "speakers")
 

@@ -9,7 +9,8 @@ from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_audio, problems_in_tables
 from spooftrace.datadir.tables import (
     by_key,
@@ -20,7 +21,6 @@ from spooftrace.datadir.tables import (
     spk2utt_from_utt2spk,
     text_of,
 )
-from spooftrace.errors import InputError
 
 FILES = (
     "utt2spk",

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_tables
 from spooftrace.datadir.directory import DataDir, known_files
 from spooftrace.datadir.incomplete import REPAIRED, WHOLE_SET, Gap, carry_gaps, read_gaps, replace_gaps
@@ -19,7 +20,6 @@ from spooftrace.datadir.tables import (
     table_text,
     write_text,
 )
-from spooftrace.errors import InputError
 
 Tables = dict[str, dict[str, str]]
 SHOWN = 20  # values of a table that a message names

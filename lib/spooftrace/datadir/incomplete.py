@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.json_text import parse_json
 from spooftrace.common.text import read_text
 from spooftrace.datadir.tables import write_text
-from spooftrace.errors import InputError
 
 FILE = "incomplete.json"
 # What may be missing, as it reads after a number: "12 of 71,237 audio files missing from the corpus".

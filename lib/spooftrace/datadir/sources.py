@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
-from spooftrace.arrayjob import fingerprint
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import fingerprint
 from spooftrace.datadir.tables import read_table
-from spooftrace.errors import InputError
 
 MISSING = "missing"
 THREADS = 16  # that ask for the state of files: on a network disk each answer is a wait

@@ -9,10 +9,10 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TypeVar
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.datadir.directory import DataDir, known_files
 from spooftrace.datadir.edit import evenly_spaced, restrict
-from spooftrace.errors import InputError
 
 Item = TypeVar("Item")
 

@@ -11,9 +11,9 @@ from itertools import islice, pairwise
 from operator import lt
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import MARK, decode, is_plain, read_bytes, read_lines, split_lines
-from spooftrace.errors import InputError
 
 NOT_IN_LINES = ("\n", "\r", "\0", MARK)  # what reading takes for something else than a part of the value
 FIX = "run utils/fix_data_dir.sh on its folder"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import rows
-from spooftrace.errors import InputError
 from spooftrace.evaluation.score_files import finite
 from spooftrace.evaluation.trials import Column, first
 from spooftrace.metrics import ASVSPOOF5_ASV, AsvErrorRates, asv_error_rates, eer

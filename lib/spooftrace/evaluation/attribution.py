@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from spooftrace.archive import ArchiveReader
+from spooftrace.common.errors import InputError
 from spooftrace.common.records import SCORES_RECORD, read_scores_record
-from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
 from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
 from spooftrace.evaluation.layout import aligned, as_text

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 
 QUOTES = "\"'"
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD
 from spooftrace.common.text import keep_pipes
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json
-from spooftrace.errors import InputError
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
 from spooftrace.evaluation.breakdown import Table
@@ -32,7 +33,6 @@ from spooftrace.evaluation.uncertainty import (
     intervals,
     too_few,
 )
-from spooftrace.provenance import file_sha256
 
 ALL = "all"  # subsets
 OF_SASV = (

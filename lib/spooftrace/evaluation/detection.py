@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation.breakdown import (
     AXIS_NAMES,
     METRIC_NAMES,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
-from spooftrace.errors import InputError
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation.trials import ScoredTrials
 
 

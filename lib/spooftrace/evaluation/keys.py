@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import is_readable, iterate_lines, read_lines, read_text
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.datadir.tables import read_aligned_table, read_table
-from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import is_total
 from spooftrace.evaluation.columns import Columns, has_quotes, possible
 from spooftrace.evaluation.conventions import CONVENTIONS

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
 from spooftrace.evaluation.breakdown import Table, is_total
 

@@ -16,9 +16,9 @@ from typing import NoReturn
 import numpy as np
 
 from spooftrace.common.contents import check_scores
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import read_table
-from spooftrace.errors import InputError
 from spooftrace.evaluation.columns import WHITE_SPACE, possible
 from spooftrace.evaluation.trials import first, unlike
 

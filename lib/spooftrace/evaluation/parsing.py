@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import read_list
-from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import AXIS_NAMES, POOLED, Table
 from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.outputs import NOTHING, judged, read_outputs, truth_table

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import read_table
-from spooftrace.errors import InputError
 from spooftrace.evaluation.outputs import NOTHING
 from spooftrace.evaluation.trials import first
 

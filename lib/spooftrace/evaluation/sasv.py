@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
-from spooftrace.errors import InputError
 from spooftrace.evaluation.breakdown import MEAN, POOLED, Table
 from spooftrace.evaluation.caveats import MARK, few_note, few_trials, left_out, left_out_note, share_of
 from spooftrace.evaluation.conventions import TDCF_CONVENTIONS

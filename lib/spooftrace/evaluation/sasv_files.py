@@ -27,10 +27,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from spooftrace.common.contents import check_scores
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import iterate_lines
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.corpora.protocol import rows
-from spooftrace.errors import InputError
 from spooftrace.evaluation.score_files import finite
 from spooftrace.evaluation.trials import Column, first, unlike
 

@@ -26,8 +26,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spooftrace.common.contents import check_scores
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import is_readable, read_lines
-from spooftrace.errors import InputError
 from spooftrace.evaluation.columns import WHITE_SPACE
 from spooftrace.evaluation.score_layouts import (
     A_DCF,

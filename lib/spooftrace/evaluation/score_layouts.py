@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import LABELS
-from spooftrace.errors import InputError
 from spooftrace.evaluation.columns import WHITE_SPACE, Columns, has_quotes, possible
 
 ASV_LABELS = {"target": "bonafide", "nontarget": "bonafide", "spoof": "spoof"}

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.common.audio_suffixes import AUDIO
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation.score_files import ScoreFile
 
 Array = np.ndarray

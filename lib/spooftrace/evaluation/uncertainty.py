@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation.trials import ScoredTrials
 from spooftrace.metrics import min_dcf
 from spooftrace.metrics.intervals import bootstrap_interval, paired_difference

@@ -21,8 +21,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spooftrace.arrayjob import add_job_options, share
-from spooftrace.config_classes import add_allow_option
+from spooftrace.common.journal import add_job_options, share
+from spooftrace.config.classes import add_allow_option
 from spooftrace.extraction.belonging import is_complete
 from spooftrace.extraction.store import collect
 
@@ -57,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """``spooftrace extract``."""
-    from spooftrace.config import load_config
-    from spooftrace.errors import InputError
+    from spooftrace.common.errors import InputError
+    from spooftrace.config.loading import load_config
 
     share((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
     if args.batch_seconds is not None and not args.batch_seconds > 0:

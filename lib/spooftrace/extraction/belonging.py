@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.archive import is_whole, read_scp
-from spooftrace.arrayjob import fingerprint
 from spooftrace.common.contents import changed_file
 from spooftrace.common.english import counted
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import fingerprint
 from spooftrace.datadir.sources import sources_of
-from spooftrace.errors import InputError
 from spooftrace.extraction.sources import Comparison, compare, contents, remember
 from spooftrace.extraction.store import another_owner, belongs_to, how, read_description
 

@@ -17,19 +17,20 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from spooftrace.archive import ArchiveWriter
-from spooftrace.arrayjob import share
 from spooftrace.common.english import counted
-from spooftrace.config import build
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import share
+from spooftrace.common.progress import Progress
+from spooftrace.config.loading import build
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
-from spooftrace.errors import InputError
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
 from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
 from spooftrace.frontends import FrontEnd
 from spooftrace.frontends.base import SAMPLE_RATE
-from spooftrace.inference import Precision, autocast, check_precision, pack
-from spooftrace.progress import Progress
-from spooftrace.system import count_parameters, pick_device
+from spooftrace.system.devices import pick_device
+from spooftrace.system.packing import Precision, autocast, check_precision, pack
+from spooftrace.system.system import count_parameters
 
 # A processor is fastest while a batch stays in its caches, a GPU when all of it has something to do.
 BATCH_SECONDS = {"cpu": 8.0, "cuda": 160.0}

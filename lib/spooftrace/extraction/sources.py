@@ -24,9 +24,9 @@ import numpy as np
 from spooftrace.archive import merge_sums, read_sums
 from spooftrace.archive.reader import AGAIN
 from spooftrace.audio.content import read_with_digest
+from spooftrace.common.errors import InputError
+from spooftrace.common.progress import Progress
 from spooftrace.datadir.sources import MISSING, Source, states
-from spooftrace.errors import InputError
-from spooftrace.progress import Progress
 
 DECODERS = min(8, os.cpu_count() or 1)
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
-from spooftrace.arrayjob import fingerprint
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.contents import record_files
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import fingerprint
 from spooftrace.common.json_text import read_json_object
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
-from spooftrace.errors import InputError
 from spooftrace.extraction.sources import compare
 from spooftrace.frontends.base import SAMPLE_RATE
 

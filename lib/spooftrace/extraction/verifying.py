@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.archive import damaged_entries, read_sums
-from spooftrace.arrayjob import share
 from spooftrace.common.english import counted
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import share
+from spooftrace.common.progress import Progress
 from spooftrace.datadir.sources import sources_of
-from spooftrace.errors import InputError
 from spooftrace.extraction.sources import decode
 from spooftrace.extraction.store import read_description
-from spooftrace.progress import Progress
 
 
 def verify(config: Mapping[str, Any], dump: Path, directories: Sequence[Path], job: int = 1, num_jobs: int = 1) -> None:

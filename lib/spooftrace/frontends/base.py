@@ -34,7 +34,7 @@ class FrontEnd(nn.Module, ABC):
         frame_rate: frames per second (0 for a vector, the sample rate for a wave).
         finetune: whether the weights are trained along with the back-end.
         packable: whether its layers may be replaced by ones that compute the same faster, up to float rounding
-            (``spooftrace.inference``); not where another package looks into them, or rounding decides about codes.
+            (``spooftrace.system.packing``); not where another package looks into them, or rounding decides about codes.
 
     A subclass calls ``super().__init__``, builds its modules, ends its constructor with
     ``self.freeze_unless_finetuned()``, and implements ``extract``, ``num_frames`` and ``arguments``.

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.checkpoints.restricted import read_checkpoint
-from spooftrace.errors import InputError
-from spooftrace.frontends.alone import by_length
+from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
-from spooftrace.frontends.optional import require
+from spooftrace.frontends.by_length import by_length
 from spooftrace.frontends.resample import Resample
-from spooftrace.frontends.weights import from_pretrained
+from spooftrace.pretrained.optional import require
+from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.weights import from_pretrained
 
 RATE = 24000  # of the codec
 LAYOUTS = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
@@ -92,7 +92,7 @@ class EnCodec(_EnCodec):
         output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the chosen codebook
             vectors (B, T, 128), which is what the decoder gets; ``quantizers`` the vectors of each quantizer
             (B, Q, T, 128).
-        model: folder or Hugging Face name (``spooftrace.frontends.weights`` says where it is looked for).
+        model: folder or Hugging Face name (``spooftrace.pretrained.weights`` says where it is looked for).
 
     The wave is resampled inside (``Resample``), not normalised. The codec is frozen, and its decoder is not kept.
 

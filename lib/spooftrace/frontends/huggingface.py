@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import length_mask
 from spooftrace.frontends.layered import EPSILON, LayeredFrontEnd, check_layers, standardize
-from spooftrace.frontends.weights import from_pretrained, normalizes, place_of, pretrained_config, without_weights
+from spooftrace.pretrained.weights import from_pretrained, normalizes, place_of, pretrained_config, without_weights
 
 CLASSES = {  # config.json's model_type -> class of transformers
     "hubert": "HubertModel",
@@ -41,7 +41,7 @@ class HuggingFace(LayeredFrontEnd):
     ``hidden_states`` is before that LayerNorm in its version 5 and after it in 4.
 
     Args:
-        model: folder or Hugging Face name (``spooftrace.frontends.weights`` says where it is looked for).
+        model: folder or Hugging Face name (``spooftrace.pretrained.weights`` says where it is looked for).
         output: ``layers`` gives (B, L, T, D); ``last`` gives one layer as frames (B, T, D); ``pooled`` gives the means
             over time of the layers, one after the other (B, L * D).
         layers: which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What

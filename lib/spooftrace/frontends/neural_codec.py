@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spooftrace.frontends.alone import by_length
 from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
+from spooftrace.frontends.by_length import by_length
 from spooftrace.frontends.resample import Resample
 
 

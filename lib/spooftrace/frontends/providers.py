@@ -19,12 +19,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.checkpoints import fairseq_wav2vec2
-from spooftrace.checkpoints.restricted import read_checkpoint
-from spooftrace.errors import InputError
-from spooftrace.frontends.alone import by_length
+from spooftrace.common.errors import InputError
+from spooftrace.frontends.by_length import by_length
 from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
-from spooftrace.frontends.optional import require
+from spooftrace.pretrained import fairseq_wav2vec2
+from spooftrace.pretrained.optional import require
+from spooftrace.pretrained.restricted import read_checkpoint
 
 FAMILIES = ("hubert", "unispeech_sat", "wav2vec2", "wavlm", "xls_r", "xlsr")  # how the names in s3prl.hub begin
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.checkpoints.restricted import read_checkpoint
-from spooftrace.errors import InputError
-from spooftrace.frontends.alone import by_length
+from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import FrontEnd, Length
-from spooftrace.frontends.optional import require
-from spooftrace.frontends.weights import find_folder, models_folder, require_hub
+from spooftrace.frontends.by_length import by_length
+from spooftrace.pretrained.optional import require
+from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.weights import find_folder, models_folder, require_hub
 
 FILE = "embedding_model.ckpt"
 SHORTEST = 800  # samples: both networks reflect up to 4 frames of 10 ms at the ends, so they need more than that

@@ -20,9 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.image import AxesImage
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 from spooftrace.report.canvas import png
 from spooftrace.report.incomplete import title_of
 
@@ -77,7 +77,7 @@ def report_attention(
     Raises:
         InputError: no trained system in ``exp``, no such utterances, or no pair; as scoring them.
     """
-    from spooftrace.config import load_config
+    from spooftrace.config.loading import load_config
 
     if not (exp / "config.yaml").exists():
         raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
@@ -179,16 +179,17 @@ def attend(exp: Path, config: Mapping[str, Any], data: Path, dump: Path, utts: S
     """
     import torch
 
-    from spooftrace.frontends.weights import weights_in
-    from spooftrace.loading import load
-    from spooftrace.system import System, load_weights
-    from spooftrace.training import make_batches, open_streams
+    from spooftrace.batching.build import make_batches, open_streams
+    from spooftrace.batching.loader import load
+    from spooftrace.pretrained.weights import weights_in
+    from spooftrace.system.system import System
+    from spooftrace.system.weights import load_weights
 
     weights = load_weights(exp / "model.safetensors")
     cached = open_streams(config, dump, data)
     with weights_in(exp):
         system = System(config, {name: stream.shape for name, stream in cached.items()})
-    system.load_own_state(weights, str(exp / "model.safetensors"))
+    system.load_own_state(weights, exp / "model.safetensors")
     system.eval()
     first = system.streams[0]
     rate = cached[first].frame_rate if first in cached else system.frontends[first].frame_rate

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 from spooftrace.report.canvas import COLOURS, png
 from spooftrace.report.incomplete import title_of
 
@@ -30,7 +30,7 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     Raises:
         InputError: no trained system in ``exp``, or no vectors of these utterances.
     """
-    from spooftrace.config import load_config
+    from spooftrace.config.loading import load_config
 
     if not (exp / "config.yaml").exists():
         raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
@@ -51,15 +51,16 @@ def _look(exp: Path, config: dict, directory: DataDir, dump: Path) -> tuple[np.n
     """Mean weight of each subspace for each target (T, K), and all points of the balls in the unit disc (N, K, 2)."""
     import torch
 
-    from spooftrace.system import System, load_weights
-    from spooftrace.training import open_streams
+    from spooftrace.batching.build import open_streams
+    from spooftrace.system.system import System
+    from spooftrace.system.weights import load_weights
 
     cached = open_streams(config, dump, directory.path)
     if len(cached) != 1:
         raise InputError(f"{exp}: its vectors were not stored; figures are drawn for systems with data.cached")
     ((name, stream),) = cached.items()
     system = System(config, {name: stream.shape})
-    system.load_own_state(load_weights(exp / "model.safetensors"), str(exp / "model.safetensors"))
+    system.load_own_state(load_weights(exp / "model.safetensors"), exp / "model.safetensors")
     missing = [utt for utt in directory.utts if utt not in stream.reader]
     if missing:
         raise InputError(f"{directory.path}: no '{name}' of {missing[0]}; run stage 3 again")

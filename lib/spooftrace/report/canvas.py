@@ -11,7 +11,7 @@ import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 
 # Okabe and Ito's palette, readable with colour-blind eyes; its yellow and pale blue are too faint for thin lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00")

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import markdown
 from spooftrace.report import attribution, detection, parsing
 from spooftrace.report.curvatures import curvatures

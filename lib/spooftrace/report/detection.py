@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from spooftrace.common.cells import markdown
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.evaluation import read_trials
 from spooftrace.evaluation.caveats import few_note, few_trials
 from spooftrace.metrics import eer

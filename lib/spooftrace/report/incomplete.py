@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.records import read_run
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, Gap, gaps_of, read_gaps
-from spooftrace.errors import InputError
 from spooftrace.report.runs import Group, Run
 
 MARK = " *"

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
+from spooftrace.common.errors import InputError
 from spooftrace.datadir.incomplete import NOT_COMPARABLE
-from spooftrace.errors import InputError
 from spooftrace.report.incomplete import MARK, gaps_of_metrics, training_gaps
 from spooftrace.report.markdown import MISSING, bullets, table
 from spooftrace.report.runs import read_metrics

@@ -23,8 +23,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from spooftrace.common.cells import markdown
+from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
-from spooftrace.errors import InputError
 from spooftrace.report.markdown import table
 from spooftrace.report.names import ATTRIBUTION, DETECTION_QUOTED, PARSING
 

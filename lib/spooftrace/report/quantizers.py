@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.atomic import atomic_write
-from spooftrace.config_text import read_yaml
-from spooftrace.errors import InputError
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.config.yaml_text import read_yaml
 from spooftrace.report.incomplete import title_of
 from spooftrace.report.markdown import image, table
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.errors import InputError
 from spooftrace.common.json_text import read_json_object
+from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD, read_run, read_scores_record
-from spooftrace.errors import InputError
-from spooftrace.provenance import file_sha256
 
 Kind = tuple[str, str]  # the task, and the label table if it is attribution
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.tables import read_list
-from spooftrace.errors import InputError
 from spooftrace.evaluation.outputs import judged, read_outputs, truth_table
 from spooftrace.metrics.attribution import tracing_report
 from spooftrace.report.incomplete import marked

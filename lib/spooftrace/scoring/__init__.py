@@ -23,16 +23,16 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spooftrace.arrayjob import add_job_options, fingerprint, share
-from spooftrace.config_classes import add_allow_option
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import add_job_options, fingerprint, share
+from spooftrace.config.classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
-from spooftrace.errors import InputError
 from spooftrace.scoring.store import Parts, is_complete, origin, recorded_frontends, write
 
 if TYPE_CHECKING:
-    from spooftrace.inference import Precision
     from spooftrace.scoring.scorer import Scorer
+    from spooftrace.system.packing import Precision
 
 __all__ = ["Scoring", "add_arguments", "add_policy_options", "policy", "run", "score"]
 
@@ -144,7 +144,7 @@ class Scoring:
         precision: Precision = "fp32",
         embeddings: bool = False,
     ) -> None:
-        from spooftrace.config import load_config
+        from spooftrace.config.loading import load_config
 
         self.exp = exp
         self.dump = dump
@@ -178,7 +178,7 @@ class Scoring:
         Raises:
             InputError: Bad data, or as ``Scorer.score``. What was finished before is kept.
         """
-        from spooftrace.progress import Progress
+        from spooftrace.common.progress import Progress
         from spooftrace.scoring.scorer import Scorer
 
         data = DataDir.read(directory)
@@ -210,7 +210,7 @@ class Scoring:
         Raises:
             InputError: A part is not finished.
         """
-        from spooftrace.config import build
+        from spooftrace.config.loading import build
 
         data = DataDir.read(directory)
         made = self._origin(directory)
@@ -239,7 +239,7 @@ class Scoring:
 
     def _shares(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:
         """The batches of each job."""
-        from spooftrace.batches import plan_scoring
+        from spooftrace.batching.batches import plan_scoring
 
         if not data.utts:
             raise InputError(f"{data.path}: no utterances")

@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spooftrace.errors import InputError
+from spooftrace.batching.build import make_batches, open_streams
+from spooftrace.batching.loader import load
+from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import WEIGHTS
-from spooftrace.frontends.weights import weights_in
-from spooftrace.inference import InPrecision, Precision, check_precision, pack
-from spooftrace.loading import load
+from spooftrace.pretrained.weights import weights_in
 from spooftrace.scoring.store import recorded_frontends
-from spooftrace.system import StreamShape, System, load_weights, pick_device
+from spooftrace.system.devices import pick_device
+from spooftrace.system.packing import InPrecision, Precision, check_precision, pack
+from spooftrace.system.system import StreamShape, System
+from spooftrace.system.weights import load_weights
 from spooftrace.tasks.losses import MarginLoss
-from spooftrace.training import make_batches, open_streams
 
 
 class Scored(NamedTuple):
@@ -32,7 +34,8 @@ class Scored(NamedTuple):
 class Scorer:
     """The trained system of an experiment, built once for all data directories with streams of the same shapes.
 
-    Nothing is trained any more, so on a CPU the front-ends are packed (``spooftrace.inference``), fine-tuned or not.
+    Nothing is trained any more, so on a CPU the front-ends are packed (``spooftrace.system.packing``), fine-tuned or
+    not.
 
     Args:
         exp: Folder with ``model.safetensors``.
@@ -115,7 +118,7 @@ class Scorer:
             weights = load_weights(self.model, self.model_sha256)
             with weights_in(self.model.parent):
                 system = System(self.config, shapes)
-            system.load_own_state(weights, str(self.model))
+            system.load_own_state(weights, self.model)
             system = system.eval().to(self.device)
             check_frontends(system, self.model.parent)
             for name, frontend in system.frontends.items():

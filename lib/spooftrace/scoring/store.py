@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spooftrace.archive import ArchiveReader, ArchiveWriter, is_whole
-from spooftrace.arrayjob import Journal, other_journals, read_journals
-from spooftrace.atomic import atomic_write
+from spooftrace.common.atomic import atomic_write
 from spooftrace.common.contents import changed_file, record_files
+from spooftrace.common.errors import InputError
+from spooftrace.common.journal import Journal, other_journals, read_journals
 from spooftrace.common.records import read_run, read_scores_record
 from spooftrace.datadir.sources import origin_of_audio
-from spooftrace.errors import InputError
 from spooftrace.extraction.belonging import check, describe
 
 if TYPE_CHECKING:

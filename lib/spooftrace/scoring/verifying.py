@@ -8,10 +8,10 @@ from pathlib import Path
 from spooftrace.archive import damaged_entries
 from spooftrace.common.contents import changed_file, read_record
 from spooftrace.common.english import counted
+from spooftrace.common.errors import InputError
+from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import RUN, SCORES_RECORD, read_run, read_scores_record
-from spooftrace.errors import InputError
 from spooftrace.extraction.store import read_description
-from spooftrace.provenance import file_sha256
 
 MODEL = "model.safetensors"
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.metrics.detection import eer
 from spooftrace.tasks.base import Task, format_table
 from spooftrace.tasks.losses import weights_of_classes

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 
 
 class Task(nn.Module, ABC):

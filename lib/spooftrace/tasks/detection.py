@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from spooftrace.errors import InputError
+from spooftrace.common.errors import InputError
 from spooftrace.metrics.detection import eer
 from spooftrace.tasks.base import Task
 from spooftrace.tasks.losses import BONAFIDE, SPOOF, CrossEntropy, DetectionLoss

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
-from spooftrace.errors import InputError
 from spooftrace.tasks.base import Task, format_table
 
 COLUMNS = ("khz", "kbps", "quantizers")

@@ -1,1 +1,0 @@
-"""Other projects' checkpoint formats -> ours, one module per family."""

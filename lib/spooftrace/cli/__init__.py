@@ -1,0 +1,1 @@
+"""The ``spooftrace`` command: one module a sub-command."""

@@ -1,0 +1,1 @@
+"""YAML files and command-line overrides -> a checked configuration."""

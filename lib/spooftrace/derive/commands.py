@@ -1,0 +1,163 @@
+"""``spooftrace codec``: train a codec, send data directories through codecs and channels, list what there is."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spooftrace.common.journal import add_job_options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from spooftrace.derive.recoding import Route
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Sub-commands ``train``, ``resynthesize`` and ``list``."""
+    commands = parser.add_subparsers(dest="codec_command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a small neural codec; continues a stopped run")
+    train.add_argument("config", type=Path, help="YAML file with 'codec' and 'training', see conf/codec/")
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="data directory to train on")
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="for checkpoint.pt and codec.safetensors")
+
+    copies = commands.add_parser(
+        "resynthesize",
+        help="send a data directory through codecs or channels",
+        description="Copies of every utterance of a data directory through codecs of conf/codecs.yaml (spoofed speech, "
+        "labelled) or through channels (labels stay). Run again, it makes what is missing. Without --data: makes the "
+        "audio of copies that data directories with utt2source list.",
+    )
+    copies.add_argument("--data", type=Path, metavar="DIR", help="data directory to copy")
+    copies.add_argument("--out", type=Path, metavar="DIR", help="the new data directory")
+    copies.add_argument(
+        "--codec", nargs="+", metavar="NAME", help="codecs, see 'spooftrace codec list', or files of 'codec train'"
+    )
+    copies.add_argument(
+        "--quantizers", type=int, nargs="+", metavar="N", help="with the first N codebooks; one copy for each N"
+    )
+    copies.add_argument("--model", type=Path, metavar="PATH", help="the codec's weights: folder or file")
+    copies.add_argument("--channel", nargs="+", metavar="NAME", help="opus_9k, amrnb_12.2k, mulaw ..., no codecs")
+    add_job_options(copies)
+    listed = copies.add_argument_group("copies that are listed, as in egs/mini (here --codec is one file, of codec_qN)")
+    listed.add_argument("listed", type=Path, nargs="*", metavar="LISTED", help="data directories with utt2source")
+    listed.add_argument("--system", nargs="+", metavar="NAME", help="first list these copies of LISTED in --out")
+
+    commands.add_parser("list", help="the codecs and channels there are, and which can be run here")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one sub-command."""
+    return {"train": _train, "resynthesize": _resynthesize, "list": _list}[args.codec_command](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from spooftrace.derive.listing import print_table
+
+    print_table()
+    return 0
+
+
+def _resynthesize(args: argparse.Namespace) -> int:
+    import torch
+
+    # Sums in another order can round differently: with one thread the files do not depend on the number of cores.
+    # Jobs bring the parallelism, and the threads of several jobs would only get into each other's way.
+    torch.set_num_threads(1)
+    if args.data is None:
+        return _make_listed(args)
+    from spooftrace.common.errors import InputError
+    from spooftrace.derive.recoding import collect, recode_part
+
+    if args.out is None or args.listed or args.system:
+        raise InputError("--data DIR goes with --out DIR, and --codec or --channel NAME")
+    routes = _routes(args)
+    if not args.collect:
+        recode_part(args.data, args.out, routes, args.job, args.num_jobs)
+    if args.collect or args.num_jobs == 1:
+        collect(args.data, args.out, routes)
+    return 0
+
+
+def _routes(args: argparse.Namespace) -> list[Route]:
+    """The codecs or channels that the options name."""
+    from spooftrace.codecs.providers import find_codec
+    from spooftrace.common.errors import InputError
+    from spooftrace.derive.recoding import channel_route, codec_route
+
+    if (args.codec is None) == (args.channel is None):
+        raise InputError("give --codec NAME or --channel NAME, one of them")
+    if args.channel:
+        if args.model or args.quantizers:
+            raise InputError("--model and --quantizers go with --codec")
+        routes = [channel_route(name) for name in args.channel]
+    else:
+        settings = [find_codec(name, count) for name in args.codec for count in args.quantizers or [None]]
+        if args.model and len({setting.codec for setting in settings}) > 1:
+            raise InputError("--model: the weights of one codec, but --codec names several")
+        routes = [codec_route(setting, args.model) for setting in settings]
+    twice = [route.name for number, route in enumerate(routes) if route.name in {r.name for r in routes[:number]}]
+    if twice:
+        raise InputError(f"'{twice[0]}' is named twice; name it once")
+    return routes
+
+
+def _make_listed(args: argparse.Namespace) -> int:
+    """Make the audio of copies that data directories list."""
+    from spooftrace.common.errors import InputError
+    from spooftrace.derive.listed_copies import list_copies, load_system, make_copies
+
+    if not args.listed:
+        raise InputError("give --data DIR, or data directories that list copies")
+    if not 1 <= args.job <= args.num_jobs:
+        raise InputError(f"--job {args.job} must lie in 1 .. --num-jobs {args.num_jobs}")
+    if (args.out is None) != (args.system is None) or (args.out and len(args.listed) > 1):
+        raise InputError("--out OUT and --system NAME belong together, with one LISTED")
+    if len(args.codec or []) > 1 or args.channel or args.model or args.quantizers or args.collect:
+        raise InputError("LISTED goes with one --codec FILE, --job and --num-jobs; the other options need --data")
+    folders, codec = args.listed, args.codec[0] if args.codec else None
+    loaded = {name: load_system(name, codec) for name in args.system or ()}  # before anything is written
+    if args.out:
+        list_copies(args.listed[0], args.out, args.system)
+        folders = [args.out]
+    made, there = make_copies(folders, codec, args.job, args.num_jobs, loaded)
+    print(f"job {args.job} of {args.num_jobs}: made {made} copies, {there} were there")
+    return 0
+
+
+def _teacher(waves: Sequence[np.ndarray]) -> list[np.ndarray]:
+    from spooftrace.frontends.teacher import extract_teacher  # transformers takes seconds; few codecs need it
+
+    return extract_teacher(waves)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    from spooftrace.codecs.codec import NeuralCodec
+    from spooftrace.codecs.settings import CodecTraining
+    from spooftrace.codecs.training import WEIGHTS, train_codec
+    from spooftrace.common.errors import InputError
+    from spooftrace.config.classes import only_these_imports
+    from spooftrace.config.yaml_text import read_yaml
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(NeuralCodec, "codec")
+    parser.add_class_arguments(CodecTraining, "training")
+    if not args.config.is_file():
+        raise InputError(f"{args.config}: no such configuration file; see conf/codec/")
+    content = read_yaml(args.config)
+    if not isinstance(content, dict):
+        raise InputError(f"{args.config}: must be a mapping with 'codec' and 'training'; see conf/codec/")
+    try:
+        with only_these_imports():
+            config = parser.parse_object(content)
+    except ArgumentError as error:
+        raise InputError(f"{args.config}: {' '.join(str(error).split())}") from None
+    settings = CodecTraining(**vars(config.training))
+    train_codec(args.data, args.out, vars(config.codec), settings, _teacher)
+    print(f"{args.out / WEIGHTS}: trained")
+    return 0

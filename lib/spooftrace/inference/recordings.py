@@ -1,0 +1,195 @@
+"""What ``spooftrace detect`` and ``spooftrace trace`` share: audio files through a trained system, without data dir."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spooftrace.audio.notes import gathered
+from spooftrace.audio.reading import audio_info
+from spooftrace.common.audio_suffixes import AUDIO
+from spooftrace.common.english import counted
+from spooftrace.common.errors import InputError, display
+from spooftrace.scoring import Scoring, add_policy_options
+
+LIKE_TRAINING = (
+    "the results hold for recordings like those that the system was trained on; other channels, languages, codecs or "
+    "attacks can get confident results that are wrong"
+)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a system says of files.
+
+    Attributes:
+        files: those that it could use, in the order given.
+        tables: name of a score file -> its lines for these files, in this order, with its header if it has one.
+        failed: how many files it could not use; each has been named on stderr.
+    """
+
+    files: Sequence[Path]
+    tables: Mapping[str, Sequence[str]]
+    failed: int
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of both commands."""
+    parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
+    parser.add_argument("files", nargs="+", type=Path, help="audio files, or folders of audio files")
+    add_policy_options(parser)
+
+
+def read_task(exp: Path) -> Any:
+    """The task of a trained system.
+
+    Raises:
+        InputError: no trained system there.
+    """
+    from spooftrace.config.loading import build, load_config
+
+    if not (exp / "model.safetensors").exists():
+        raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
+    return build(load_config([exp / "config.yaml"])["task"])
+
+
+def score_recordings(command: str, args: argparse.Namespace, policy: Sequence[str]) -> Results:
+    """Stages 3 to 5 on a temporary data directory.
+
+    A file that cannot be used is named on stderr, and the others are scored.
+
+    Args:
+        command: begins what is written to stderr.
+        args: what :func:`add_arguments` asks for.
+        policy: overrides of how utterances are scored.
+
+    Raises:
+        InputError: as for scoring, where it concerns all files.
+    """
+    failures: dict[Path, str] = {}
+    files = list(_audio_files(args.files, failures))
+    # The stages print what they write where. Here these files are temporary, so that is not needed.
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        session = _Session(args, policy, Path(folder))
+        links = [session.link(number, file) for number, file in enumerate(files)]
+        names = dict(zip(map(str, links), map(str, files), strict=True))
+        with gathered(command, names, own=True):
+            tables = session.score_all(links, files, failures)
+    used = [file for file in files if file not in failures]
+    if used:
+        print(f"{command}: note: {LIKE_TRAINING}", file=sys.stderr)
+    for message in failures.values():
+        print(f"{command}: error: {message}", file=sys.stderr)
+    return Results(used, tables, len(failures))
+
+
+def _audio_files(paths: Sequence[Path], failures: dict[Path, str]) -> Iterator[Path]:
+    """The files among paths, and the audio files in the folders among them."""
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO and file.is_file())
+            if not inside:
+                failures[path] = f"{display(path)}: a folder without audio files; give files or another folder"
+            yield from inside
+        elif path.is_file():
+            yield path
+        else:
+            pipe = "not a regular file; write the audio to a file" if path.exists() else "no such audio file"
+            failures[path] = f"{display(path)}: {pipe}"
+
+
+class _Session:
+    """A trained system, loaded once, and the temporary folder in which it is given data directories.
+
+    Audio is given by links: their names fit into the tables of a data directory, which names of files need not.
+    """
+
+    def __init__(self, args: argparse.Namespace, policy: Sequence[str], folder: Path) -> None:
+        from spooftrace.extraction.pipeline import Extraction, Settings
+
+        self.folder, self.dump = folder, folder / "dump"
+        self.scoring = Scoring(args.exp, self.dump, policy, args.ngpu, args.precision)
+        config = self.scoring.config
+        self.nodes = {stream: config["streams"][stream] for stream in config["data"]["cached"]}
+        self.extraction = Extraction(Settings(precision=args.precision, num_gpus=args.ngpu)) if self.nodes else None
+        (folder / "audio").mkdir()
+
+    def link(self, number: int, file: Path) -> Path:
+        """A link to a file; its last part, if it is an ordinary one, tells libsndfile about files without header."""
+        suffix = file.suffix if re.fullmatch(r"\.\w+", file.suffix, re.ASCII) else ""
+        link = self.folder / "audio" / f"{number:06d}{suffix}"
+        link.symlink_to(file.resolve())
+        return link
+
+    def score_all(
+        self, links: Sequence[Path], files: Sequence[Path], failures: dict[Path, str]
+    ) -> dict[str, list[str]]:
+        """Score what can be scored: all files at once, or one by one if that fails; returns the score files' lines."""
+        seconds: dict[Path, float] = {}
+        names = dict(zip(links, files, strict=True))
+        for link, file in names.items():
+            try:
+                samples, rate, _ = audio_info(link)
+                seconds[link] = samples / rate
+            except (InputError, OSError) as error:
+                failures[file] = self._about(file, link, str(error))
+        if not seconds:
+            return {}
+        try:
+            return self._score("files", seconds)
+        except InputError as error:
+            if len(seconds) == 1:
+                (link,) = seconds
+                failures[names[link]] = self._about(names[link], link, str(error))
+                return {}
+        tables: dict[str, list[str]] = {}
+        for link in seconds:
+            try:
+                scored = self._score(f"file{link.stem}", {link: seconds[link]})
+            except InputError as error:
+                failures[names[link]] = self._about(names[link], link, str(error))
+                continue
+            for name, lines in scored.items():
+                tables.setdefault(name, lines[:-1])  # a header, if there is one
+                tables[name].append(lines[-1])
+        return tables
+
+    def _score(self, name: str, seconds: Mapping[Path, float]) -> dict[str, list[str]]:
+        """The lines of each score file for some links; an utterance is called after its link."""
+        from spooftrace.datadir import DataDir
+        from spooftrace.extraction import collect
+
+        data = self.folder / name
+        utts = {link.stem: link for link in seconds}
+        tables = {
+            "wav.scp": {utt: str(link) for utt, link in utts.items()},
+            "utt2spk": {utt: utt for utt in utts},
+            "utt2dur": {utt: f"{seconds[link]:.6f}" for utt, link in utts.items()},
+        }
+        DataDir.write(data, tables)
+        title = counted(len(seconds), "file")
+        if self.extraction is not None:
+            nodes = {self.dump / stream / name: node for stream, node in self.nodes.items()}
+            self.extraction.run(nodes, data, title=title)
+            for target, node in nodes.items():
+                collect(node, data, target, num_jobs=1)
+        self.scoring.score_part(data, data / "scores.txt", title=title)
+        self.scoring.collect(data, data / "scores.txt")
+        return {path.name: path.read_text(encoding="utf-8").splitlines() for path in data.glob("scores*.txt")}
+
+    def _about(self, file: Path, link: Path, message: str) -> str:
+        """A message about one file that names this file, and nothing of the temporary folder."""
+        message = message.replace(str(link), display(file))
+        message = re.sub(rf"{re.escape(str(self.folder))}[^:,;\s]*(?:: )?", "", message)
+        message = re.sub(rf"\b(?:utterance|key) '{link.stem}'(?:: )?", "", message).strip()
+        if message.startswith(display(file)):
+            return message
+        return f"{display(file)}{' ' if message.startswith('(') else ': '}{message}"

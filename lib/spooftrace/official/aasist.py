@@ -1,0 +1,21 @@
+"""AASIST and AASIST-L (clovaai/aasist). The fixed sinc bank is not in the files; everything else has our names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spooftrace.official.base import LOGIT, Config, Release, adam, config, node
+
+
+def _config(**sizes: Any) -> Config:
+    return config({"class_path": "Waveform"}, node("AASIST", **sizes), adam(1e-4))
+
+
+def _release(system: str, title: str, **sizes: Any) -> Release:
+    return Release(system, title, "clovaai/aasist", LOGIT, lambda _width, _depth: _config(**sizes))
+
+
+RELEASES = (
+    _release("aasist", "AASIST"),
+    _release("aasist_l", "AASIST-L", channels=[32, 32, 24, 24, 24, 24], gat_dims=[24, 32], pool_ratios=[0.4, 0.5, 0.7]),
+)

@@ -1,0 +1,33 @@
+"""LCNN and W2V2-AASIST on a frozen layer of XLS-R (xieyuankun/Codecfake), which is not in the files.
+
+The files are pickled modules instead of state dicts. Bona fide is output 0 there, 1 here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from spooftrace.official.base import LOG_ODDS, XLS_R, Config, Release, adam, config, detection, node
+
+
+def _config(_width: int, _depth: int, backend: str) -> Config:
+    # transformers' hidden_states[5] of the wave that its feature extractor normalises, after the crop
+    stream = node("HuggingFace", model=XLS_R, output="last", layers=[5], normalize=True, normalize_eps=1e-7)
+    return config(stream, node(backend), adam(5e-4, 5e-4), detection("difference", [1, 10]))
+
+
+def _release(system: str, title: str, backend: str, last: str) -> Release:
+    return Release(
+        system=system,
+        title=f"{title} of Codecfake",
+        repository="xieyuankun/Codecfake",
+        score=LOG_ODDS,
+        config=partial(_config, backend=backend),
+        swapped=last,
+    )
+
+
+RELEASES = (
+    _release("lcnn", "LCNN", "LCNN", "fc_mu"),
+    _release("w2v2_aasist", "W2V2-AASIST", "W2V2AASIST", "out_layer"),
+)

@@ -1,0 +1,295 @@
+"""Released checkpoints of detection systems -> experiment folders that score at once.
+
+Every tensor of the file is accounted for: it is one of ours under another name, or it is dropped for a reason that is
+told; and each of ours is filled. What the tensors do not tell (what the front-end gives, dilations, which output is
+bona fide) is in ``spooftrace.official``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+from torch import Tensor
+
+import spooftrace.backends
+from spooftrace.common.errors import InputError
+from spooftrace.common.folders import new_folder
+from spooftrace.common.provenance import file_sha256, git_commit, versions
+from spooftrace.config.loading import load_config, save_config
+from spooftrace.official import RELEASES, SYSTEMS, Release
+from spooftrace.official.known import KNOWN_FILES, KnownFile
+from spooftrace.official.parts import Parts, take_apart
+from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.selfsupervised import check_finite, tensors, unread
+from spooftrace.pretrained.weights import kept_configuration, weights_in
+from spooftrace.system.system import StreamShape, System, count_parameters
+from spooftrace.system.weights import BACKEND
+
+RELEASED_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
+ALIKE = 0.5  # share of common names from which on one back-end looks like another
+DROPPED = (  # tensors of a self-supervised model that a front-end does not have, and why
+    (r"masked_spec_embed", "hides frames in pre-training"),
+    (r"encoder\.layer_norm\..+", "after the last layer that is used"),
+)
+
+
+@dataclass(frozen=True)
+class ImportedSystem:
+    """What was made of a checkpoint.
+
+    Attributes:
+        known: the official file that it is, None where its sha256 is not known.
+        mapped: number of tensors that were taken over.
+        dropped: name of each tensor that was not, and why.
+        needs: the pretrained models that the system needs and the checkpoint does not hold, if there are any.
+        notes: what was recognised in the file around the weights, and what in it was not read.
+        assumed, sha256, parameters: as in ``spooftrace.pretrained.selfsupervised.Imported``.
+    """
+
+    release: Release
+    known: KnownFile | None
+    sha256: str
+    parameters: int
+    mapped: int
+    dropped: Mapping[str, str]
+    assumed: Sequence[str]
+    notes: Sequence[str]
+    needs: str | None
+
+    @property
+    def title(self) -> str:
+        """What the file is, as far as is known: an official file, or the shape of one system's tensors."""
+        if self.known is not None:
+            return f"{self.known.title} ({self.known.repository}, {self.known.path})"
+        return f"shape of {self.release.title} ({self.release.repository})"
+
+    @property
+    def trained_on(self) -> str | None:
+        """The training data, None where neither the file nor its sha256 tells."""
+        return None if self.known is None else self.known.trained_on
+
+
+def import_system(system: str, file: str | Path, out: str | Path, weights: str | None = None) -> ImportedSystem:
+    """Writes a released checkpoint as an experiment, as training does: config.yaml, model.safetensors, run.json.
+
+    The configuration of a self-supervised model that the file holds goes to ``models/``, so that no pretrained model
+    is needed to build the system.
+
+    Args:
+        system: one of ``SYSTEMS``.
+        file: the checkpoint.
+        out: the new experiment, written whole or not at all.
+        weights: which of several sets of weights in the file, as in ``spooftrace.pretrained.contents.weights_of``.
+
+    Raises:
+        InputError: no such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
+    """
+    file, out = Path(file), Path(out)
+    if system not in SYSTEMS:
+        raise InputError(f"no system '{system}' to import; there are {', '.join(SYSTEMS)}")
+    with new_folder(out) as work:
+        seen: set[str] = set()
+        content = read_checkpoint(file, seen)
+        sha256 = file_sha256(file)
+        known = KNOWN_FILES.get(sha256)
+        if known is not None and known.system is None:
+            raise InputError(f"{file}: {known.title} ({known.repository}): no system that import-checkpoint reads")
+        parts = take_apart(content, file, weights)
+        release = choose(system, parts, file)
+        used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(release.left_out, name)}
+        check_finite({**parts.ssl, **used}, file)
+        config = write_config(release, parts, work)
+        model, needs = skeleton(config, work)
+        state, dropped = fill(model.own_state(), release, parts, file)
+        # Not save_weights, which would read all weights into memory: they are still in the file.
+        save_file(state, work / "model.safetensors", {BACKEND: config["backend"]["class_path"]})
+        parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
+        classes = [] if known else [f"order of the classes: as in {release.repository}"]
+        made = ImportedSystem(
+            release=release,
+            known=known,
+            sha256=sha256,
+            parameters=parameters["total"],
+            mapped=len(state) - len(release.training_only),
+            dropped=dropped,
+            assumed=[*classes, *release.assumed, *parts.assumed],
+            notes=[*parts.notes, *unread(seen)],
+            needs=needs,
+        )
+        _write_run(made, parameters, file, work)
+    return made
+
+
+def choose(system: str, parts: Parts, file: Path) -> Release:
+    """The release of ``system`` that a checkpoint is one of.
+
+    Raises:
+        InputError: none; the message names the system that it looks like.
+    """
+    if not parts.backend:
+        raise InputError(f"{file}: a self-supervised model alone, no {system}; import it without naming a system")
+    releases = [release for release in RELEASES if release.system == system]
+    wrong = {release: misfits(release, parts) for release in releases if release.ssl == parts.family}
+    fitting = [release for release, names in wrong.items() if not names]
+    if fitting:
+        return fitting[0]
+    like = looks_like(parts.backend, parts.sizes)
+    hint = f"; it looks like {' or '.join(like)}" if like and system not in like else ""
+    if not wrong:
+        held = f"a self-supervised model of {parts.family}" if parts.family else "no self-supervised model"
+        wanted = " or ".join(sorted(release.ssl or "without one" for release in releases))
+        raise InputError(f"{file}: not {system}: it holds {held}, {system} is of {wanted}{hint}")
+    names = min(wrong.values(), key=len)
+    difference = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
+    raise InputError(f"{file}: not {system}: {difference}{hint or '; changed, damaged, or another variant of it'}")
+
+
+def misfits(release: Release, parts: Parts) -> list[str]:
+    """Names of the back-end's tensors that are missing, unknown or of another shape in this release."""
+    ours, unknown = renamed(release, parts.backend)
+    expected = backend_shapes(release, *parts.sizes)
+    wrong = [name for name in expected if name not in ours or ours[name].shape != expected[name]]
+    return wrong + unknown + [name for name in ours if name not in expected]
+
+
+def why_dropped(rules: Sequence[tuple[str, str]], name: str) -> str | None:
+    """Why a tensor of this name is dropped, None where no rule says so."""
+    return next((why for pattern, why in rules if re.fullmatch(pattern, name)), None)
+
+
+def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A back-end's tensors under our names, and the official names that the release does not know."""
+    ours = {name: torch.tensor(values) for name, values in release.training_only}
+    unknown = []
+    for official, tensor in backend.items():
+        if why_dropped(release.left_out, official):
+            continue
+        rule = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
+        name = re.sub(*rule, official) if rule else None
+        if name is None or name in ours:
+            unknown.append(official)
+        else:
+            ours[name] = tensor
+    return ours, unknown
+
+
+@cache
+def backend_shapes(release: Release, width: int, depth: int) -> Mapping[str, torch.Size]:
+    """Names and shapes of a release's back-end, for a self-supervised model of ``depth`` layers of ``width``.
+
+    Empty where it cannot be built for these sizes.
+    """
+    node = release.config(width, depth)["backend"]
+    try:
+        with torch.device("meta"):
+            backend = getattr(spooftrace.backends, node["class_path"])(**node["init_args"])
+    except ValueError:
+        return {}
+    return {name: tensor.shape for name, tensor in backend.state_dict().items()}
+
+
+def looks_like(
+    backend: Mapping[str, Tensor], sizes: tuple[int, int] = RELEASED_SIZES, official: bool = True
+) -> list[str]:
+    """The systems of which a back-end has most names, and then most shapes; none where it has few of any.
+
+    Args:
+        backend: tensors by official names, or by ours (without ``backend.``) if not ``official``.
+        sizes: width and number of layers of its self-supervised model, where known.
+    """
+    likeness: dict[tuple[float, float], list[str]] = {}
+    for release in RELEASES:
+        ours, unknown = renamed(release, backend) if official else (backend, [])
+        expected = backend_shapes(release, *(sizes if all(sizes) else RELEASED_SIZES))
+        common = expected.keys() & ours.keys()
+        share = len(common) / max(1, len(expected) + len(ours) + len(unknown) - len(common))
+        equal = sum(ours[name].shape == expected[name] for name in common)
+        if share >= ALIKE:
+            likeness.setdefault((share, equal), []).append(release.system)
+    return list(dict.fromkeys(likeness[max(likeness)])) if likeness else []
+
+
+def write_config(release: Release, parts: Parts, work: Path) -> dict[str, Any]:
+    """Writes and returns the resolved configuration; keeps that of the self-supervised model beside it."""
+    file = work / "config.yaml"
+    content = release.config(*parts.sizes)
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # Heads have an order.
+    config = load_config([file])
+    save_config(config, file)
+    if parts.network is not None:
+        parts.network.config.save_pretrained(kept_configuration(work, content["streams"]["ssl"]["init_args"]["model"]))
+    return config
+
+
+def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
+    """The system without memory for its weights, and the frozen pretrained models that it needs, which are left out."""
+    arguments = {name: stream.get("init_args", {}) for name, stream in config["streams"].items()}
+    frozen = {name: told["model"] for name, told in arguments.items() if not told.get("finetune", True)}
+    cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"]) for name in frozen}
+    with torch.device("meta"), weights_in(exp):
+        return System(config, cached), " and ".join(frozen.values()) or None
+
+
+def fill(
+    expected: Mapping[str, Tensor], release: Release, parts: Parts, file: Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a system from those of a checkpoint that is of ``release``, and what is dropped and why."""
+    backend, _ = renamed(release, parts.backend)
+    state = {f"backend.{name}": tensor for name, tensor in backend.items()}
+    left_out = {name: why for name in parts.backend if (why := why_dropped(release.left_out, name))}
+    dropped = {**parts.dropped, **left_out}
+    for name, tensor in parts.ssl.items():
+        why = why_dropped(DROPPED, name)
+        if f"frontends.ssl.{name}" in expected or why is None:
+            state[f"frontends.ssl.{name}"] = tensor
+        else:
+            dropped[name] = why
+    if wrong := sorted(expected.keys() ^ state.keys()):
+        raise InputError(f"{file}: {tensors(len(wrong))} without a place in {release.system}, first {wrong[0]}")
+    if release.swapped:
+        for kind in ("weight", "bias"):
+            name = f"backend.{release.swapped}.{kind}"
+            state[name] = state[name].flip(0)
+    if wrong := [
+        name for name, tensor in expected.items() if tensor.is_floating_point() and not state[name].is_floating_point()
+    ]:
+        kind = str(state[wrong[0]].dtype).removeprefix("torch.")
+        raise InputError(
+            f"{file}: {tensors(len(wrong))} of type {kind}, first {wrong[0]}: quantised weights are not read"
+        )
+    # Averaged checkpoints have counters that are no longer whole numbers.
+    return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}, dropped
+
+
+def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, work: Path) -> None:
+    content = {
+        "system": made.release.system,
+        "seed": None,
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "command": shlex.join(["spooftrace", *sys.argv[1:]]),
+        "parameters": parameters,
+        "imported": {
+            "file": file.name,
+            "sha256": made.sha256,
+            "release": made.known.title if made.known else f"shape of {made.release.title}",
+            "repository": made.known.repository if made.known else made.release.repository,
+            "trained_on": made.trained_on,
+            "score": made.release.score,
+            "assumed": list(made.assumed),
+            "dropped": dict(made.dropped),
+            "notes": list(made.notes),
+        },
+    }
+    (work / "run.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

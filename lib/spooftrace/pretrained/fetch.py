@@ -1,0 +1,179 @@
+"""The models folder: ``python -m spooftrace.pretrained.fetch NAME FOLDER``, which tools/get_model.sh calls.
+
+Puts a model into FOLDER/NAME from the Hugging Face hub, from another project's checkpoint, or from a folder, and
+records the sha256 of its files in SHA256SUMS. A model that is there already is checked against those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from filecmp import cmp
+from fnmatch import fnmatch
+from pathlib import Path
+
+from spooftrace.common.atomic import atomic_write
+from spooftrace.common.errors import InputError
+from spooftrace.common.provenance import file_sha256
+from spooftrace.pretrained.weights import HUB_TIMEOUT
+
+SUMS = "SHA256SUMS"
+WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model*.bin")
+OTHERS = ("*.json", "*.txt", "LICENSE*", "README.md")  # configuration, tokenizer, licence
+
+
+def get_model(name: str, models: Path, source: Path | None = None, hub_name: str | None = None) -> str:
+    """Makes ``models/name`` or checks it; returns what was done.
+
+    Args:
+        name: of the new folder.
+        models: the models folder.
+        source: a checkpoint file that ``import_checkpoint`` takes, or a folder in Hugging Face's format.
+        hub_name: what to fetch from the hub where there is no ``source``.
+
+    Raises:
+        InputError: the model cannot be had, is not whole, or is not what it was.
+    """
+    target = models / name
+    if target.exists():
+        check_sums(target)
+        if source is not None and not _is_from(target, source):
+            raise InputError(f"{target} is there already, made from something else than {source}: move it away first")
+        return f"{target} is there already, as {SUMS} says"
+    models.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(dir=models, prefix=f".{name}."))
+    try:
+        folder = work / "model"
+        if source is None:
+            fetch(hub_name or name, folder)
+        elif source.is_dir():
+            copy(source, folder)
+        else:
+            from spooftrace.pretrained.selfsupervised import import_checkpoint
+
+            import_checkpoint(source, folder)
+        check_weights(folder, source or name)
+        for path in folder.iterdir():
+            path.chmod(0o644)
+        write_sums(folder)
+        folder.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return f"{target} is ready"
+
+
+def fetch(hub_name: str, folder: Path) -> None:
+    """Downloads a model of the hub, safetensors where it has them; raises ``InputError`` in one line."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    try:
+        about = HfApi().model_info(hub_name, timeout=HUB_TIMEOUT)
+        names = wanted([sibling.rfilename for sibling in about.siblings or []])
+        snapshot_download(hub_name, revision=about.sha, allow_patterns=names, local_dir=folder)
+    except Exception as error:  # Many classes, of several libraries.
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(
+            f"{hub_name} cannot be fetched from the Hugging Face hub ({reason}): run it again with a network, or give "
+            "--from with a checkpoint or a folder that was downloaded elsewhere"
+        ) from error
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    with atomic_write(folder / "source.json") as file:
+        json.dump({"model": hub_name, "revision": about.sha}, file, indent=2)
+
+
+def copy(source: Path, folder: Path) -> None:
+    """Copies what belongs to a model out of a folder in Hugging Face's format, checked if it says its sha256."""
+    if (source / SUMS).is_file():
+        check_sums(source)
+    folder.mkdir(parents=True)
+    for name in wanted([path.name for path in source.iterdir() if path.is_file()]):
+        shutil.copyfile(source / name, folder / name)
+
+
+def wanted(names: list[str]) -> list[str]:
+    """The files of a model among ``names``: its weights in one format, and what is small."""
+    weights = next(([n for n in names if fnmatch(n, pattern)] for pattern in WEIGHTS if _any(names, pattern)), [])
+    return weights + [name for name in names if any(fnmatch(name, pattern) for pattern in OTHERS)]
+
+
+def check_weights(folder: Path, source: Path | str) -> None:
+    """Raises ``InputError`` when a folder, which came from ``source``, is no model, or its weights are cut short."""
+    from safetensors import SafetensorError, safe_open
+
+    from spooftrace.pretrained.restricted import read_checkpoint
+
+    files = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
+    if not (folder / "config.json").is_file() or not files:
+        raise InputError(f"{source}: no config.json with {WEIGHTS[0]} or pytorch_model.bin beside it")
+    try:
+        json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{source}: config.json is damaged ({error}); fetch it again") from error
+    for path in files:
+        if path.suffix == ".bin":
+            read_checkpoint(path)
+            continue
+        try:
+            with safe_open(path, framework="pt"):  # Compares the size of the file with the list of its tensors.
+                pass
+        except (SafetensorError, OSError) as error:
+            raise InputError(f"{source}: {path.name}: cut short or damaged ({error}); download it again") from error
+
+
+def write_sums(folder: Path) -> None:
+    """Records every file, as ``sha256sum *`` prints it."""
+    lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
+    with atomic_write(folder / SUMS) as file:
+        file.writelines(lines)
+
+
+def check_sums(folder: Path) -> None:
+    """Raises ``InputError`` when a file differs from what SHA256SUMS says, or nothing says it."""
+    if not (folder / SUMS).is_file():
+        raise InputError(f"{folder} exists, but was not made here (no {SUMS}): move it away first")
+    for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
+        expected, _, name = line.partition("  ")
+        path = folder / Path(name).name
+        if not path.is_file() or file_sha256(path) != expected:
+            raise InputError(
+                f"{path}: damaged, missing or changed since it was fetched; remove {folder}, fetch it again"
+            )
+
+
+def _is_from(folder: Path, source: Path) -> bool:
+    """Whether a model that ``get_model`` made is what it would make of ``source``."""
+    if source.is_dir():
+        names = wanted([path.name for path in source.iterdir() if path.is_file()])
+        return all((folder / name).is_file() and cmp(folder / name, source / name, shallow=False) for name in names)
+    record = folder / "source.json"
+    made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return source.is_file() and made.get("sha256") == file_sha256(source)
+
+
+def _any(names: list[str], pattern: str) -> bool:
+    return any(fnmatch(name, pattern) for name in names)
+
+
+def main(words: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="get_model.sh", description=__doc__.splitlines()[0])
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("models", type=Path, metavar="FOLDER", help="the models folder")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FILE_OR_FOLDER", help="instead of the hub")
+    parser.add_argument("--hub-name", help="OWNER/NAME on the hub")
+    options = parser.parse_args(words)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    try:
+        print(f"get_model.sh: {get_model(options.name, options.models, options.source, options.hub_name)}")
+    except (InputError, OSError) as error:
+        print(f"get_model.sh: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""Checkpoints of weights, read without running anything of theirs: PyTorch's two formats, safetensors, ``.npz``.
+
+A PyTorch checkpoint is a pickle, and most hold more than tensors: settings (an argparse.Namespace, omegaconf
+containers with classes of fairseq), the state of an optimizer, or a whole module instead of its state dict, as
+Codecfake's do. ``torch.load(weights_only=True)`` refuses those. Here tensors are rebuilt, other objects become the
+stand-ins of ``spooftrace.pretrained.inert``, and a global that is not known there is refused by name. A whole module
+comes out as its state dict.
+"""
+
+from __future__ import annotations
+
+import pickle
+import tarfile
+import warnings
+import zipfile
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spooftrace.common.errors import InputError
+from spooftrace.pretrained.inert import ARRAY_KINDS, is_known, plain, stand_in
+from spooftrace.pretrained.pickle_scan import Refused, check_pickle
+
+EXPANDED = 1 << 20  # elements that a tensor may have beyond those of its storage, as an expanded buffer has
+
+
+class Dictionary(OrderedDict[Any, Any]):
+    """An OrderedDict or a defaultdict of a pickle; the factory of the latter is left out."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(argument for argument in arguments[-1:] if isinstance(argument, (dict, list, tuple))))
+
+
+class RawBytes:
+    """Stands for torch.UntypedStorage, of which torch.load only wants to know the type of its elements."""
+
+    dtype = torch.uint8
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Builds tensors, containers and stand-ins; raises ``Refused`` for any other global."""
+
+    size = 0  # of the file, in bytes
+    seen: set[str]  # the globals for which there are stand-ins
+    storages: Mapping[str, int] | None  # bytes of each storage; None where the file does not list them
+    _load_storage: Callable[[Any], Any]
+
+    def __init__(self, file: IO[bytes], **options: Any) -> None:
+        check_pickle(file)
+        super().__init__(file, **options)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # torch.load sets its own function after the unpickler is made; ``persistent_load`` checks what it is asked for.
+        super().__setattr__("_load_storage" if name == "persistent_load" else name, value)
+
+    def persistent_load(self, pid: Any) -> Any:
+        """A storage; mapped files end nowhere, so that torch would read one that is too long from what follows it."""
+        if self.storages is not None and isinstance(pid, tuple) and len(pid) == 5:
+            _, kind, key, _, count = pid
+            size = count * torch._utils._element_size(kind.dtype)
+            if size != self.storages.get(str(key)):
+                raise Refused(
+                    f"damaged: storage {key} claims {size:,} bytes, the file has {self.storages.get(str(key))}"
+                )
+        return self._load_storage(pid)
+
+    def find_class(self, module: str, name: str) -> Any:
+        path = f"{module}.{name}"
+        if path in ("collections.OrderedDict", "collections.defaultdict"):
+            # A new object each time: what a pickle sets on it changes nothing here.
+            return type("Dictionary", (Dictionary,), {})
+        if path in REBUILT:
+            return partial(REBUILT[path], self.size)
+        if path == "torch.Size":
+            return torch.Size
+        if path in ("torch.UntypedStorage", "torch.storage.UntypedStorage"):
+            return type("RawBytes", (RawBytes,), {})
+        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
+            return getattr(torch, name)
+        if is_known(path):
+            self.seen.add(path)
+            return stand_in(path)
+        raise Refused(f"refused: it asks for {path}, which is neither a tensor nor a setting")
+
+
+def _tensor(file_size: int, storage: Any, offset: int, size: Any, stride: Any, *_others: Any) -> Tensor:
+    """``torch._utils._rebuild_tensor_v2`` without gradients, hooks and metadata; checks what the pickle claims."""
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise Refused(f"refused: a tensor of a {type(storage).__name__} instead of a storage")
+    size, stride = tuple(size), tuple(stride)
+    numbers = (offset, *size, *stride)
+    if len(size) != len(stride) or not all(type(number) is int and number >= 0 for number in numbers):
+        raise Refused(f"damaged: a tensor of size {size} and stride {stride}")
+    empty = 0 in size
+    last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
+    if storage.nbytes() > file_size or (not empty and last >= storage.size()):
+        raise Refused(f"damaged: a tensor of size {size} claims more than the file holds")
+    if not empty and torch.Size(size).numel() > storage.size() + EXPANDED:
+        raise Refused(f"refused: a tensor of size {size} made of {storage.size()} numbers, to exhaust memory")
+    return torch._utils._rebuild_tensor(storage, offset, size, stride)
+
+
+def _typed_tensor(
+    file_size: int, storage: Any, offset: int, size: Any, stride: Any, _gradient: Any, _hooks: Any, dtype: Any, *_: Any
+) -> Tensor:
+    """``torch._utils._rebuild_tensor_v3``: a tensor of a type that has no storage class of its own."""
+    if not isinstance(storage, torch.storage.TypedStorage) or not isinstance(dtype, torch.dtype):
+        raise Refused("damaged: a tensor without a storage and a type")
+    typed = torch.storage.TypedStorage(wrap_storage=storage._untyped_storage, dtype=dtype, _internal=True)
+    return _tensor(file_size, typed, offset, size, stride)
+
+
+def _parameter(_file_size: int, data: Any, *_others: Any) -> Any:
+    return data
+
+
+REBUILT = {
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch._utils._rebuild_tensor_v3": _typed_tensor,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+}
+
+
+def _pickle_module(path: Path, seen: set[str], zipped: bool) -> ModuleType:
+    """What ``torch.load`` takes for the module ``pickle``."""
+    settings = {"size": path.stat().st_size, "seen": seen, "storages": _storages(path) if zipped else None}
+    module: Any = ModuleType("pickle")
+    module.Unpickler = type("Unpickler", (RestrictedUnpickler,), settings)
+    module.UnpicklingError = pickle.UnpicklingError
+    module.load = lambda file, **options: module.Unpickler(file, **options).load()
+    return module
+
+
+def read_checkpoint(path: str | Path, seen: set[str] | None = None) -> Any:
+    """The content of a checkpoint: tensors on the CPU, settings as plain dictionaries, lists and values.
+
+    Args:
+        path: a file of PyTorch (``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``), ``.safetensors`` or ``.npz``;
+            its content decides which.
+        seen: gets the names of the classes and functions of the file that were not built.
+
+    Raises:
+        InputError: there is no such file, it is cut short or no checkpoint, or it asks for code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        if _is_safetensors(path):
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        zipped = zipfile.is_zipfile(path)
+        if zipped and _check_zip(path):
+            return _read_npz(path)
+        if not zipped and tarfile.is_tarfile(path):  # torch would unpack it
+            raise InputError(f"{path}: a tar archive: unpack it, and give the checkpoint that is in it")
+        module = _pickle_module(path, set() if seen is None else seen, zipped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about sources of classes, which are not looked at
+            content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module, mmap=zipped)
+        return plain(content)
+    except InputError:
+        raise
+    except Refused as error:
+        raise InputError(f"{path}: {error}") from error
+    except Exception as error:  # Damaged bytes end in many kinds of error.
+        reason = " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
+        raise InputError(f"{path}: cut short or not a PyTorch checkpoint ({reason}); download it again") from error
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Whether a file starts as safetensors do: the length of a JSON header, and the header."""
+    with path.open("rb") as file:
+        start = file.read(9)
+    return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8
+
+
+def _check_zip(path: Path) -> bool:
+    """Checks the records of a zip file; returns whether they are numpy's arrays (``.npz``).
+
+    Raises:
+        InputError: a program, a changed record, which ``torch.load`` does not notice, or a record that is compressed or
+            there twice, which it reads otherwise than zipfile does.
+    """
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        arrays = bool(records) and all(record.filename.endswith(".npy") for record in records)
+        names = Counter(record.filename.replace("\\", "/").lower() for record in records)
+        if any(name.rpartition("/")[2] == "constants.pkl" for name in names):
+            raise InputError(f"{path}: a TorchScript program, not a checkpoint of weights")
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise InputError(f"{path}: damaged, it holds {twice[0]} {names[twice[0]]} times; download it again")
+        for record in records:
+            if record.compress_type != zipfile.ZIP_STORED and not arrays:
+                raise InputError(f"{path}: {record.filename} in it is compressed, PyTorch's are not; unpack it first")
+            if record.CRC == 0 and not arrays:  # torch can save without checksums.
+                continue
+            try:
+                with archive.open(record) as file:
+                    while file.read(1 << 20):
+                        pass
+            except zipfile.BadZipFile as error:
+                raise InputError(
+                    f"{path}: damaged, the checksum of {record.filename} is wrong; download it again"
+                ) from error
+    return arrays
+
+
+def _storages(path: Path) -> dict[str, int]:
+    """Bytes of each storage in PyTorch's zip format, by its key."""
+    with zipfile.ZipFile(path) as archive:
+        parts = [(record.filename.partition("/data/")[2], record.file_size) for record in archive.infolist()]
+    return {key: size for key, size in parts if key}
+
+
+def _read_npz(path: Path) -> dict[str, Tensor]:
+    """The arrays of numbers in a ``.npz`` file; numpy checks their sizes, and unpickles nothing."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    return {
+        name: torch.from_numpy(array.astype(array.dtype.newbyteorder("="), order="C"))
+        for name, array in arrays.items()
+        if array.dtype.kind in ARRAY_KINDS
+    }

@@ -1,0 +1,1 @@
+"""Stage 4: train a system, resumable at any moment, on one or several processes."""

@@ -1,0 +1,70 @@
+"""What the README says about adding a corpus is enough to add one."""
+
+import argparse
+import re
+import sys
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+
+from spooftrace import corpora
+from spooftrace.common.errors import InputError
+from spooftrace.corpora import download
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def added(monkeypatch):
+    """The module of the README, added as the README says."""
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("### Adding a corpus")[2]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    module = types.ModuleType("spooftrace.corpora.mine")
+    exec(textwrap.dedent("   " + code[1].lstrip()), module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(corpora.CORPORA, "mine", "my corpus")
+    return module
+
+
+def lay_out(root):
+    labels = {"train": "bonafide bonafide spoof spoof", "eval": "bonafide spoof spoof spoof"}
+    for name, words in labels.items():
+        (root / name / "flac").mkdir(parents=True)
+        (root / "protocols").mkdir(exist_ok=True)
+        lines = [f"s{index} {name}{index} {label}\n" for index, label in enumerate(words.split())]
+        (root / "protocols" / f"{name}.txt").write_text("".join(lines))
+        for index in range(4):
+            (root / name / "flac" / f"{name}{index}.flac").write_bytes(b"fLaC")
+
+
+def prepare(root, out, *options):
+    parser = argparse.ArgumentParser()
+    corpora.add_arguments(parser)
+    corpora.run(parser.parse_args(["mine", "--root", str(root), "--out", str(out), *options]))
+
+
+@pytest.mark.parametrize("place", ["", "MyCorpus", "a/b c/MyCorpus"])
+def test_the_corpus_of_the_readme(added, tmp_path, place):
+    lay_out(tmp_path / "corpus" / place)
+    prepare(tmp_path / "corpus", tmp_path / "data")
+    assert {path.name for path in (tmp_path / "data").iterdir()} == {"train", "eval"}
+
+
+def test_its_counts_are_checked(added, tmp_path):
+    lay_out(tmp_path / "corpus")
+    protocol = tmp_path / "corpus/protocols/eval.txt"
+    protocol.write_text(protocol.read_text().replace("eval0 bonafide", "eval0 spoof"))
+    with pytest.raises(InputError, match=r"not prepared: eval .*0 bonafide instead of 1; 4 spoof instead of 3"):
+        prepare(tmp_path / "corpus", tmp_path / "data")
+
+
+def test_every_corpus_is_in_both_tables():
+    assert set(corpora.CORPORA) - {"mini"} == set(download.CORPORA)
+
+
+def test_every_recipe_has_the_same_path_and_command_files():
+    for name in ("path.sh", "cmd.sh"):
+        assert len({path.read_text() for path in ROOT.glob(f"egs/*/{name}")}) == 1, name
+        assert len(list(ROOT.glob(f"egs/*/{name}"))) == len(list(ROOT.glob("egs/*/run.sh")))
