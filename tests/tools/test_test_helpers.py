@@ -26,7 +26,7 @@ def test_signals_reach_programs_that_tests_start(name, how):
         f"import signal, subprocess, sys\n"
         f"if '{how}' == 'blocked': signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIG{name}])\n"
         f"sys.path.insert(0, {str(TESTS)!r})\n"
-        f"import signals; signals.give_children_default_signals()\n"
+        f"from helpers import signals; signals.give_children_default_signals()\n"
         f"sys.exit(subprocess.run([sys.executable, '-c', {stop!r}]).returncode == 0)\n"
     )
     ignore = f"trap '' {name}; " if how == "ignored" else ""
@@ -94,9 +94,9 @@ def test_a_wrong_operation_of_this_processor_is_told_from_our_errors(monkeypatch
 STUB = """\
 case "$(basename "$0") $*" in
   *--ignore*) echo "FAILED tests/b.py::test_slow"; echo "1 failed, 2 passed"; exit $SLOW ;;
-  *--doctest-modules*) echo "FAILED tests/a.py::test_fast"; echo "1 failed, 3 passed"; exit $FAST ;;
+  *"--doctest-modules lib tests"*) echo "FAILED tests/a.py::test_fast"; echo "1 failed, 3 passed"; exit $FAST ;;
   *tests/cluster*) echo "no tests ran"; exit $CLUSTER ;;
-  ruff*) echo "All checks passed!"; exit 0 ;;
+  ruff* | lint-imports*) echo "All checks passed!"; exit 0 ;;
   *) echo "python $*"; exit 5 ;;
 esac
 """
@@ -108,7 +108,7 @@ def suite(tmp_path):
     root = tmp_path / "a checkout's café"
     for name in ("tools/setup.sh", "tools/get_model.sh", "tools/slurm_lab.sh"):
         install_shell(root / name, "exit 0")
-    for name in ("python", "ruff"):
+    for name in ("python", "ruff", "lint-imports"):
         install_shell(root / "tools/venv/bin" / name, STUB)
     (root / "tests").mkdir()
     shutil.copy(TESTS / "run.sh", root / "tests/run.sh")
@@ -126,6 +126,7 @@ def test_all_parts_run_and_all_failures_are_reported(suite):
     summary = result.stdout.split("tests/run.sh: summary\n")[1].splitlines()
     assert summary == [
         "ruff check: All checks passed!", "ruff format: All checks passed!",
+        "order of the rooms: All checks passed!",
         "FAILED tests/a.py::test_fast", "fast tests: 1 failed, 3 passed",
         "FAILED tests/b.py::test_slow", "slow tests: 1 failed, 2 passed",
         "cluster tests: no tests ran",
@@ -143,6 +144,21 @@ def test_one_part_that_fails_is_enough(suite, part, status):
     result = suite(**{part: status})
     assert result.returncode == 1
     assert f"(exit status {status})" in result.stderr.splitlines()[-1]
+
+
+def test_fast_leaves_the_slow_parts_out(suite):
+    result = suite("fast", SLOW="1", CLUSTER="1")
+    assert (result.returncode, result.stderr.count("slow"), result.stderr.count("cluster")) == (0, 0, 0)
+    assert "fast tests: " in result.stdout
+
+
+def test_rooms_are_folders_of_tests(suite, tmp_path):
+    root = tmp_path / "a checkout's café"
+    for name in ("tests/archive", "tests/recipes", "lib/spooftrace/archive"):
+        (root / name).mkdir(parents=True)
+    result = suite("-x", "archive", "recipes")
+    paths = "tests/archive lib/spooftrace/archive tests/recipes"
+    assert (result.returncode, result.stdout) == (5, f"python -m pytest -m not slow --doctest-modules -x {paths}\n")
 
 
 def test_arguments_go_to_pytest(suite):
