@@ -21,6 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.locks import held_elsewhere
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import download as downloading
@@ -403,7 +404,8 @@ def test_no_room_and_two_at_once(
     server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = the_part(server)
-    with downloading._alone(tmp_path / ".spooftrace/x"), pytest.raises(InputError, match="another download"):
+    lock = tmp_path / ".spooftrace/x/lock"
+    with held_elsewhere(lock, "downloading") as holder, pytest.raises(InputError, match=f"process {holder} "):
         download("x", [part], tmp_path, client)
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=3))

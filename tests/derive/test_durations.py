@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from spooftrace.cli import main as cli
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, read_journals, share
+from spooftrace.common.journal import Journal, read_journals, shard
 from spooftrace.datadir import DataDir, read_table, validate
 from spooftrace.derive import durations
 
@@ -214,11 +214,11 @@ def test_no_such_job(data, capsys):
 @given(st.integers(0, 50), st.integers(1, 60))
 def test_shares_make_up_the_whole(size, num_jobs):
     items = [str(number) for number in range(size)]
-    parts = [share(items, job, num_jobs) for job in range(1, num_jobs + 1)]
+    parts = [shard(items, job, num_jobs) for job in range(1, num_jobs + 1)]
     assert [item for part in parts for item in part] == items
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
     with pytest.raises(InputError):
-        share(items, 0, num_jobs)
+        shard(items, 0, num_jobs)
 
 
 @given(cut=st.integers(0, 200))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spooftrace.common.text_table import text_table
 from spooftrace.evaluation.breakdown import MEAN, POOLED, Table
-from spooftrace.evaluation.layout import aligned, as_csv, as_latex, as_text, write_tables
+from spooftrace.evaluation.layout import as_csv, as_latex, as_text, write_tables
 
 TABLE = Table(
     title="eval_LA: EER (%), attack by condition",
@@ -75,7 +76,7 @@ def test_counts_have_no_decimals_and_no_totals_no_rule():
 
 
 def test_aligned_without_rows():
-    assert aligned(["a", "bb"], []) == "a  bb\n-----"
+    assert text_table(["a", "bb"], []) == "a  bb\n-----"
 
 
 def test_written_files(tmp_path):

@@ -302,7 +302,7 @@ def test_the_log_tells_speed_and_what_is_left(capsys, monkeypatch):
         now = 120.0
         progress.advance(1, 40.0)
     # 20 s for 40 s, and 7,160 s are left.
-    assert "extracting: 3 of 10, RTF 0.500, 0:59:40 left" in capsys.readouterr().err
+    assert "extracting: 3 of 10, RTF 0.500, 59 min 40 s left" in capsys.readouterr().err
 
 
 def test_fine_tuned_streams_cannot_be_cached(make_data, write_config, capsys, monkeypatch):

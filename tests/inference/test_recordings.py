@@ -14,6 +14,7 @@ import torch
 
 from spooftrace.audio.reading import LONGEST
 from spooftrace.cli.main import main
+from spooftrace.common.english import duration
 from spooftrace.config.loading import load_config, save_config
 from spooftrace.system.system import StreamShape, System
 from spooftrace.system.weights import save_weights
@@ -222,7 +223,7 @@ def test_what_would_fill_the_memory_is_refused_by_name(write_config, capsys, cac
     out, err = capsys.readouterr()
     assert [line.split()[1] for line in out.splitlines()] == ["short.wav"]
     (line,) = errors(err.splitlines())
-    assert "long.wav: 10 h 0 min are too long" in line and f"at most {LONGEST / 60:.0f} min" in line
+    assert "long.wav: 10 h 00 min" in line and f"at most {duration(LONGEST)}" in line
 
 
 def test_trace_goes_on_without_a_bad_file(write_config, capsys):

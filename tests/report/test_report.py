@@ -12,9 +12,9 @@ from safetensors.numpy import save_file
 
 from spooftrace import evaluation, report
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import markdown_table
 from spooftrace.datadir import DataDir
 from spooftrace.report.det import Curve, draw_det
-from spooftrace.report.markdown import table
 
 RUN = {
     "git_commit": "0123456789ab",
@@ -394,5 +394,5 @@ def test_bad_input_is_named(recipe):
 
 
 def test_table_escapes_column_marks():
-    text = table(["a", "b"], [["x|y", "1"]])
+    text = markdown_table(["a", "b"], [["x|y", "1"]])
     assert text.splitlines() == ["| a    |   b |", "| :--- | --: |", "| x\\|y |   1 |"]

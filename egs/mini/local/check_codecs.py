@@ -45,13 +45,13 @@ from ge2e import SpeakerEncoder, find_weights
 from spooftrace.audio import read_audio
 from spooftrace.codecs.codec import NeuralCodec, load_codec
 from spooftrace.codecs.training import SUMMARY, WEIGHTS
-from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 from spooftrace.derive.quality import Transcriber, character_error_rate, mel_distance, mutual_information
 from spooftrace.frontends.teacher import extract_teacher
 
-RATE = 16000
 MAX_CER = 0.1
 HARD = "tuxpaint-es"
 SWAPPED = ("ast-it", "tuxpaint-es")
@@ -71,15 +71,15 @@ def read_voices(folder: Path) -> Voices:
     data = DataDir.read(folder)
     voices: Voices = {}
     for utt in data.utts:
-        voices.setdefault(data.table("utt2spk")[utt], []).append(read_audio(data.table("wav.scp")[utt], RATE))
+        voices.setdefault(data.table("utt2spk")[utt], []).append(read_audio(data.table("wav.scp")[utt], SAMPLE_RATE))
     return voices
 
 
 def at_16k(codec: NeuralCodec, wave: np.ndarray, decode: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
     """``decode`` a wave (N,) at the codec's rate and level; float32 (N,) at 16 kHz again."""
-    own = soxr.resample(wave, RATE, codec.sample_rate) if codec.sample_rate != RATE else wave
+    own = soxr.resample(wave, SAMPLE_RATE, codec.sample_rate) if codec.sample_rate != SAMPLE_RATE else wave
     copy = decode(codec.normalize(torch.from_numpy(np.ascontiguousarray(own))[None]))[0].numpy()
-    copy = soxr.resample(copy, codec.sample_rate, RATE) if codec.sample_rate != RATE else copy
+    copy = soxr.resample(copy, codec.sample_rate, SAMPLE_RATE) if codec.sample_rate != SAMPLE_RATE else copy
     return np.pad(copy[: len(wave)], (0, max(len(wave) - len(copy), 0)))
 
 
@@ -106,9 +106,9 @@ class Judge:
             name: [at_16k(codec, wave, lambda own: codec.copy(own, count)) for wave in waves]
             for name, waves in self.voices.items()
         }
-        seconds = sum(len(wave) for waves in self.voices.values() for wave in waves) / RATE
+        seconds = sum(len(wave) for waves in self.voices.values() for wave in waves) / SAMPLE_RATE
         speed = seconds / (time.process_time() - began)
-        top = NARROW_TOP if codec.sample_rate == 8000 else RATE / 2
+        top = NARROW_TOP if codec.sample_rate == 8000 else SAMPLE_RATE / 2
         rates: Rates = {}
         distances = []
         for name, waves in copies.items():
@@ -144,7 +144,7 @@ def load_dnsmos() -> Callable[[np.ndarray], float] | None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options)
-    length = int(9.01 * RATE)
+    length = int(9.01 * SAMPLE_RATE)
 
     def score(wave: np.ndarray) -> float:
         wave = np.resize(wave / max(1.0, np.abs(wave).max()), length).astype(np.float32)
@@ -161,7 +161,7 @@ def probe_clusters(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
 
     paths = sorted((data / "audio" / "ast-it").glob("*.flac"))
     paths = paths[:: max(1, len(paths) // PROBE)][:PROBE]
-    waves = [read_audio(path, RATE) for path in paths]
+    waves = [read_audio(path, SAMPLE_RATE) for path in paths]
     features = extract_teacher([np.rint(wave * 32767).astype(np.int16) for wave in waves], JUDGE, JUDGE_LAYER)
     stacked = np.concatenate(features).astype(np.float32)
     stacked = (stacked - stacked.mean(0)) / (stacked.std(0) + 1e-5)
@@ -241,8 +241,7 @@ def main() -> int:
         for folder in args.codecs:
             found = check(folder, folder.name, judge, args.data)
             args.out.mkdir(parents=True, exist_ok=True)
-            with atomic_write(args.out / f"{folder.name}.json") as file:
-                file.write(json.dumps(found, indent=2) + "\n")
+            write_json(args.out / f"{folder.name}.json", found, sort_keys=False)
             if found["passed"]:
                 shutil.copyfile(folder / WEIGHTS, args.out / f"{folder.name}.safetensors")
             rates = [f"Q={s['quantizers']} CER {s['cer']:.3f} mel {s['mel_db']:.2f}" for s in found["settings"]]

@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from packages import RATE, SPLITS, Source, decode, fetch_and_unpack, find_ffmpeg
+from packages import SPLITS, Source, decode, fetch_and_unpack, find_ffmpeg
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 
 HELD_OUT = "ast-en"
@@ -43,7 +44,7 @@ def spread(utts: list[str], durations: dict[str, float]) -> list[str]:
     return [fitting[index * len(fitting) // PROMPTS] for index in range(PROMPTS)]
 
 
-def store(source: Source, unpacked: Path, folder: Path, ffmpeg: str, rate: int = RATE) -> dict[str, float]:
+def store(source: Source, unpacked: Path, folder: Path, ffmpeg: str, rate: int = SAMPLE_RATE) -> dict[str, float]:
     """Decode a source to ``folder/SOURCE/UTT.flac``; returns utterance -> seconds."""
     durations = {}
     for path in source.files(unpacked):

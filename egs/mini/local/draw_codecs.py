@@ -26,10 +26,10 @@ from PIL import Image
 from spooftrace.codecs.table import find_setting
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.corpora import mini
 from spooftrace.derive.listed_copies import load_system, resynthesize
 
-RATE = 16000
 N_FFT, HOP = 512, 128
 RANGE = 70  # dB below the loudest point of the original that the colours span
 COLUMNS = 4
@@ -91,7 +91,7 @@ def draw(panels: dict[str, np.ndarray], path: Path) -> None:
 
 
 def _panel(axes: Axes, name: str, image: np.ndarray, top: float) -> None:
-    extent = (0, image.shape[1] * HOP / RATE, 0, RATE / 2000)
+    extent = (0, image.shape[1] * HOP / SAMPLE_RATE, 0, SAMPLE_RATE / 2000)
     axes.imshow(image, origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=top - RANGE, vmax=top)
     axes.set_title(name, fontsize=7)
     axes.tick_params(labelsize=6)

@@ -25,9 +25,9 @@ import soundfile as sf
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.finishing import finish, high_pass, trim_silence
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 
-RATE = 16000
 TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2label", "utt2system")
 
 
@@ -93,7 +93,7 @@ def speak(engine: Engine, voice: str, text: str, utt: str, target: Path) -> None
         if result.returncode or not wav.is_file():
             reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
             raise InputError(f"{utt}: {engine.program} failed: {reason}; run it by hand, or take it off the PATH")
-        wave = read_audio(wav, RATE)
+        wave = read_audio(wav, SAMPLE_RATE)
     write_flac(target, finish(trim_silence(high_pass(wave)), utt))
 
 

@@ -20,8 +20,7 @@ import soundfile as sf
 import soxr
 
 from spooftrace.common.errors import InputError
-
-RATE = 16000
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 SPLITS = {
     "train": (
@@ -129,7 +128,7 @@ def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
     return folder / "unpacked"
 
 
-def decode(path: Path, ffmpeg: str, rate: int = RATE) -> np.ndarray:
+def decode(path: Path, ffmpeg: str, rate: int = SAMPLE_RATE) -> np.ndarray:
     """One recording as float32 mono at ``rate`` Hz. libsndfile reads everything but G.722, which goes through ffmpeg.
 
     Not ``read_audio``, which would warn: all Ogg files of klettres-ar lack the mark that ends a stream.

@@ -26,12 +26,13 @@ from pathlib import Path
 
 import numpy as np
 import soundfile as sf
-from packages import RATE, Source, all_sources, decode, fetch_and_unpack, find_ffmpeg
+from packages import Source, all_sources, decode, fetch_and_unpack, find_ffmpeg
 
 from spooftrace.audio.finishing import LEVEL, active_level, finish, frame_power, high_pass, trim_silence
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 PER_SOURCE = 7
 SHORTEST, LONGEST = 2.0, 3.2  # seconds
@@ -46,20 +47,20 @@ def words(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[str, np
     root = unpacked / source.package / "usr/share"
     for path in sorted(files, key=lambda path: (zlib.crc32(path.name.encode()), str(path))):
         wave = decode(path, ffmpeg)
-        if len(wave) < 0.2 * RATE or active_level(wave) < -60:
+        if len(wave) < 0.2 * SAMPLE_RATE or active_level(wave) < -60:
             continue
         wave = trim_silence(high_pass(wave - wave.mean()))
-        if len(wave) >= 0.2 * RATE:
+        if len(wave) >= 0.2 * SAMPLE_RATE:
             yield str(path.relative_to(root)), wave * 10 ** ((LEVEL - active_level(wave)) / 20)
 
 
 def cut_at_pause(wave: np.ndarray) -> np.ndarray:
     """Shorten to ``LONGEST`` at most, where it is quietest, so that no word stops in full voice."""
-    if len(wave) <= LONGEST * RATE:
+    if len(wave) <= LONGEST * SAMPLE_RATE:
         return wave
-    size = RATE // 50
-    first = round(SHORTEST * RATE) // size
-    power = frame_power(wave[: round(LONGEST * RATE)], size)[first:]
+    size = SAMPLE_RATE // 50
+    first = round(SHORTEST * SAMPLE_RATE) // size
+    power = frame_power(wave[: round(LONGEST * SAMPLE_RATE)], size)[first:]
     return wave[: (first + int(power.argmin()) + 1) * size]
 
 
@@ -69,7 +70,7 @@ def utterances(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[st
     for name, wave in words(source, unpacked, ffmpeg):
         files.append(name)
         parts.append(wave)
-        if sum(map(len, parts)) < SHORTEST * RATE:
+        if sum(map(len, parts)) < SHORTEST * SAMPLE_RATE:
             continue
         utt = f"{source.name}-{count:03d}"
         try:
@@ -87,7 +88,7 @@ def utterances(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[st
 
 def flac(samples: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    sf.write(buffer, samples, RATE, format="FLAC", subtype="PCM_16", compression_level=1.0)
+    sf.write(buffer, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16", compression_level=1.0)
     return buffer.getvalue()
 
 
@@ -148,7 +149,7 @@ def build(packages: Path, out: Path, ffmpeg: str) -> None:
         for split, source in sources:
             for utt, files, samples in utterances(source, unpacked, ffmpeg):
                 content[f"bonafide/{utt}.flac"] = flac(samples)
-                duration = f"{len(samples) / RATE:.4f}"
+                duration = f"{len(samples) / SAMPLE_RATE:.4f}"
                 rows.append((utt, source.name, split, source.package, source.licence, duration, ";".join(files)))
             progress.advance()
     copy_licences(unpacked, out / "licences")

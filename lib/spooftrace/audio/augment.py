@@ -18,9 +18,8 @@ from spooftrace.audio.channels import transmit
 from spooftrace.audio.rawboost import rawboost, rms
 from spooftrace.audio.reading import audio_info, read_audio
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir.tables import read_table
-
-RATE = 16000
 
 
 class Augmentation:
@@ -69,7 +68,7 @@ class Augmentation:
     def _reverb(self, wave: np.ndarray, options: Reverb, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= options.prob:
             return wave
-        return reverberate(wave, read_audio(self.responses[rng.integers(len(self.responses))], RATE))
+        return reverberate(wave, read_audio(self.responses[rng.integers(len(self.responses))], SAMPLE_RATE))
 
     def _noise(self, wave: np.ndarray, options: Noise, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= options.prob:
@@ -77,10 +76,12 @@ class Augmentation:
         path = self.noises[rng.integers(len(self.noises))]
         snr = rng.uniform(*options.snr)
         samples, rate, _ = audio_info(path)
-        room = samples / rate - len(wave) / RATE  # seconds that the recording is longer than the utterance
+        room = samples / rate - len(wave) / SAMPLE_RATE  # seconds that the recording is longer than the utterance
         start = max(room, 0) * rng.random()
         # Only what is needed is read: recordings of noise are often many minutes long.
-        return add_noise(wave, read_audio(path, RATE, start, start + len(wave) / RATE if room > 0 else None), snr)
+        return add_noise(
+            wave, read_audio(path, SAMPLE_RATE, start, start + len(wave) / SAMPLE_RATE if room > 0 else None), snr
+        )
 
     def _codec(self, wave: np.ndarray, options: Codecs, rng: np.random.Generator) -> np.ndarray:
         if rng.random() >= options.prob:

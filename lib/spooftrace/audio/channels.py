@@ -11,7 +11,8 @@ import io
 import numpy as np
 from scipy.signal import butter, resample_poly, sosfiltfilt
 
-RATE = 16000
+from spooftrace.common.sample_rate import SAMPLE_RATE
+
 TELEPHONE_BAND = (300.0, 3400.0)  # Hz
 MU = 255.0  # of ITU-T G.711
 A = 87.6
@@ -76,8 +77,8 @@ def _round(values: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _telephone_band(wave: np.ndarray) -> np.ndarray:
-    filters = butter(4, TELEPHONE_BAND, "bandpass", fs=RATE, output="sos")
-    return sosfiltfilt(filters, wave, padlen=min(len(wave) - 1, RATE // 100))  # forwards and backwards: no delay
+    filters = butter(4, TELEPHONE_BAND, "bandpass", fs=SAMPLE_RATE, output="sos")
+    return sosfiltfilt(filters, wave, padlen=min(len(wave) - 1, SAMPLE_RATE // 100))  # forwards and backwards: no delay
 
 
 def _encode_and_decode(wave: np.ndarray, codec: str, rng: np.random.Generator) -> np.ndarray:
@@ -85,7 +86,7 @@ def _encode_and_decode(wave: np.ndarray, codec: str, rng: np.random.Generator) -
 
     kind, subtype, levels = LOSSY[codec]
     file = io.BytesIO()
-    soundfile.write(file, wave, RATE, format=kind, subtype=subtype, compression_level=rng.uniform(*levels))
+    soundfile.write(file, wave, SAMPLE_RATE, format=kind, subtype=subtype, compression_level=rng.uniform(*levels))
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32")
     return decoded[: len(wave)]

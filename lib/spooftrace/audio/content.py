@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.audio.reading import LONGEST, convert, read_samples
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
-SAMPLE_RATE = 16000
 DIGEST_BYTES = 16
 FULL_16, FULL_24 = np.float32(2.0**15), np.float32(2.0**23)  # full scale; float32 holds all samples of 24 bits
 

@@ -17,6 +17,7 @@ import zlib
 import numpy as np
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 CUTOFF = 60.0  # Hz; below there is mains hum and room noise, which vocoders do not reproduce
 BAND_EDGE = 7500.0  # Hz; above there may be the transition band of a resampler
@@ -28,7 +29,7 @@ SILENT = -100.0  # dB; less than the least significant bit of 16, nothing to bri
 FULL_SCALE = 32768
 
 
-def high_pass(wave: np.ndarray, rate: int = 16000, cutoff: float = CUTOFF) -> np.ndarray:
+def high_pass(wave: np.ndarray, rate: int = SAMPLE_RATE, cutoff: float = CUTOFF) -> np.ndarray:
     """Butterworth high-pass, forwards and backwards: 8th order in effect, no delay.
 
     Args:
@@ -47,7 +48,7 @@ def high_pass(wave: np.ndarray, rate: int = 16000, cutoff: float = CUTOFF) -> np
     return sosfiltfilt(filters, np.asarray(wave, np.float64), padlen=padding)
 
 
-def low_pass(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
+def low_pass(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Low-pass at 7.5 kHz with a linear-phase FIR filter (Hamming window), its delay taken out.
 
     Args:
@@ -72,7 +73,7 @@ def _low_pass_taps(rate: int) -> np.ndarray:
     return firwin(BAND_TAPS, BAND_EDGE, fs=rate)
 
 
-def trim_silence(wave: np.ndarray, rate: int = 16000, margin: float = 0.05) -> np.ndarray:
+def trim_silence(wave: np.ndarray, rate: int = SAMPLE_RATE, margin: float = 0.05) -> np.ndarray:
     """Cut silence off both ends: frames of 10 ms more than 40 dB below the loudest one, but for ``margin`` seconds.
 
     Args:
@@ -92,7 +93,7 @@ def trim_silence(wave: np.ndarray, rate: int = 16000, margin: float = 0.05) -> n
     return wave[max(loud[0] * size - keep, 0) : (loud[-1] + 1) * size + keep]
 
 
-def active_level(wave: np.ndarray, rate: int = 16000) -> float:
+def active_level(wave: np.ndarray, rate: int = SAMPLE_RATE) -> float:
     """Level of the parts with speech: the RMS, in dB of full scale, of the 20 ms frames less than 30 dB
     below the loudest one. (A stand-in for ITU-T P.56 that needs no hangover time and so works on single words.)
 
@@ -123,7 +124,7 @@ def triangular_noise(seed_text: str, size: int) -> np.ndarray:
     return uniform[:size] - uniform[size:]
 
 
-def finish(wave: np.ndarray, utt: str, rate: int = 16000, level: float = LEVEL) -> np.ndarray:
+def finish(wave: np.ndarray, utt: str, rate: int = SAMPLE_RATE, level: float = LEVEL) -> np.ndarray:
     """High-pass, low-pass, remove the mean, draw the sign, set the active level, dither, round to 16 bit.
 
     The length stays. The dither is triangular with a peak of 1 LSB, which makes the rounding error independent of the

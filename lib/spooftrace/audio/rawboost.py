@@ -16,6 +16,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft
 
+from spooftrace.common.sample_rate import SAMPLE_RATE
+
 GAIN_GRID = 1024  # the peak of a response is looked for at these many frequencies over the whole circle, as freqz does
 EDGE = 0.001  # Hz; notches that reach beyond 0 or half the sampling rate end this far from it
 
@@ -35,7 +37,7 @@ class RawBoostSettings:
     impulse_gain: float = 2  # [g_sd]
     snr: tuple[float, float] = (10, 40)  # of stationary noise, dB [SNRmin, SNRmax]
     chances: tuple[float, float, float] = (1, 1, 1)  # of the parts in 10 and 11 [LnL_ratio, ISD_ratio, SSI_ratio]
-    rate: int = 16000  # Hz
+    rate: int = SAMPLE_RATE  # Hz
 
 
 class Algorithm(NamedTuple):

@@ -10,8 +10,9 @@ import numpy as np
 from spooftrace.audio.decoding import Recording, opened
 from spooftrace.audio.levels import Levels
 from spooftrace.audio.sources import FETCH
-from spooftrace.common.english import counted
+from spooftrace.common.english import counted, duration
 from spooftrace.common.errors import InputError, display
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 # Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
 MAX_OVERSHOOT = 0.5
@@ -31,7 +32,7 @@ class AudioInfo(NamedTuple):
 
 def read_audio(
     path: str | Path,
-    rate: int = 16000,
+    rate: int = SAMPLE_RATE,
     start: float | None = None,
     end: float | None = None,
     allow_pipes: bool = False,
@@ -167,10 +168,9 @@ def _check(path: str | Path, finite: bool) -> None:
 
 def _check_length(path: str | Path, recording: Recording, longest: float | None, count: int | None) -> None:
     if longest is not None and count is not None and count > longest * recording.rate:
-        hours, minutes = divmod(round(count / recording.rate / 60), 60)
         raise InputError(
-            f"{display(path)}: {hours} h {minutes} min are too long to be in memory at once (at most "
-            f"{longest / 60:.0f} min); cut it into pieces, or score its beginning with a system of live streams and "
+            f"{display(path)}: {duration(count / recording.rate)} are too long to be in memory at once (at most "
+            f"{duration(longest)}); cut it into pieces, or score its beginning with a system of live streams and "
             "--data.eval_crop first"
         )
 

@@ -16,6 +16,7 @@ import numpy as np
 from spooftrace.audio.finishing import SILENCE_RANGE, frame_power
 from spooftrace.common.errors import InputError
 from spooftrace.common.install import pip_install
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 WEBRTC_FRAME = 0.030  # seconds
 WEBRTC_AGGRESSIVENESS = 3  # of 0 to 3; 3 calls the least speech
@@ -23,7 +24,7 @@ WEBRTC_RATES = (8000, 16000, 32000, 48000)
 ENERGY_FRAME, ENERGY_SHIFT = 5, 2  # blocks of 5 ms: frames of 25 ms every 10 ms
 
 
-def speech_webrtc(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
+def speech_webrtc(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Which samples belong to a 30 ms frame that WebRTC's voice activity detector takes for speech.
 
     An incomplete last frame is not speech, as in the SASTNet authors' code. The detector adapts to the noise it has
@@ -59,7 +60,7 @@ def speech_webrtc(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
     return speech
 
 
-def speech_energy(wave: np.ndarray, rate: int = 16000) -> np.ndarray:
+def speech_energy(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
     """Which samples belong to a loud frame: 25 ms every 10 ms, less than 40 dB below the loudest of the recording.
 
     The rule knows nothing of speech: a recording is never without it unless it is digital silence, and noise that is

@@ -112,9 +112,9 @@ def _audits(folders: Sequence[DataDir], tables: Sequence[str], measured: Measure
 
 def _write(audits: Sequence[Audit], about: Mapping[str, Any], out: Path) -> None:
     from spooftrace.audit.figure import draw_audit
-    from spooftrace.audit.page import write_json, write_tsv
+    from spooftrace.audit.page import write_findings, write_tsv
 
-    write_json(out / "audit.json", audits, about)
+    write_findings(out / "audit.json", audits, about)
     write_tsv(out / "audit.tsv", audits)
     lacking = " (incomplete data)" if about["incomplete"] or about["bad_audio"] else ""
     draw_audit(audits, " + ".join(about["data"]) + lacking, out / "audit.png")

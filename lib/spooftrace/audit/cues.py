@@ -19,10 +19,10 @@ import numpy as np
 
 from spooftrace.audio.finishing import ACTIVE_RANGE, SILENCE_RANGE, active_level, frame_power
 from spooftrace.audio.reading import audio_info, audio_kind, read_audio
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
-RATE = 16000
 FRAME, SHIFT = 512, 256  # samples; spectra
-BLOCK = RATE // 100  # samples; silence
+BLOCK = SAMPLE_RATE // 100  # samples; silence
 FLOOR = -120.0  # dB, of anything that is zero
 ONE_BIT = -90.0  # dB, of the least significant one of 16: a mean below it is none
 PRESENT = 60.0  # dB below the strongest frequency that still count as sound for the bandwidth
@@ -84,7 +84,7 @@ def measure(path: str, start: float | None = None, end: float | None = None) -> 
     Raises:
         InputError: the audio cannot be used; see ``read_audio``.
     """
-    wave = read_audio(path, RATE, start, end)
+    wave = read_audio(path, SAMPLE_RATE, start, end)
     samples, own_rate, channels = audio_info(path)
     bits = 8 * Path(path).stat().st_size / (samples * channels)
     of_file = [bits, own_rate, channels]
@@ -101,12 +101,12 @@ def of_wave(wave: np.ndarray) -> list[float]:
     wave = np.asarray(wave, np.float32)
     mean = float(wave.mean(dtype=np.float64))
     wave = wave - np.float32(mean)  # a constant is the cue DC, and none of the others
-    level = max(active_level(wave, RATE), FLOOR)
+    level = max(active_level(wave, SAMPLE_RATE), FLOOR)
     highest, lowest = _decibels(float(wave.max()) ** 2), _decibels(float(wave.min()) ** 2)
     cubes = wave**3
     both = float(np.abs(cubes).sum())
     return [
-        len(wave) / RATE,
+        len(wave) / SAMPLE_RATE,
         level,
         max(highest, lowest),
         max(highest, lowest) - level,
@@ -123,10 +123,10 @@ def _silence(wave: np.ndarray, level: float) -> tuple[float, float, float, float
     power = frame_power(wave, min(BLOCK, len(wave)))  # (N,) -> (N // BLOCK,)
     loud = np.flatnonzero(power > power.max() * 10 ** (-SILENCE_RANGE / 10))
     if not loud.size:
-        return len(wave) / RATE, len(wave) / RATE, 1.0, 0.0
+        return len(wave) / SAMPLE_RATE, len(wave) / SAMPLE_RATE, 1.0, 0.0
     trailing = max(len(wave) - (loud[-1] + 1) * BLOCK, 0)
     floor = _decibels(float(np.percentile(power, 5))) - level
-    return loud[0] * BLOCK / RATE, trailing / RATE, 1 - loud.size / power.size, floor
+    return loud[0] * BLOCK / SAMPLE_RATE, trailing / SAMPLE_RATE, 1 - loud.size / power.size, floor
 
 
 def _spectrum(wave: np.ndarray) -> list[float]:
@@ -141,7 +141,7 @@ def _spectrum(wave: np.ndarray) -> list[float]:
         return [FLOOR] * (len(EDGES) - 1) + [0.0]
     bands = np.add.reduceat(mean, _FIRST_BINS) / mean.sum()  # (257,) -> (7,)
     highest = np.flatnonzero(mean > mean.max() * 10 ** (-PRESENT / 10))[-1]
-    return [*map(_decibels, bands.tolist()), highest * RATE / FRAME]
+    return [*map(_decibels, bands.tolist()), highest * SAMPLE_RATE / FRAME]
 
 
 def _decibels(power: float) -> float:
@@ -149,4 +149,4 @@ def _decibels(power: float) -> float:
 
 
 _WINDOW = np.hanning(FRAME).astype(np.float32)
-_FIRST_BINS = [-(-edge * FRAME // RATE) for edge in EDGES[:-1]]
+_FIRST_BINS = [-(-edge * FRAME // SAMPLE_RATE) for edge in EDGES[:-1]]

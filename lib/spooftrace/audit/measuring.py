@@ -17,7 +17,7 @@ import numpy as np
 from spooftrace.audit.cues import CUES, FORMAT, measure
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, other_journals, read_journals, share
+from spooftrace.common.journal import Journal, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir
@@ -68,7 +68,7 @@ def measure_part(
     sources = {utt: data.audio(utt) for data in folders for utt in data.utts}
     for old in other_journals(out / ".cues", ORIGIN):
         old.unlink(missing_ok=True)
-    part = share(list(sources), job, num_jobs)
+    part = shard(list(sources), job, num_jobs)
     states = {utt: _state(*sources[utt]) for utt in part}
     known = _known(out, states)
     waiting = [utt for utt in part if utt not in known]

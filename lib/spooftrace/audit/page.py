@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +12,9 @@ from spooftrace.audit.cues import CUES, FILE_REMEDY
 from spooftrace.audit.findings import ALL_CUES, FEW, POOLED, Audit, Finding
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
-from spooftrace.evaluation.layout import aligned
+from spooftrace.common.english import percent
+from spooftrace.common.json_files import write_json
+from spooftrace.common.text_table import text_table
 
 CONVENTION = (
     "EER: the cue as a score, in the better direction, equal values taken in turn; 50 % says nothing. Histogram: mean "
@@ -46,12 +47,12 @@ def as_text(audit: Audit) -> str:
             [
                 cue,
                 _marked(main),
-                f"{_percent(main.figure.low)} to {_percent(main.figure.high)}",
-                second if audit.is_detection else _percent(main.figure.chance),
+                f"{percent(main.figure.low, 1)} to {percent(main.figure.high, 1)}",
+                second if audit.is_detection else percent(main.figure.chance, 1),
                 _extreme(found, audit.is_detection),
             ]
         )
-    lines += [aligned(header, rows), *map("  ".__add__, verdict(audit))]
+    lines += [text_table(header, rows), *map("  ".__add__, verdict(audit))]
     return "\n".join(lines)
 
 
@@ -60,7 +61,7 @@ def verdict(audit: Audit) -> list[str]:
     lines = []
     for cue in dict.fromkeys(one.cue for one in audit.telling):
         where = [
-            f"{one.part} {MEASURES[one.measure]} {_percent(one.figure.value)} %"
+            f"{one.part} {MEASURES[one.measure]} {percent(one.figure.value, 1)} %"
             for one in audit.telling
             if one.cue == cue
         ]
@@ -77,7 +78,7 @@ def verdict(audit: Audit) -> list[str]:
     return lines
 
 
-def write_json(path: Path, audits: Sequence[Audit], about: Mapping[str, Any]) -> None:
+def write_findings(path: Path, audits: Sequence[Audit], about: Mapping[str, Any]) -> None:
     """``about``, then classes, verdict and findings of each label; rates are fractions."""
     labels = {
         audit.label: {
@@ -90,9 +91,7 @@ def write_json(path: Path, audits: Sequence[Audit], about: Mapping[str, Any]) ->
         }
         for audit in audits
     }
-    with atomic_write(path) as file:
-        json.dump({**about, "convention": CONVENTION, "labels": labels}, file, indent=1, ensure_ascii=False)
-        file.write("\n")
+    write_json(path, {**about, "convention": CONVENTION, "labels": labels}, sort_keys=False)
 
 
 def write_tsv(path: Path, audits: Sequence[Audit]) -> None:
@@ -115,13 +114,9 @@ def _extreme(found: Sequence[Finding], is_detection: bool) -> str:
     if not parts:
         return ""
     best = max(parts, key=lambda one: one.figure.skill)
-    chance = "" if is_detection else f" ({_percent(best.figure.chance)})"
+    chance = "" if is_detection else f" ({percent(best.figure.chance, 1)})"
     return f"{best.part} {_marked(best)}{chance}"
 
 
 def _marked(one: Finding) -> str:
-    return f"{_percent(one.figure.value)}{'*' if one.telling and one.cue != ALL_CUES else ' '}"
-
-
-def _percent(rate: float) -> str:
-    return f"{100 * rate:.1f}"
+    return f"{percent(one.figure.value, 1)}{'*' if one.telling and one.cue != ALL_CUES else ' '}"

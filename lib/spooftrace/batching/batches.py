@@ -22,12 +22,12 @@ from spooftrace.archive import ArchiveReader, StoredArray
 from spooftrace.audio.reading import LONGEST, read_audio
 from spooftrace.batching.loader import load
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.settings import Data
 from spooftrace.datadir import DataDir
 from spooftrace.extraction import belonging
 from spooftrace.extraction.reading import plan_batches
 from spooftrace.extraction.store import TIME_AXIS
-from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.system.system import StreamShape
 
 if TYPE_CHECKING:

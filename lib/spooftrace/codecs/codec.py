@@ -27,7 +27,7 @@ from spooftrace.codecs.semantic import SemanticQuantizer
 from spooftrace.codecs.single import SingleVectorQuantizer
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_files import parse_json
 
 
 class CodecOutput(NamedTuple):

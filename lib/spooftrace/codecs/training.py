@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import time
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from spooftrace.codecs.settings import CodecTraining
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.differences import difference_text, differences
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
 from spooftrace.common.lock import hold
 from spooftrace.common.progress import Progress
 from spooftrace.common.provenance import file_sha256
@@ -250,5 +250,4 @@ def _write_summary(path: Path, run: Run, sampler: CropSampler) -> None:
         "mel": round(run.mel, 4),
         "loss": round(run.loss, 4),
     }
-    with atomic_write(path) as file:
-        file.write(json.dumps(summary, indent=2) + "\n")
+    write_json(path, summary, sort_keys=False)

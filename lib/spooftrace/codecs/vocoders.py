@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from spooftrace.codecs.mel import hann_window, mel_filterbank
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 
-def world(wave: np.ndarray, rate: int = 16000, coded_dims: int | None = None) -> np.ndarray:
+def world(wave: np.ndarray, rate: int = SAMPLE_RATE, coded_dims: int | None = None) -> np.ndarray:
     """Analyse speech into pitch, spectral envelope and aperiodicity with WORLD and synthesize it again.
 
     Pitch is found by DIO and refined by StoneMask, which is several times faster than Harvest.
@@ -40,7 +41,12 @@ def world(wave: np.ndarray, rate: int = 16000, coded_dims: int | None = None) ->
 
 
 def griffin_lim(
-    wave: np.ndarray, rate: int = 16000, num_mels: int = 80, n_fft: int = 1024, hop: int = 256, iterations: int = 32
+    wave: np.ndarray,
+    rate: int = SAMPLE_RATE,
+    num_mels: int = 80,
+    n_fft: int = 1024,
+    hop: int = 256,
+    iterations: int = 32,
 ) -> np.ndarray:
     """Reduce speech to a mel spectrogram and find a waveform that has it, from a fixed random start.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.json_text import read_json_object
+from spooftrace.common.json_files import read_json_object
 from spooftrace.common.record_forms import misfit
 from spooftrace.common.records import SCORES_RECORD, FilesRecord, read_scores_record
 

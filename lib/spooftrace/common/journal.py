@@ -26,13 +26,13 @@ def add_job_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--collect", action="store_true", help="put the results together after the array job")
 
 
-def share(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:
+def shard(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:
     """The consecutive part of ``items`` that is job ``job`` of ``num_jobs``, from 1; may be empty.
 
     Raises:
         InputError: there is no such job.
 
-    >>> [share("abcde", job, 3) for job in (1, 2, 3)]
+    >>> [shard("abcde", job, 3) for job in (1, 2, 3)]
     ['a', 'bc', 'de']
     """
     if not 1 <= job <= num_jobs:

@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Any
 
+from spooftrace.common.english import duration
+
 LOG_SECONDS = 15.0
 
 
@@ -78,8 +80,7 @@ class Progress:
 
     @property
     def speed(self) -> str:
-        """``RTF 0.250, 1:02:03 left``; empty where there is no audio or nothing was done."""
+        """``RTF 0.250, 1 h 02 min left``; empty where there is no audio or nothing was done."""
         if not self.real_time_factor:
             return ""
-        minutes, seconds = divmod(round(self.seconds_left), 60)
-        return f"RTF {self.real_time_factor:.3f}, {minutes // 60}:{minutes % 60:02d}:{seconds:02d} left"
+        return f"RTF {self.real_time_factor:.3f}, {duration(self.seconds_left)} left"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.json_text import read_json_object
+from spooftrace.common.json_files import read_json_object
 from spooftrace.common.record_forms import Count, Seconds, misfit
 
 RUN, SCORES_RECORD = "run.json", "scores.json"

@@ -38,6 +38,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.datadir import DataDir
@@ -54,7 +55,6 @@ SETS = {
 DATABASES = {"oniku": ("train",), "ofuton": ("train",), "kiritan": ("dev",), "jvs": ("train", "dev")}
 UTT = r"CtrSVDD_\d+_[A-Z]_\d+"
 LINE = rf"\S+\s+\S+\s+{UTT}\s"
-RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -181,12 +181,12 @@ def make_cuts(cuts: Sequence[Cut], folder: Path) -> dict[str, str]:
         from spooftrace.audio import read_audio, write_flac  # only here: other corpora need no audio
         from spooftrace.audio.reading import MAX_OVERSHOOT
     for recording, own in todo.items():
-        wave = read_audio(recording, RATE)
+        wave = read_audio(recording, SAMPLE_RATE)
         for cut in own:
-            first, last = int(cut.start * RATE), int(cut.end * RATE)
+            first, last = int(cut.start * SAMPLE_RATE), int(cut.end * SAMPLE_RATE)
             # The times are rounded, so that an end may lie a little behind that of the recording.
-            if not 0 <= first < min(last, len(wave)) or last > len(wave) + MAX_OVERSHOOT * RATE:
-                seconds = len(wave) / RATE
+            if not 0 <= first < min(last, len(wave)) or last > len(wave) + MAX_OVERSHOOT * SAMPLE_RATE:
+                seconds = len(wave) / SAMPLE_RATE
                 raise InputError(f"{recording}: has {seconds:.2f} s, cannot cut {cut.utt}, {cut.start} to {cut.end}")
-            write_flac(files[cut.utt], wave[first:last], RATE)
+            write_flac(files[cut.utt], wave[first:last], SAMPLE_RATE)
     return {utt: str(file) for utt, file in files.items()}

@@ -8,18 +8,17 @@ an archive that is unpacked may be deleted. Nothing that the user put there is e
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
+from spooftrace.common.lock import hold
 from spooftrace.corpora.fetch import Client, Unreachable, page, wrong_with
 from spooftrace.corpora.sources import CORPORA as DETECTION
 from spooftrace.corpora.sources import Corpus, File, Part
@@ -106,21 +105,10 @@ def download(name: str, parts: Sequence[Part], to: Path, client: Client) -> None
     """
     if to.exists() and not to.is_dir():
         raise InputError(f"--to {to}: is a file, not a folder")
-    with _alone(to / ".spooftrace" / name) as notes:
+    notes = to / ".spooftrace" / name
+    with hold(notes / "lock", f"downloading {name} to {to}"):
         for part in parts:
             _Getting(part, to, notes, client).run()
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
-    """The folder of the notes, held by this process only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(f"{folder.parent.parent}: another download into this folder is running") from None
-        yield folder
 
 
 class _Getting:
@@ -246,8 +234,7 @@ class _Getting:
             return None
 
     def _note(self, name: str, value: Any) -> None:
-        with atomic_write(self.notes / f"{name}.json") as file:
-            json.dump(value, file)
+        write_json(self.notes / f"{name}.json", value)
 
 
 def _stamp(path: Path) -> list[int]:

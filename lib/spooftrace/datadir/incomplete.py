@@ -8,14 +8,13 @@ report marks the rows and figures concerned. A complete directory has no such fi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.json_text import parse_json
+from spooftrace.common.json_files import json_text, parse_json
 from spooftrace.common.text import read_text
 from spooftrace.datadir.tables import write_text
 
@@ -87,7 +86,7 @@ def as_json(gaps: Iterable[Gap]) -> list[dict[str, Any]]:
 
 def write_gaps(data: str | Path, gaps: Collection[Gap]) -> None:
     """Write down what a data directory lacks; without gaps the file goes."""
-    text = json.dumps(as_json(gaps), indent=2, ensure_ascii=False) + "\n" if gaps else ""
+    text = json_text(as_json(gaps), sort_keys=False) + "\n" if gaps else ""
     write_text(Path(data) / FILE, text)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from spooftrace.codecs.coder import Coder
 from spooftrace.codecs.table import nearest
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
 # A bare "gsm" is left out: transmission has only the 13 bits that GSM's coder gets, gsm_13k is the coder.
 IN_PROCESS = ("mulaw", "alaw", "mp3", "vorbis", "opus")
@@ -63,10 +64,12 @@ def load_channel(name: str) -> Coder:
             the coder.
     """
     if name in IN_PROCESS:
-        from spooftrace.audio.channels import RATE, transmit
+        from spooftrace.audio.channels import transmit
 
         # The level is drawn from the audio, so that a file comes out the same in whatever job and order.
-        return Coder(RATE, RATE // 50, lambda wave: transmit(wave, name, np.random.default_rng(zlib.crc32(wave))))
+        return Coder(
+            SAMPLE_RATE, SAMPLE_RATE // 50, lambda wave: transmit(wave, name, np.random.default_rng(zlib.crc32(wave)))
+        )
     if name not in CHANNELS:
         raise InputError(f"channel '{name}': unknown; {nearest(name, (*IN_PROCESS, *CHANNELS))}")
     line, kbps = CHANNELS[name]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, share
+from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
@@ -91,7 +91,7 @@ def probe_part(data: DataDir, job: int = 1, num_jobs: int = 1, skip: bool = Fals
         InputError: there is no ``wav.scp`` or no such part.
     """
     wav = data.table("wav.scp")
-    part = share(list(wav), job, num_jobs)
+    part = shard(list(wav), job, num_jobs)
     folder, origin = _records(data)
     for old in other_journals(folder, origin):
         old.unlink(missing_ok=True)

@@ -23,11 +23,11 @@ from spooftrace.codecs.providers import exact_copy, load_coder
 from spooftrace.codecs.table import find_setting
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import carry_gaps
 from spooftrace.derive.trim import file_name
 
-RATE = 16000
 MAX_LAG = 400  # samples; no system here delays by more than a few milliseconds
 
 System = Callable[[np.ndarray], np.ndarray]
@@ -71,7 +71,7 @@ def load_system(name: str, codec: str | Path | None = None) -> System:
     except InputError as error:
         known = f"{', '.join(systems)}, codec_qN (e.g. codec_q8)"
         raise InputError(f"system '{name}': unknown; use one of {known} or a codec ({error})") from None
-    return load_coder(setting).at(RATE)
+    return load_coder(setting).at(SAMPLE_RATE)
 
 
 def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) -> System:
@@ -80,9 +80,11 @@ def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) 
     if path is None:
         raise InputError(f"system '{name}': needs the codec's weights; give --codec FILE")
     codec = load_codec(path)
-    if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != RATE:
+    if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != SAMPLE_RATE:
         held = f"{codec.quantizer.num_quantizers} codebooks at {codec.sample_rate} Hz"
-        raise InputError(f"system '{name}': {path} has {held}; {RATE} Hz and {num_quantizers} codebooks are needed")
+        raise InputError(
+            f"system '{name}': {path} has {held}; {SAMPLE_RATE} Hz and {num_quantizers} codebooks are needed"
+        )
     return exact_copy(codec, num_quantizers)
 
 
@@ -100,7 +102,7 @@ def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.
 
 def resynthesize(wave: np.ndarray, system: System, utt: str) -> np.ndarray:
     """The copy of ``wave`` (N,) as it goes to disk: aligned, equally long, through the corpus's final chain; int16."""
-    return finish(align(system(np.ascontiguousarray(wave, np.float32)), wave), utt, RATE)
+    return finish(align(system(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
 
 
 def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> DataDir:
@@ -199,6 +201,6 @@ def make_copies(
     systems |= {name: load_system(name, codec) for name in sorted({copy.system for copy in missing} - systems.keys())}
     with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:
         for copy in missing:
-            write_flac(copy.target, resynthesize(read_audio(copy.source, RATE), systems[copy.system], copy.utt))
+            write_flac(copy.target, resynthesize(read_audio(copy.source, SAMPLE_RATE), systems[copy.system], copy.utt))
             progress.advance()
     return len(missing), len(share) - len(missing)

@@ -10,14 +10,14 @@ import torch
 
 from spooftrace.codecs.mel import mel_filterbank
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 
-RATE = 16000
 N_FFT, HOP, BANDS = 1024, 256, 80
 RANGE = 45.0  # dB below the loudest frame; quieter frames are pauses
 FLOOR = 1e-5
 
 
-def mel_distance(copy: np.ndarray, original: np.ndarray, top: float = RATE / 2) -> float:
+def mel_distance(copy: np.ndarray, original: np.ndarray, top: float = SAMPLE_RATE / 2) -> float:
     """Mean absolute difference in dB of two 80-band mel spectra at one level, over the frames that are not pauses.
 
     Args:
@@ -33,8 +33,8 @@ def mel_distance(copy: np.ndarray, original: np.ndarray, top: float = RATE / 2) 
     spectra = [_mel_spectrum(wave) for wave in (copy, original)]  # (F, T) each
     loudness = 20 * spectra[1].mean(0).log10()  # (T,)
     heard = loudness > loudness.max() - RANGE
-    bank = mel_filterbank(BANDS, N_FFT, RATE)
-    bins = torch.arange(N_FFT // 2 + 1) * RATE / N_FFT  # Hz
+    bank = mel_filterbank(BANDS, N_FFT, SAMPLE_RATE)
+    bins = torch.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT  # Hz
     inside = ((bank > 0) * bins).amax(1) <= top
     levels = [20 * (bank[inside] @ spectrum[:, heard] + FLOOR).log10() for spectrum in spectra]
     return float((levels[0] - levels[1]).abs().mean())
@@ -98,14 +98,14 @@ class Transcriber:
         Raises:
             ValueError: a wave is longer than the window.
         """
-        if max(map(len, waves)) > self.seconds * RATE:
+        if max(map(len, waves)) > self.seconds * SAMPLE_RATE:
             raise ValueError(f"a recording is longer than the window of {self.seconds} s")
         inputs = self.processor.feature_extractor(
             [np.asarray(wave, np.float32) for wave in waves],
-            sampling_rate=RATE,
+            sampling_rate=SAMPLE_RATE,
             return_tensors="pt",
             padding="max_length",
-            max_length=self.seconds * RATE,
+            max_length=self.seconds * SAMPLE_RATE,
         )
         tokens = self.model.generate(
             inputs.input_features, language=language, task="transcribe", num_beams=1, max_new_tokens=100

@@ -26,7 +26,7 @@ from spooftrace.codecs.coder import Coder, resample
 from spooftrace.codecs.providers import load_coder, own_weights
 from spooftrace.codecs.table import Setting
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, share
+from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
@@ -140,7 +140,7 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
     origin = _origin(directory, routes)
     made, _ = _recorded(out, origin, data)
     # Ordered by route, so that a job loads one or two codecs and not all of them.
-    part = share([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
+    part = shard([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
     waiting = [(route, utt) for route, utt in part if f"{utt}-{route.name}" not in made]
     # A codec that cannot be loaded is refused before anything is made or taken away.
     loaded: tuple[str, Coder] | None = (waiting[0][0].name, waiting[0][0].load()) if waiting else None

@@ -19,8 +19,9 @@ import numpy as np
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.silence import DETECTORS, remove_silence
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, share
+from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.edit import carry_notes
@@ -28,7 +29,6 @@ from spooftrace.datadir.sources import current_records, stamp
 from spooftrace.datadir.tables import write_text
 from spooftrace.derive.durations import seconds_text
 
-RATE = 16000
 LONGEST_NAME = 240  # bytes; file systems take 255, and a file has a longer name while it is written
 # Tables that say where the sound is, how long it is, or were computed from it: they do not hold for the copy.
 NOT_CARRIED_OVER = ("wav.scp", "segments", "feats.scp", "utt2dur")
@@ -92,7 +92,7 @@ def trim_part(
             not installed, there is no such part.
     """
     data = DataDir.read(directory)
-    part = share(data.utts, job, num_jobs)
+    part = shard(data.utts, job, num_jobs)
     if known_files(out) and not (out / ".trim").is_dir():
         raise InputError(f"{out}: is there and not a trimmed copy; choose another --out-suffix")
     origin = _origin(directory, settings)
@@ -115,10 +115,10 @@ def trim_part(
             for utt in waiting:
                 path, start, end = data.audio(utt)
                 source = stamp(path)
-                wave = read_audio(path, RATE, start, end)  # (N,)
-                speech = detect(wave, RATE)
+                wave = read_audio(path, SAMPLE_RATE, start, end)  # (N,)
+                speech = detect(wave, SAMPLE_RATE)
                 kept = remove_silence(wave, speech, ends_only)  # (N,) -> (M,)
-                write_flac(out / "audio" / file_name(utt), _to_int16(kept), RATE)
+                write_flac(out / "audio" / file_name(utt), _to_int16(kept), SAMPLE_RATE)
                 journal.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}")
                 progress.advance()
     print(
@@ -144,14 +144,14 @@ def collect(directory: Path, out: Path, settings: Mapping[str, str]) -> DataDir:
         )
     tables = {name: table for name, table in data.tables.items() if name not in NOT_CARRIED_OVER}
     tables["wav.scp"] = {utt: f"{out}/audio/{file_name(utt)}" for utt in data.utts}
-    tables["utt2dur"] = {utt: seconds_text(done[utt][1], RATE) for utt in data.utts}
+    tables["utt2dur"] = {utt: seconds_text(done[utt][1], SAMPLE_RATE) for utt in data.utts}
     _list_without_speech(out / "no_speech.txt", [utt for utt in data.utts if done[utt][2] == 0])
     result = DataDir.write(out, tables)
     carry_notes([directory], out)
     before, after, found = np.array([done[utt] for utt in data.utts]).sum(axis=0)
     whole = len(data.utts) - found
     print(
-        f"{out}: {len(data.utts):,} utterances, {before / RATE:,.1f} s -> {after / RATE:,.1f} s, "
+        f"{out}: {len(data.utts):,} utterances, {before / SAMPLE_RATE:,.1f} s -> {after / SAMPLE_RATE:,.1f} s, "
         f"{1 - after / before:.1%} removed; {whole:,} without detected speech kept whole"
         + (f", see {out / 'no_speech.txt'}" if whole else "")
     )

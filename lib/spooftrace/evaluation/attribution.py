@@ -24,9 +24,10 @@ import numpy as np
 from spooftrace.archive import ArchiveReader
 from spooftrace.common.errors import InputError
 from spooftrace.common.records import SCORES_RECORD, read_scores_record
+from spooftrace.common.text_table import text_table
 from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
 from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
-from spooftrace.evaluation.layout import aligned, as_text
+from spooftrace.evaluation.layout import as_text
 from spooftrace.evaluation.outputs import NOTHING, Outputs, judged, read_outputs, truth_table
 from spooftrace.evaluation.parts import AXES, PART_CONVENTION, parts_of
 from spooftrace.metrics.attribution import TracingReport, tracing_report
@@ -189,7 +190,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         f"{metrics['set']}: {metrics['label_table']}, {metrics['known_trials']} utterances of {metrics['num_classes']} "
         f"classes known to the model, {metrics['trials'] - metrics['known_trials']} of unknown ones, "
         f"{metrics['not_judged']} without a class",
-        aligned(["class", "utterances", "precision %", "recall %", "F1 %"], classes) + "\n",
+        text_table(["class", "utterances", "precision %", "recall %", "F1 %"], classes) + "\n",
         f"accuracy {100 * metrics['accuracy']:.2f} %, balanced accuracy {100 * metrics['balanced_accuracy']:.2f} %, "
         f"macro F1 {100 * metrics['macro_f1']:.2f} %, weighted F1 {100 * metrics['weighted_f1']:.2f} % "
         f"(over the {metrics['num_classes']} classes in the truth)",
@@ -205,7 +206,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
             for score, cell in metrics["open_set"].items()
         ]
         unknown = ", ".join(f"{name} ({count})" for name, count in metrics["unknown_classes"].items())
-        lines += [f"unknown classes: {unknown}", aligned(["rejection by, %", *OPEN_SET_COLUMNS.values()], rows)]
+        lines += [f"unknown classes: {unknown}", text_table(["rejection by, %", *OPEN_SET_COLUMNS.values()], rows)]
     return "\n".join(lines)
 
 

@@ -8,7 +8,6 @@ are of the same systems in the same order. Nothing is turned round without a war
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,11 +18,12 @@ import numpy as np
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
 from spooftrace.common.text import keep_pipes
+from spooftrace.common.text_table import text_table
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json, read_gaps
 from spooftrace.evaluation.commands import check_outputs
 from spooftrace.evaluation.keys import read_data_key
-from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.score_files import read_score_file
 from spooftrace.evaluation.trials import Key, join
 from spooftrace.metrics import act_dcf, cllr, eer, min_cllr, min_dcf
@@ -109,9 +109,7 @@ def _run(args: argparse.Namespace) -> None:
         recipe["incomplete"] = as_json(gaps)
         for gap in dict.fromkeys(gaps):
             _warn(f"{NOT_COMPARABLE}: {gap}")
-    with atomic_write(recipe_path) as file:
-        json.dump(recipe, file, indent=2, sort_keys=True, ensure_ascii=False)
-        file.write("\n")
+    write_json(recipe_path, recipe)
     for name, table in tables.items():
         is_dev = sets[name][0].utts == dev.utts
         print(f"{name}{' (trained on it: the figures after are too good)' if is_dev else ''}")
@@ -183,7 +181,7 @@ def _text(table: dict[str, dict[str, float]]) -> str:
         [row, *(f"{100 * value:.3f}" if name == "eer" else f"{value:.4f}" for name, value in figures.items())]
         for row, figures in table.items()
     ]
-    return aligned(["scores", *(title for title, _ in METRICS.values())], rows, totals=1)
+    return text_table(["scores", *(title for title, _ in METRICS.values())], rows, totals=1)
 
 
 def _warn(text: str) -> None:

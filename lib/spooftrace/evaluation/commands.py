@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD
 from spooftrace.common.text import keep_pipes
@@ -112,9 +111,7 @@ def run(args: argparse.Namespace) -> None:
         metrics["incomplete"] = as_json(gaps)
         text = "\n".join([*(f"{NOT_COMPARABLE}: {gap}" for gap in gaps), text])
     if args.out:
-        with atomic_write(args.out) as file:
-            json.dump(metrics, file, indent=2, sort_keys=True, ensure_ascii=False)
-            file.write("\n")
+        write_json(args.out, metrics)
     print(text)
     for name in sorted(name for name in metrics if name.endswith("_warning")):
         print(f"WARNING: {metrics[name]}", file=sys.stderr)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from spooftrace.common.text_table import text_table
 from spooftrace.evaluation.breakdown import AXIS_NAMES, METRIC_NAMES, POOLED
 from spooftrace.evaluation.caveats import MARK, few_note, left_out_note, share_of
 from spooftrace.evaluation.conventions import CONVENTIONS, CTRSVDD_RULE
-from spooftrace.evaluation.layout import aligned
 
 AXES = tuple(dict.fromkeys(axis for rules in CONVENTIONS.values() for axis in rules.by))
 NAMES = METRIC_NAMES | {"eer_ranking": "EER (%) without A14 and acesinger"}
@@ -62,7 +62,7 @@ def _axis_text(metrics: Mapping[str, Any], axis: str, names: Sequence[str]) -> s
         total = len(metrics["by_system"])
         shown = (_figure(name, means[name]) + share_of(lacking.get(name, []), total) for name in names)
         rows.append([title, "", *shown])
-    return aligned([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)
+    return text_table([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)
 
 
 def _figure(metric: str, value: float | None) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
+from spooftrace.common.text_table import text_table
 from spooftrace.evaluation.breakdown import Table, is_total
 
 LATEX_ESCAPES = {
@@ -22,32 +23,9 @@ LATEX_ESCAPES = {
 }
 
 
-def aligned(header: Sequence[str], rows: Iterable[Sequence[str]], totals: int = 0) -> str:
-    """Lines of padded columns, the first to the left, the others to the right; a rule before the last ``totals`` rows.
-
-    >>> print(aligned(["attack", "EER (%)"], [["A07", "1.25"], ["pooled", "10.00"]], totals=1))
-    attack  EER (%)
-    ---------------
-    A07        1.25
-    ---------------
-    pooled    10.00
-    """
-    grid = [list(header), *map(list, rows)]
-    widths = [max(map(len, column)) for column in zip(*grid, strict=True)]
-    lines = []
-    for first, *others in grid:
-        padded = map(str.rjust, others, widths[1:])
-        lines.append("  ".join([first.ljust(widths[0]), *padded]).rstrip())
-    rule = "-" * (sum(widths) + 2 * (len(widths) - 1))
-    if totals:
-        lines.insert(len(lines) - totals, rule)
-    lines.insert(1, rule)
-    return "\n".join(lines)
-
-
 def as_text(table: Table) -> str:
     """The table for a terminal, under its title; empty cells read ``n/a``."""
-    return "\n".join([table.title, aligned(*_strings(table, "n/a"), totals=_totals(table.rows)), *table.notes])
+    return "\n".join([table.title, text_table(*_strings(table, "n/a"), totals=_totals(table.rows)), *table.notes])
 
 
 def as_csv(table: Table) -> str:

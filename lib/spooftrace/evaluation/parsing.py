@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import text_table
 from spooftrace.datadir import read_list
 from spooftrace.evaluation.breakdown import AXIS_NAMES, POOLED, Table
-from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.outputs import NOTHING, judged, read_outputs, truth_table
 from spooftrace.evaluation.parts import AXES, PART_CONVENTION, parts_of
 from spooftrace.evaluation.score_files import finite
@@ -176,7 +176,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     nearest = metrics["nearest_codec"]
     lines = [
         f"{metrics['set']}: {metrics['trials']} utterances, {metrics['not_judged']} without codec parameters",
-        aligned(["codec", "utterances", *header, "nearest codec right %"], grid) + "\n",
+        text_table(["codec", "utterances", *header, "nearest codec right %"], grid) + "\n",
         f"nearest codec out of {len(nearest['candidates'])}, differences divided by the {nearest['scale_from']}: "
         + ", ".join(f"{value:.3g} {unit}" for value, unit in zip(nearest["scale"], UNITS.values(), strict=True)),
     ]

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import text_table
 from spooftrace.corpora.asvspoof5 import ASV_KEYS
 from spooftrace.evaluation.breakdown import MEAN, POOLED, Table
 from spooftrace.evaluation.caveats import MARK, few_note, few_trials, left_out, left_out_note, share_of
 from spooftrace.evaluation.conventions import TDCF_CONVENTIONS
-from spooftrace.evaluation.layout import aligned
 from spooftrace.evaluation.sasv_files import ASV, CM, SASV, SasvKey, join, read_key, read_scores
 from spooftrace.metrics import (
     A_DCF1,
@@ -174,7 +174,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"{metrics['set']}: {metrics['trials']} trials ({counts})",
-            aligned(["attack", "spoof", *(NAMES[name] for name in names)], grid) + "\n",
+            text_table(["attack", "spoof", *(NAMES[name] for name in names)], grid) + "\n",
             f"primary metric (ASVspoof 5 Track 2): a-DCF {metrics['a_dcf']:.4f}, pooled",
             f"SV-EER {_shown('sv_eer', metrics['sv_eer'])} % (target against nontarget, so of no attack)",
             *_notes(metrics, names),

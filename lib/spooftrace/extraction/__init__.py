@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from spooftrace.common.journal import add_job_options, share
+from spooftrace.common.journal import add_job_options, shard
 from spooftrace.config.classes import add_allow_option
 from spooftrace.extraction.belonging import is_complete
 from spooftrace.extraction.store import collect
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> None:
     from spooftrace.common.errors import InputError
     from spooftrace.config.loading import load_config
 
-    share((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
+    shard((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
     if args.batch_seconds is not None and not args.batch_seconds > 0:
         raise InputError(f"--batch-seconds {args.batch_seconds}: must be above 0")
     config = load_config(args.config, overrides)

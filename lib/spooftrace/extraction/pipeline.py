@@ -19,15 +19,15 @@ from torch.nn.utils.rnn import pad_sequence
 from spooftrace.archive import ArchiveWriter
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import share
+from spooftrace.common.journal import shard
 from spooftrace.common.progress import Progress
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
 from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
 from spooftrace.frontends import FrontEnd
-from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.system.devices import pick_device
 from spooftrace.system.packing import Precision, autocast, check_precision, pack
 from spooftrace.system.system import count_parameters
@@ -100,7 +100,7 @@ class Extraction:
                 one that is fine-tuned, or has sets that other weights computed. What was finished before is kept.
         """
         data = DataDir.read(directory)
-        utts = share(data.utts, job, num_jobs)
+        utts = shard(data.utts, job, num_jobs)
         sources = {utt: Source(*data.audio(utt)) for utt in utts}
         # The sizes are those of the whole set where that costs nothing.
         seconds = durations(data, data.utts if "utt2dur" in data.tables else utts)

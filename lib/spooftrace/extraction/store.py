@@ -9,7 +9,6 @@ it points into the archives that are replaced.
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -17,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.archive import is_whole, merge_scp, merge_sums, read_scp
-from spooftrace.common.atomic import atomic_write
 from spooftrace.common.contents import record_files
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import fingerprint
-from spooftrace.common.json_text import read_json_object
+from spooftrace.common.json_files import read_json_object, write_json
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
 from spooftrace.extraction.sources import compare
-from spooftrace.frontends.base import SAMPLE_RATE
 
 # Which axis of one stored utterance is time: frames (T, D), layers (L, T, D), codes (Q, T), wave (N,), vector (D,).
 TIME_AXIS = {"frames": 0, "layers": 1, "codes": 1, "wave": 0, "vector": None}
@@ -224,9 +222,7 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def write_description(path: Path, content: Mapping[str, Any]) -> None:
-    with atomic_write(path) as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
+    write_json(path, content)
 
 
 def another_owner(made: Mapping[str, Any], directory: Path) -> Path | None:

@@ -9,7 +9,7 @@ from typing import Any
 from spooftrace.archive import damaged_entries, read_sums
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import share
+from spooftrace.common.journal import shard
 from spooftrace.common.progress import Progress
 from spooftrace.datadir.sources import sources_of
 from spooftrace.extraction.sources import decode
@@ -54,7 +54,7 @@ def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, 
         yield "made by an earlier version, which recorded neither checksums nor audio"
         return
     sources = sources_of(directory)
-    utts = share(list(sources), job, num_jobs)
+    utts = shard(list(sources), job, num_jobs)
     for utt, problem in damaged_entries(scp, sums, set(utts)):
         yield f"'{utt}': {problem}"
     notes = {utt: note for utt, _, note in read_sums(sums) if utt in sources}

@@ -9,7 +9,6 @@ from typing import Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
-SAMPLE_RATE = 16000
 WEIGHTS = "weights_sha256"  # of a fingerprint: the hash of all tensors
 Layout = Literal["frames", "layers", "vector", "codes", "wave"]
 Length = TypeVar("Length", int, Tensor)

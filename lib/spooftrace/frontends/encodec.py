@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.common.errors import InputError
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Length
 from spooftrace.frontends.by_length import by_length
 from spooftrace.frontends.resample import Resample
 from spooftrace.pretrained.optional import require

@@ -8,7 +8,8 @@ from math import prod
 import torch
 from torch import Tensor
 
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Layout, Length, length_mask
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Layout, Length, length_mask
 
 LAYOUTS: dict[str, Layout] = {"layers": "layers", "last": "frames", "pooled": "vector"}  # output -> layout
 # Added to the variance of a waveform that is normalised, by fairseq, unilm and s3prl (F.layer_norm).

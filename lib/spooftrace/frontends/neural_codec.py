@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Length
 from spooftrace.frontends.by_length import by_length
 from spooftrace.frontends.resample import Resample
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length, length_mask
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Length, length_mask
 
 HOP = 160  # 10 ms
 N_FFT = 512

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Length
 
 
 class Waveform(FrontEnd):

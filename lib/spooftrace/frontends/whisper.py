@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spooftrace.frontends.base import SAMPLE_RATE, FrontEnd, Length, length_mask
+from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.frontends.base import FrontEnd, Length, length_mask
 from spooftrace.pretrained.weights import from_pretrained
 
 HOP = 160  # samples between two log-mel frames

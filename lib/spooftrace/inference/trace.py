@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spooftrace.common.errors import InputError, display
+from spooftrace.common.text_table import text_table
 from spooftrace.inference.recordings import add_arguments, read_task, score_recordings
 from spooftrace.scoring import policy
 
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         tables = {name: lines for name, lines in items if len(lines) > len(results.files)}  # those with a header
         header = tuple(name.removeprefix("scores").removesuffix(".txt").strip("_") or "class" for name in tables)
         rows = zip(*(_decisions(lines) for lines in tables.values()), strict=True)
-    _print((*header, "file"), [(*row, display(file)) for row, file in zip(rows, results.files, strict=True)])
+    cells = [(*row, display(file)) for row, file in zip(rows, results.files, strict=True)]
+    print(text_table((*header, "file"), cells, left=None, rule=False))
     return 1 if results.failed else 0
 
 
@@ -79,9 +81,3 @@ def _trained(exp: Path) -> Any:
     state = load_weights(exp / "model.safetensors")
     task.load_state_dict({key.removeprefix("task."): value for key, value in state.items() if key.startswith("task.")})
     return task
-
-
-def _print(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-    for row in (header, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -7,7 +7,6 @@ bona fide) is in ``spooftrace.official``.
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 import sys
@@ -25,6 +24,7 @@ from torch import Tensor
 import spooftrace.backends
 from spooftrace.common.errors import InputError
 from spooftrace.common.folders import new_folder
+from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.config.loading import load_config, save_config
 from spooftrace.official import RELEASES, SYSTEMS, Release
@@ -292,4 +292,4 @@ def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, 
             "notes": list(made.notes),
         },
     }
-    (work / "run.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_json(work / "run.json", content)

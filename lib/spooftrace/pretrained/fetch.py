@@ -17,6 +17,7 @@ from pathlib import Path
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256
 from spooftrace.pretrained.weights import HUB_TIMEOUT
 
@@ -80,8 +81,7 @@ def fetch(hub_name: str, folder: Path) -> None:
             "--from with a checkpoint or a folder that was downloaded elsewhere"
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    with atomic_write(folder / "source.json") as file:
-        json.dump({"model": hub_name, "revision": about.sha}, file, indent=2)
+    write_json(folder / "source.json", {"model": hub_name, "revision": about.sha})
 
 
 def copy(source: Path, folder: Path) -> None:

@@ -7,7 +7,6 @@ and said.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.folders import new_folder
+from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256
 from spooftrace.pretrained import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
 from spooftrace.pretrained.architecture import build
@@ -109,7 +109,7 @@ def _import(file: Path, work: Path, format: str | None, choice: str | None) -> I
     if result.normalize is not None:
         Wav2Vec2FeatureExtractor(do_normalize=result.normalize).save_pretrained(work)
     source = {"file": file.name, "sha256": result.sha256, "family": family, "left_out": result.left_out}
-    (work / "source.json").write_text(json.dumps(source | {"assumed": assumed}, indent=2) + "\n", encoding="utf-8")
+    write_json(work / "source.json", source | {"assumed": assumed}, sort_keys=False)
     return result
 
 

@@ -267,8 +267,8 @@ def _spectrogram(utterances: Any, utt: str, seconds: float) -> tuple[np.ndarray,
     import torch
 
     from spooftrace.audio import read_audio
+    from spooftrace.common.sample_rate import SAMPLE_RATE
     from spooftrace.frontends import LogMel
-    from spooftrace.frontends.base import SAMPLE_RATE
 
     path, start, end = utterances.directory.audio(utt)
     most = round(seconds * SAMPLE_RATE)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from spooftrace.common.english import percent
+from spooftrace.common.text_table import markdown_table
 from spooftrace.evaluation.attribution import OPEN_SET_COLUMNS
 from spooftrace.report.confusion import class_order, confusion_table, confusions
 from spooftrace.report.incomplete import marked
@@ -18,12 +20,10 @@ from spooftrace.report.markdown import (
     Section,
     bullets,
     image,
-    percent,
     run_rows,
     scoring_notes,
     seeds_row,
     spread,
-    table,
 )
 from spooftrace.report.names import ATTRIBUTION, F1S
 from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
@@ -70,7 +70,7 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
             rows += run_rows(group.name, runs, values)
             floors |= {name: cell for run in runs for name, cell in _floors_of(run.metrics[test_set]).items()}
     rows += [[name, "", "", *(percent(cell[key]) for key in F1S)] for name, cell in floors.items()]
-    return table(["System", "Seed", "Parameters (trained)", *TITLES.values()], rows, left=2)
+    return markdown_table(["System", "Seed", "Parameters (trained)", *TITLES.values()], rows, left=2)
 
 
 def seeds_table(groups: Sequence[Group], test_set: str) -> str:
@@ -81,7 +81,7 @@ def seeds_table(groups: Sequence[Group], test_set: str) -> str:
             for key, title in TITLES.items():
                 values = np.array([run.metrics[test_set][key] for run in runs])
                 rows.append(seeds_row(group.name, title, runs, values, percent, int(values.argmax())))
-    return table(SEEDS_HEADER, rows, left=2) if rows else ""
+    return markdown_table(SEEDS_HEADER, rows, left=2) if rows else ""
 
 
 def class_table(groups: Sequence[Group], test_set: str) -> str:
@@ -105,7 +105,7 @@ def open_set_table(groups: Sequence[Group], test_set: str) -> str:
             figures = [spread((cell.get(key) for cell in cells), percent) for key in OPEN_SET_COLUMNS]
             rows.append([group.name, score, str(len(runs)), *figures])
     header = ["System", "Rejection by", "Runs", *(f"{name} %" for name in OPEN_SET_COLUMNS.values())]
-    return table(header, rows, left=2) if rows else ""
+    return markdown_table(header, rows, left=2) if rows else ""
 
 
 def _figure(groups: Sequence[Group], test_set: str, labels: str, figures: Path, page_folder: Path) -> list[str]:
@@ -165,7 +165,7 @@ def _named_table(groups: Sequence[Group], test_set: str, title: str, key: str, f
             cells = [[metrics.get(key, {}).get(name, {}).get(figure) for metrics in of_group] for name in names]
             rows.append([group, str(len(of_group)), *(spread(values, percent) for values in cells)])
     rows.append(["utterances", "", *(f"{counts[name]:,}" for name in names)])
-    return table([title, "Runs", *names], rows, left=2)
+    return markdown_table([title, "Runs", *names], rows, left=2)
 
 
 def _counted(counts: Mapping[str, int]) -> str:

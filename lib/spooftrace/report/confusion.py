@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.report.markdown import MAX_COLUMNS, table
+from spooftrace.common.english import percent
+from spooftrace.common.text_table import markdown_table
+from spooftrace.report.markdown import MAX_COLUMNS
 from spooftrace.report.runs import Group
 
 
@@ -60,6 +62,8 @@ def confusion_table(groups: Sequence[Group], test_set: str) -> str:
     for one in found:
         for name, count, rates in zip(one.rows, one.utterances, one.rates, strict=True):
             decided = dict(zip(one.columns, rates, strict=True))
-            cells = (f"{100 * decided[column]:.1f}" if column in decided else "" for column in columns)
+            cells = (percent(decided[column], 1) if column in decided else "" for column in columns)
             rows.append([one.name, name, f"{count:,}", *cells])
-    return table(["System", "True class", "Utterances", *(f"decided {name} %" for name in columns)], rows, left=2)
+    return markdown_table(
+        ["System", "True class", "Utterances", *(f"decided {name} %" for name in columns)], rows, left=2
+    )

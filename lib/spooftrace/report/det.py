@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from scipy.special import ndtri
 
+from spooftrace.common.english import percent
 from spooftrace.metrics import det_curve, eer
 from spooftrace.report.canvas import COLOURS, png
 
@@ -92,8 +93,8 @@ def _limits(curves: Sequence[Curve], rates: Sequence[float]) -> tuple[float, flo
 
 def _percent(rates: Sequence[float]) -> str:
     if len(rates) == 1:
-        return f"{100 * rates[0]:.2f} %"
-    return f"{100 * min(rates):.2f} to {100 * max(rates):.2f} % ({len(rates)} seeds)"
+        return f"{percent(rates[0])} %"
+    return f"{percent(min(rates))} to {percent(max(rates))} % ({len(rates)} seeds)"
 
 
 def _finish_axes(axes: Axes, low: float, high: float, title: str) -> None:

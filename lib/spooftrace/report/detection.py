@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from spooftrace.common.cells import markdown
+from spooftrace.common.english import percent
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import markdown_table
 from spooftrace.evaluation import read_trials
 from spooftrace.evaluation.caveats import few_note, few_trials
 from spooftrace.metrics import eer
@@ -24,11 +26,9 @@ from spooftrace.report.markdown import (
     Section,
     bullets,
     image,
-    percent,
     run_rows,
     scoring_notes,
     seeds_row,
-    table,
     text_of,
 )
 from spooftrace.report.names import DETECTION as METRICS
@@ -61,7 +61,9 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
         rows += run_rows(group.name, runs, np.array([_rates(run.metrics[test_set], attacks) for run in runs]))
     counts = [f"{first['by_system'][attack]['spoof']:,}" for attack in attacks]
     rows.append(["spoof trials", "", "", f"{first['spoof']:,}", "", *counts])
-    return table(["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2)
+    return markdown_table(
+        ["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2
+    )
 
 
 def costs_table(groups: Sequence[Group], test_set: str) -> str:
@@ -72,7 +74,7 @@ def costs_table(groups: Sequence[Group], test_set: str) -> str:
         [name, text_of(run.seed), *(_figure(key, run.metrics[test_set].get(key)) for key in known)]
         for name, run in runs
     ]
-    return table(["System", "Seed", *(METRICS[key] for key in known)], rows, left=2)
+    return markdown_table(["System", "Seed", *(METRICS[key] for key in known)], rows, left=2)
 
 
 def seeds_table(groups: Sequence[Group], test_set: str) -> str:
@@ -87,7 +89,7 @@ def seeds_table(groups: Sequence[Group], test_set: str) -> str:
                 values = np.array([run.metrics[test_set][key] for run in runs])
                 best = int(values.argmin())  # of METRICS, all are the better the lower
                 rows.append(seeds_row(group.name, METRICS[key], runs, values, partial(_figure, key), best))
-    return table(SEEDS_HEADER, rows, left=2) if rows else ""
+    return markdown_table(SEEDS_HEADER, rows, left=2) if rows else ""
 
 
 def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from urllib.parse import quote
 import numpy as np
 
 from spooftrace.common.cells import markdown
+from spooftrace.common.english import duration, percent
+from spooftrace.common.text_table import markdown_table
 from spooftrace.report.incomplete import mark
 from spooftrace.report.runs import Run
 
@@ -34,22 +36,6 @@ class Section:
     title: str
     results: str
     figures: Sequence[str] = ()
-
-
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> str:
-    """A Markdown table padded to read well as plain text; all but the ``left`` first columns are right-aligned."""
-    cells = [[markdown(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
-    widths = [max(3, *(len(row[column]) for row in cells)) for column in range(len(header))]
-
-    def line(row: Sequence[str]) -> str:
-        padded = (
-            cell.ljust(width) if column < left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        return f"| {' | '.join(padded)} |"
-
-    rule = (":" + "-" * (w - 1) if column < left else "-" * (w - 1) + ":" for column, w in enumerate(widths))
-    return "\n".join([line(cells[0]), f"| {' | '.join(rule)} |", *map(line, cells[1:])])
 
 
 def bullets(lines: Iterable[str]) -> str:
@@ -113,7 +99,7 @@ def scoring_notes(runs: Sequence[Run], test_set: str) -> list[str]:
 def runs_table(runs: Sequence[Run]) -> str:
     """How each run was made; ``imports`` says more of those that were not trained."""
     header = ["Run", "System", "Seed", "Back-end", "Trained", "All parameters", "Best epoch", "Epochs"]
-    return table([*header, "Training time", "Device", "Commit"], map(_run_row, runs), left=2)
+    return markdown_table([*header, "Training time", "Device", "Commit"], map(_run_row, runs), left=2)
 
 
 def imports(runs: Sequence[Run]) -> list[str]:
@@ -145,11 +131,6 @@ def versions(runs: Sequence[Run]) -> list[str]:
     return [f"{', '.join(names)}: {text}" for text, names in users.items()]
 
 
-def percent(rate: float) -> str:
-    """A fraction as per cent; ``n/a`` for NaN."""
-    return MISSING if np.isnan(rate) else f"{100 * rate:.2f}"
-
-
 def text_of(value: Any) -> str:
     """The value; ``n/a`` for None."""
     return MISSING if value is None else str(value)
@@ -171,7 +152,7 @@ def _run_row(run: Run) -> list[str]:
         *(_count(known.get(key)) for key in ("backend", "trainable", "total")),
         text_of(info.get("best_epoch")),
         text_of(info.get("epochs")),
-        _duration(info.get("train_seconds")),
+        duration(info.get("train_seconds")),
         text_of(info.get("device")),
         text_of(info.get("git_commit")),
     ]
@@ -186,11 +167,3 @@ def _count(number: int | None) -> str:
 
 def _range(low: float, high: float) -> str:
     return MISSING if np.isnan(low) else f"{percent(low)}-{percent(high)}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return MISSING
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

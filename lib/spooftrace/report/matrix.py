@@ -14,10 +14,12 @@ from typing import Any
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
+from spooftrace.common.english import percent
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import markdown_table
 from spooftrace.datadir.incomplete import NOT_COMPARABLE
 from spooftrace.report.incomplete import MARK, gaps_of_metrics, training_gaps
-from spooftrace.report.markdown import MISSING, bullets, table
+from spooftrace.report.markdown import MISSING, bullets
 from spooftrace.report.runs import read_metrics
 
 
@@ -43,10 +45,10 @@ def run(args: argparse.Namespace) -> None:
         gaps += [f"{recipe}/{gap}" for gap in gaps_of_metrics(metrics)]
     columns = sorted({column for row in cells.values() for column in row})
     names = {system: system + (MARK if lacking[system] else "") for system in cells}
-    rows = [[names[system], *(_percent(row.get(column)) for column in columns)] for system, row in cells.items()]
+    rows = [[names[system], *(_eer(row.get(column)) for column in columns)] for system, row in cells.items()]
     first = {column: next(row[column] for row in cells.values() if column in row) for column in columns}
     counts = [f"{first[column]['bonafide']:,} + {first[column]['spoof']:,}" for column in columns]
-    text = table(["Trained system", *columns], [*rows, ["bona fide + spoof trials", *counts]])
+    text = markdown_table(["Trained system", *columns], [*rows, ["bona fide + spoof trials", *counts]])
     conventions = sorted({metrics["eer_convention"] for row in cells.values() for metrics in row.values()})
     with atomic_write(args.out / "matrix.md") as file:
         file.write("\n\n".join(["# Pooled EER in % across corpora", text, *_notes(lacking), *conventions]) + "\n")
@@ -60,10 +62,10 @@ def run(args: argparse.Namespace) -> None:
     print(f"Pooled EER in %\n\n{text}\n\nwrote {args.out / 'matrix.md'} and {args.out / 'matrix.csv'}")
 
 
-def _percent(metrics: dict[str, Any] | None) -> str:
+def _eer(metrics: dict[str, Any] | None) -> str:
     if metrics is None:
         return MISSING
-    return f"{100 * metrics['eer']:.2f}{MARK if gaps_of_metrics(metrics) else ''}"
+    return percent(metrics["eer"]) + (MARK if gaps_of_metrics(metrics) else "")
 
 
 def _notes(lacking: Mapping[str, Sequence[str]]) -> list[str]:

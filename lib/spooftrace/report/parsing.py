@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from spooftrace.common.english import percent
+from spooftrace.common.text_table import markdown_table
 from spooftrace.metrics.regression import TARGETS
 from spooftrace.report.incomplete import marked
 from spooftrace.report.incomplete import notes as incomplete_notes
-from spooftrace.report.markdown import MAX_COLUMNS, Section, bullets, image, percent, scoring_notes, spread, table
+from spooftrace.report.markdown import MAX_COLUMNS, Section, bullets, image, scoring_notes, spread
 from spooftrace.report.names import MEASURES, PARSING, PARTS, UNITS
 from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
 from spooftrace.report.published import Result, quoted
@@ -79,7 +81,7 @@ def set_table(groups: Sequence[Group], test_set: str, part: str) -> str:
         [name, "", *(spread([figure.of(cell)], figure.show) for figure in FIGURES)] for name, cell in floors.items()
     ]
     title = f"System, {PARTS[part]}" if part else "System, all codecs"
-    return table([title, "Runs", *(figure.name for figure in FIGURES)], rows, left=2) if rows else ""
+    return markdown_table([title, "Runs", *(figure.name for figure in FIGURES)], rows, left=2) if rows else ""
 
 
 def codec_table(groups: Sequence[Group], test_set: str) -> str:
@@ -92,7 +94,7 @@ def codec_table(groups: Sequence[Group], test_set: str) -> str:
                 figures = [spread((figure.of(cell) for cell in cells), figure.show) for figure in FIGURES]
                 rows.append([name, part, group.name, f"{cells[0]['utterances']:,}", *figures])
     header = ["Codec", "Set", "System", "Utterances", *(figure.name for figure in FIGURES)]
-    return table(header, rows, left=3) if rows else ""
+    return markdown_table(header, rows, left=3) if rows else ""
 
 
 def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from spooftrace.report.markdown import MISSING, spread, table
+from spooftrace.common.text_table import markdown_table
+from spooftrace.report.markdown import MISSING, spread
 from spooftrace.report.runs import Group, Run, test_sets
 
 Cell = Mapping[str, Any]
@@ -87,7 +88,7 @@ def parts_table(groups: Sequence[Group], test_set: str, layout: Layout) -> str:
         for figure in layout.figures:
             cells = [spread([_value(figure, floor.get(place))], figure.show) for place in places]
             rows.append([name, "", figure.name, *cells, *("" for _ in both)])
-    return table(header, rows, left=3)
+    return markdown_table(header, rows, left=3)
 
 
 def _signed(text: str) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from spooftrace.common.cells import markdown
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
-from spooftrace.report.markdown import table
+from spooftrace.common.text_table import markdown_table
 from spooftrace.report.names import ATTRIBUTION, DETECTION_QUOTED, PARSING
 
 QUOTED = DETECTION_QUOTED | ATTRIBUTION | PARSING
@@ -99,7 +99,7 @@ def published_table(results: Sequence[Result]) -> str:
         rows.setdefault(key, {})[result.set, result.metric] = result.value
     marked = sum(_mark_impossible(cells) for cells in rows.values())
     body = [[*key, *(cells.get(column, "") for column in columns)] for key, cells in rows.items()]
-    text = table(["System", "Setting", "Runs", "By", "Source", *header], body, left=5)
+    text = markdown_table(["System", "Setting", "Runs", "By", "Source", *header], body, left=5)
     notes = [f"[{number}] {markdown(source)}" for number, source in enumerate(sources, 1)]
     notes += [IMPOSSIBLE_NOTE] if marked else []
     return text + "\n\n" + "\\\n".join(notes)

@@ -9,9 +9,10 @@ import numpy as np
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
+from spooftrace.common.text_table import markdown_table
 from spooftrace.config.yaml_text import read_yaml
 from spooftrace.report.incomplete import title_of
-from spooftrace.report.markdown import image, table
+from spooftrace.report.markdown import image
 
 BACKEND = "spooftrace.backends.QAFStatic"
 KEY = "backend.weights"  # (Q, D), what the softmax over the quantizers is taken of
@@ -49,7 +50,7 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
     return [
         f"Quantizer weights of {title_of(exp)}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them "
         f"are in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
-        table(header, rows),
+        markdown_table(header, rows),
         image(f"Quantizer weights of {exp.name}", figure, figures.parent if page is None else page),
     ]
 

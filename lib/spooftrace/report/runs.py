@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.json_text import read_json_object
+from spooftrace.common.json_files import read_json_object
 from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD, read_run, read_scores_record
 

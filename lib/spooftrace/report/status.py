@@ -22,11 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from spooftrace.common.english import duration
 from spooftrace.common.epochs_table import read_epochs
 from spooftrace.common.errors import InputError
 from spooftrace.common.lock import holder
 from spooftrace.common.record_forms import misfit
 from spooftrace.common.records import SavedConfig, damaged_run, read_run
+from spooftrace.common.text_table import text_table
 from spooftrace.jobs.records import last_line, record_path
 from spooftrace.training.train import LOCK
 
@@ -102,7 +104,7 @@ class Status:
         kinds = {kind: [name for name, found in (self.sets or {}).items() if found == kind] for kind in KINDS}
         sets = "; ".join(f"{kind} {' '.join(names)}" for kind, names in kinds.items() if names)
         epochs = UNKNOWN if self.state == "imported" else f"{self.done}/{self.of or '?'}"
-        times = [duration(self.epoch_seconds), duration(self.left_seconds)]
+        times = [duration(seconds, UNKNOWN) for seconds in (self.epoch_seconds, self.left_seconds)]
         return [self.name, state, epochs, self.best or UNKNOWN, *times, sets or UNKNOWN]
 
 
@@ -128,24 +130,9 @@ def table(exps: Sequence[Path]) -> str:
             found += [_status(folder, name, failures) for folder, name, failures in experiments]
     if not found:
         raise InputError("; ".join(empty))
-    rows = [HEADER, *(status.cells() for status in found)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = text_table(HEADER, [status.cells() for status in found], left=None, rule=False).split("\n")
     below: list[list[str]] = [[], *([f"  failed: {failure}" for failure in status.failures] for status in found)]
     return "\n".join([*(text for line, more in zip(lines, below, strict=True) for text in (line, *more)), *empty])
-
-
-def duration(seconds: float | None) -> str:
-    """Few characters that say it: ``8.4 s``, ``12 min``, ``3.5 h``.
-
-    >>> [duration(seconds) for seconds in (None, 8.42, 119.6, 720, 12600)]
-    ['-', '8.4 s', '2 min', '12 min', '3.5 h']
-    """
-    if seconds is None:
-        return UNKNOWN
-    if seconds < 99.95:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
 
 
 def _labels(exps: Sequence[Path]) -> list[str]:

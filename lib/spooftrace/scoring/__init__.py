@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import add_job_options, fingerprint, share
+from spooftrace.common.journal import add_job_options, fingerprint, shard
 from spooftrace.config.classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
@@ -77,7 +77,7 @@ def add_policy_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, overrides: list[str]) -> None:
     """``spooftrace score``."""
-    share((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
+    shard((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
     seen: dict[str, Path] = {}
     for directory in args.data:
         if seen.setdefault(directory.name, directory) != directory:

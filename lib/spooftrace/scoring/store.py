@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.contents import changed_file, record_files
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, other_journals, read_journals
+from spooftrace.common.json_files import write_json
 from spooftrace.common.records import read_run, read_scores_record
 from spooftrace.datadir.sources import origin_of_audio
 from spooftrace.extraction.belonging import check, describe
@@ -177,15 +177,13 @@ def write(
         with atomic_write(path) as file:
             file.writelines(f"{line}\n" for line in lines)
     written = [*texts, *(() if embeddings is None else (ark, scp))]
-    with atomic_write(_description(out)) as file:
-        content = {
-            **made, "utterances": len(utts), "embeddings": embeddings is not None,
-            "files": record_files(out.parent, [path.name for path in written]),
-        }  # fmt: skip
-        if incomplete:
-            content["incomplete"] = list(incomplete)
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
+    content = {
+        **made, "utterances": len(utts), "embeddings": embeddings is not None,
+        "files": record_files(out.parent, [path.name for path in written]),
+    }  # fmt: skip
+    if incomplete:
+        content["incomplete"] = list(incomplete)
+    write_json(_description(out), content)
 
 
 def _description(out: Path) -> Path:

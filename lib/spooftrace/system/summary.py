@@ -23,13 +23,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.classes import add_allow_option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.flop_counter import FlopCounterMode
 
-SAMPLE_RATE = 16000
 FRAME_RATES = {"wave": SAMPLE_RATE, "codes": 75.0}  # where the front-end is not there to ask: EnCodec at 24 kHz
 SSL_FRAME_RATE = 50.0  # of wav2vec 2.0, WavLM, Whisper's encoder
 SSL_LAYERS = 24  # of XLS-R 300M and WavLM-Large, for back-ends that take any number of layers

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from spooftrace.backends.contract import check_backend
 from spooftrace.common.errors import InputError
+from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
-from spooftrace.frontends.base import SAMPLE_RATE
 from spooftrace.system.weights import recorded_backend
 
 

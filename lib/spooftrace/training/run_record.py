@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ import torch
 
 from spooftrace.common import ranks
 from spooftrace.common.atomic import atomic_write
+from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.common.records import RUN
 from spooftrace.config.classes import allowed_modules
@@ -105,8 +105,6 @@ def write_run(config: Mapping[str, Any], exp: Path, learner: Any, facts: Mapping
         "frontends": {name: frontend.fingerprint() for name, frontend in frontends if frontend.frozen},
         **facts,
     }
-    with atomic_write(exp / RUN) as file:
-        json.dump(content, file, indent=2, sort_keys=True)
-        file.write("\n")
+    write_json(exp / RUN, content)
     result = f"best {monitor} {best[monitor]:.4f}" if best else "the model is that of the last one"
     print(f"{exp}: trained {len(epochs)} epochs, {result}")
