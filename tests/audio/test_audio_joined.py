@@ -34,6 +34,8 @@ def refused(path, match):
 
 
 OPEN_WAV = put(encode(), 40, "<I", 0xFFFFFFFF)
+ID3 = b"ID3\3\0\0" + bytes([0, 0, 39, 16]) + bytes(39 * 128 + 16)  # 5,008 bytes and a header, as with a cover picture
+MP3 = encode("MP3")
 JOINED = {
     "twice.wav": (encode(), encode()),
     "three.wav": (encode(), encode(wave=WAVE[:500]), encode()),
@@ -56,6 +58,12 @@ JOINED = {
     "two kinds.wav": (encode(), encode("FLAC")),
     "two kinds.ogg": (encode("OGG"), encode(wave=WAVE[:300])),
     "two kinds.mp3": (encode("MP3"), encode()),
+    "mp3 behind.wav": (encode(), MP3),
+    "tagged mp3 behind.wav": (encode(), ID3 + MP3),
+    "tagged mp3 behind.aiff": (encode("AIFF"), ID3 + MP3),
+    "tagged mp3 behind.flac": (encode("FLAC"), ID3 + MP3),
+    "tagged mp3 behind.ogg": (encode("OGG"), ID3 + MP3),
+    "tagged mp3 behind a pipe.wav": (OPEN_WAV, ID3 + MP3),
 }
 
 
@@ -64,6 +72,21 @@ def test_a_second_recording_is_not_passed_over(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"".join(JOINED[name]))
     refused(path, f"holds several recordings, the second one from byte {len(JOINED[name][0]):,} on; cut it")
+
+
+@pytest.mark.parametrize(
+    "tag", [ID3, ID3[:10] + bytes(99), b"TAG" + bytes(125), b"id3 " + struct.pack("<I", len(ID3)) + ID3]
+)
+def test_a_tag_alone_is_no_second_recording(tmp_path, tag):
+    path = tmp_path / "x.wav"
+    path.write_bytes(encode() + tag)
+    assert len(read_audio(path)) == RATE
+
+
+def test_tagged_mpeg_audio_goes_on_behind_another_tag(tmp_path):
+    path = tmp_path / "x.mp3"
+    path.write_bytes(MP3 + ID3 + MP3)
+    assert len(read_audio(path)) >= 2 * RATE
 
 
 def test_a_header_in_the_middle_of_a_long_recording(tmp_path):
@@ -103,22 +126,28 @@ def test_several_chunks_of_audio(tmp_path):
 def test_bits_that_the_other_fields_contradict(tmp_path, bits):
     path = tmp_path / "x.wav"
     path.write_bytes(put(encode(), 34, "<H", bits))
-    refused(path, f"{bits} bits a sample")
+    refused(path, f" {bits:,} bits? a sample")
     path.write_bytes(put(encode(endian="BIG"), 34, ">H", bits))
-    refused(path, f"{bits} bits a sample")
+    refused(path, f" {bits:,} bits? a sample")
     rf64 = encode("RF64")
     path.write_bytes(put(rf64, rf64.index(b"fmt ") + 22, "<H", bits))
-    refused(path, f"{bits} bits a sample")
+    refused(path, f" {bits:,} bits? a sample")
     aiff = encode("AIFF")
     path.write_bytes(put(aiff, aiff.index(b"COMM") + 14, ">H", bits))
-    refused(path, f"{bits} bits a sample")
+    refused(path, f" {bits:,} bits? a sample")
+
+
+def test_a_single_bit_is_in_the_singular(tmp_path):
+    path = tmp_path / "x.wav"
+    path.write_bytes(put(encode(), 34, "<H", 1))
+    refused(path, "header .* 1 bit a sample")
 
 
 @pytest.mark.parametrize("channels", [3, 1000, 65535])
 def test_channels_that_the_other_fields_contradict(tmp_path, channels):
     path = tmp_path / "x.wav"
     path.write_bytes(put(encode(), 22, "<H", channels))
-    refused(path, f"16 bits a sample, {channels} channels")
+    refused(path, f"16 bits a sample, {channels:,} channels")
 
 
 def test_one_wrong_field_that_the_others_outvote(tmp_path, recwarn):

@@ -1,5 +1,6 @@
 """Odd levels: each kind is named with a count, from every thread and process, once."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -36,6 +37,18 @@ ODD = {
     "less than a step": ("silent", 1e-5 * WAVE, "FLOAT"),
     "integers": ("beyond", np.round(32767 * WAVE), "FLOAT"),
     "twice too loud": ("beyond", 8 * WAVE, "DOUBLE"),
+    "one step": ("noise", np.sign(WAVE) / 32768, "PCM_16"),
+    "dither in stereo": (
+        "noise",
+        stack(np.round(5 * WAVE).clip(-1, 1), np.round(9 * OTHER).clip(-2, 2)) / 32768,
+        "PCM_16",
+    ),
+    "offset": ("offset", 0.2 * WAVE + 0.1, "PCM_16"),
+    "offset of one channel": ("offset", stack(WAVE, OTHER - 0.05), "PCM_24"),
+    "offset of quiet speech": ("offset", 0.01 * WAVE + 0.002, "PCM_16"),
+    "flat tops": ("clipped", np.clip(5 * WAVE, -0.7, 0.7), "PCM_16"),
+    "flat tops of one polarity": ("clipped", 0.3 * np.minimum(5 * WAVE, 0.7), "FLOAT"),
+    "flat tops of the right channel": ("clipped", stack(0.4 * OTHER, np.clip(WAVE, -0.2, 0.2)), "PCM_24"),
     "clipped": ("clipped", np.clip(10 * WAVE, -1, 1), "PCM_16"),
     "clipped a little": ("clipped", np.clip(3.4 * WAVE, -1, 1), "PCM_24"),
 }
@@ -46,6 +59,10 @@ FINE = {
     "one channel louder": (stack(WAVE, 0.1 * WAVE), "PCM_16"),
     "partly inverted": (stack(WAVE, -0.5 * WAVE), "PCM_16"),
     "quiet": (1e-3 * WAVE, "PCM_16"),
+    "tone": (0.7 * np.sin(np.arange(RATE) / 40), "PCM_16"),
+    "telephone": (0.7 * WAVE, "ULAW"),
+    "8 bits": (0.7 * WAVE, "PCM_U8"),
+    "small offset": (WAVE + 0.002, "PCM_16"),
     "normalised": (WAVE / np.abs(WAVE).max(), "PCM_16"),
     "normalised floats": (WAVE / np.abs(WAVE).max(), "FLOAT"),
 }
@@ -60,7 +77,7 @@ def test_odd_levels_are_noted(tmp_path, name, function):
     with gathered("test") as notes:
         function(path)
         assert list(notes.read()) == [kind]
-    with pytest.warns(AudioWarning, match=f"{name}.wav: {KINDS[kind][0]}".replace("[", r"\[")):
+    with pytest.warns(AudioWarning, match=re.escape(f"{name}.wav: {KINDS[kind][0]}")):
         function(path)
 
 
@@ -72,6 +89,17 @@ def test_what_is_not_odd(tmp_path, name, recwarn):
     read_audio(path)
     check_audio(path)
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("name", ["flat tops", "offset", "one step"])
+def test_levels_over_several_blocks(tmp_path, name, monkeypatch):
+    kind, samples, _ = ODD[name]
+    path = tmp_path / "x.wav"
+    soundfile.write(path, samples, RATE)
+    monkeypatch.setattr("spooftrace.audio.decoding.BLOCK", 3000)
+    with gathered("test") as notes:
+        check_audio(path)
+        assert list(notes.read()) == [kind]
 
 
 def test_lossy_formats_may_overshoot(tmp_path, recwarn):

@@ -30,7 +30,7 @@ STRANGERS = {
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS pointer.*git lfs"),
     "zip": (zipped(), "a zip archive, not audio; unpack it"),
     "gzip": (gzip.compress(b"x" * 99), "a gzip archive, not audio; unpack it"),
-    "xz": (lzma.compress(b"x" * 99), "a xz archive, not audio; unpack it"),
+    "xz": (lzma.compress(b"x" * 99), "an xz archive, not audio; unpack it"),
     "tar": (tarred(), "a tar archive, not audio; unpack it"),
     "page": (b"\n<!DOCTYPE html>\n<html><title>404</title></html>", "an HTML page.*download it again"),
     "old page": (b"<HTML><BODY>503</BODY></HTML>", "an HTML page.*download it again"),

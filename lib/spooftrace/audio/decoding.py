@@ -15,12 +15,12 @@ import numpy as np
 
 from spooftrace.audio.chunks import STREAMED, find_audio
 from spooftrace.audio.flac import read_header
-from spooftrace.audio.joined import refuse_ambiguous, refuse_second
+from spooftrace.audio.joined import refuse_ambiguous, refuse_behind, refuse_second
 from spooftrace.audio.mpeg import Stream, after_id3, find_stream
 from spooftrace.audio.notes import note
 from spooftrace.audio.ogg import find_links
 from spooftrace.audio.sources import FETCH, mapped, original, source
-from spooftrace.audio.spliced import Piece, Spliced
+from spooftrace.audio.spliced import Piece, SplicedFile
 from spooftrace.common.audio_suffixes import MPEG
 from spooftrace.common.errors import InputError, display
 
@@ -112,7 +112,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
         links = find_links(file, size)
         if not links.whole:
             raise InputError(f"{name}: the file is cut short within a page; {FETCH}")
-        refuse_second(name, file, links.end, size)
+        refuse_behind(name, file, links.end, size)
         if not links.ended:
             note(path, "unended")
         return _Views([[part] for part in links.ranges] if len(links.ranges) > 1 else ())
@@ -138,7 +138,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             views.declared = None if header.confirmed else header.declared
             return views
         if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG):
-            refuse_second(name, file, max(start + 1, len(head)), size)
+            refuse_second(name, file, max(start + 1, len(head)), size, mpeg=False)
             stream = find_stream(data)
             if stream is not None:
                 return _mpeg_views(name, stream)
@@ -168,7 +168,7 @@ class _SoundFiles:
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
         self._stack = ExitStack()
-        self._sources = [Spliced(file, pieces) for pieces in views.pieces] or [original(path, file)]
+        self._sources = [SplicedFile(file, pieces) for pieces in views.pieces] or [original(path, file)]
         self._open_all()
         first = self._files[0]
         self.rate, self.channels = first.samplerate, first.channels

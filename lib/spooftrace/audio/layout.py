@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+from spooftrace.common.english import counted
+
 INTEGERS, FLOATS, EXTENSIBLE = 1, 3, 0xFFFE  # codings of WAV in which a sample has a fixed number of whole bytes
 WIDTHS = {INTEGERS: range(1, 5), FLOATS: (4, 8), EXTENSIBLE: (*range(1, 5), 8)}
 
@@ -25,12 +27,12 @@ def contradiction(body: bytes, order: str) -> str:
         return ""
     width = (bits + 7) // 8
     if width not in WIDTHS[coding]:
-        return f"its header says {bits} bits a sample, which this kind of WAV file cannot have"
+        return f"its header says {counted(bits, 'bit')} a sample, which this kind of WAV file cannot have"
     if frame_bytes == channels * width or bytes_per_second == rate * channels * width:
         return ""
     return (
-        f"its header contradicts itself: {bits} bits a sample, {channels} channel{'s' * (channels > 1)}, "
-        f"but {frame_bytes} bytes for a sample of all channels"
+        f"its header contradicts itself: {counted(bits, 'bit')} a sample, {counted(channels, 'channel')}, "
+        f"but {counted(frame_bytes, 'byte')} for a sample of all channels"
     )
 
 
@@ -46,8 +48,9 @@ def contradiction_aiff(body: bytes, audio_bytes: int) -> str:
     channels, frames, bits = struct.unpack_from(">HIH", body)
     width = (bits + 7) // 8
     if width not in range(1, 5):
-        return f"its header says {bits} bits a sample, which an AIFF file cannot have"
+        return f"its header says {counted(bits, 'bit')} a sample, which an AIFF file cannot have"
     others = [other for other in range(1, 5) if other != width and frames * channels * other == audio_bytes]
     if frames and channels and others:
-        return f"its header contradicts itself: {bits} bits a sample, but {others[0]} bytes of audio for each"
+        width_text = counted(others[0], "byte")
+        return f"its header contradicts itself: {counted(bits, 'bit')} a sample, but {width_text} of audio for each"
     return ""

@@ -159,14 +159,26 @@ def _is_followed(data: Sequence[int], runs: Sequence[tuple[int, int]], same: int
 
 
 def after_id3(data: Sequence[int]) -> int:
-    """The place behind the ID3v2 tags at the beginning, 0 without any."""
-    place = 0
-    while bytes(data[place : place + 3]) == b"ID3" and place + 10 <= len(data):
-        size = 0
-        for byte in data[place + 6 : place + 10]:
-            size = size << 7 | byte & 0x7F
-        place += size + (20 if data[place + 5] & 0x10 else 10)  # with a footer
-    return min(place, len(data))
+    """Return the offset behind the ID3v2 tags at the beginning; 0 without tags."""
+    offset = 0
+    while size := tag_bytes(bytes(data[offset : offset + 10])):
+        offset += size
+    return min(offset, len(data))
+
+
+def tag_bytes(head: bytes) -> int:
+    """Return the size of the ID3v2 tag whose header are these 10 bytes; 0 if they are no such header."""
+    if head[:3] != b"ID3" or len(head) < 10:
+        return 0
+    size = 0
+    for byte in head[6:10]:
+        size = size << 7 | byte & 0x7F
+    return size + (20 if head[5] & 0x10 else 10)  # with a footer
+
+
+def begins_with_frames(data: Sequence[int]) -> bool:
+    """Return whether ``data`` begins with so many consecutive frames that they are no coincidence."""
+    return len(data) >= 4 and _frame_size(data, 0, None, {}) > 0 and _chain(data, 0, {}) >= CHAIN
 
 
 def _chain(data: Sequence[int], place: int, free: dict[int, int]) -> int:

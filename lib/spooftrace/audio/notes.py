@@ -29,6 +29,11 @@ KINDS = {
         "lack the mark that ends them and may be cut short",
     ),
     "silent": ("is digital silence", "are digital silence"),
+    "noise": (
+        "has no signal, only noise of the last bits",
+        "have no signal, only noise of the last bits",
+    ),
+    "offset": ("has a constant offset (DC)", "have a constant offset (DC)"),
     "antiphase": (
         "is antiphase stereo: its channels cancel out when they are averaged",
         "are antiphase stereo: their channels cancel out when they are averaged",

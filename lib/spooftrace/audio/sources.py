@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from spooftrace.audio.spliced import Spliced
+from spooftrace.audio.spliced import SplicedFile
 from spooftrace.common.errors import InputError
 
 FETCH = "get the file again"
@@ -47,7 +47,7 @@ def original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | byte
     if isinstance(file, io.BytesIO):
         return file
     if str(path).lower().endswith(".raw"):  # soundfile would ask for rate and coding, even if there is a header
-        return Spliced(file, [(0, file.seek(0, os.SEEK_END))])
+        return SplicedFile(file, [(0, file.seek(0, os.SEEK_END))])
     return os.fsencode(path)
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 HEAD_BYTES = 512
 ARCHIVES = (
-    (b"PK\3\4", "zip"), (b"PK\5\6", "zip"), (b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"), (b"\x28\xb5\x2f\xfd", "zstd"), (b"Rar!\x1a\x07", "RAR"),
+    (b"PK\3\4", "a zip"), (b"PK\5\6", "a zip"), (b"\x1f\x8b", "a gzip"), (b"BZh", "a bzip2"), (b"\xfd7zXZ\0", "an xz"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z"), (b"\x28\xb5\x2f\xfd", "a zstd"), (b"Rar!\x1a\x07", "a RAR"),
 )  # fmt: skip
 PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 
@@ -23,7 +23,7 @@ def what_else(head: bytes) -> str:
         return "a Git LFS pointer, not the audio it stands for; run 'git lfs pull' in its repository"
     for magic, name in ARCHIVES:
         if head.startswith(magic):
-            return f"a {name} archive, not audio; unpack it"
+            return f"{name} archive, not audio; unpack it"
     if head[257:262] == b"ustar":
         return "a tar archive, not audio; unpack it"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()

@@ -15,13 +15,13 @@ import io
 import re
 import struct
 import zlib
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import cast
 
 from spooftrace.common.errors import InputError
+from spooftrace.common.piecewise import PiecewiseFile
 
 BLOCK = 1 << 20
 
@@ -35,49 +35,27 @@ FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "the value is in the zip64 field"
 STORED, DEFLATED = 0, 8
 
 
-class Volumes(io.RawIOBase):
+class Volumes(PiecewiseFile):
     """Several files as one, read only and seekable, without joining them on disk.
 
-    ``starts[i]`` is where file ``i`` begins in the joined stream, ``size`` the length of all.
+    Args:
+        paths: The files in order.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self.paths = list(paths)
-        self.starts = [0]
-        for path in self.paths:
-            self.starts.append(self.starts[-1] + path.stat().st_size)
-        self.size = self.starts.pop()
-        self._place = 0
-        self._current, self._file = -1, cast(IO[bytes], io.BytesIO())  # the volume that is open
+        super().__init__(path.stat().st_size for path in self.paths)
+        self._open_index, self._file = -1, cast(io.FileIO, io.BytesIO())  # the volume that is open
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = max(0, offset + (0, self._place, self.size)[whence])
-        return self._place
-
-    def readinto(self, buffer: memoryview) -> int:
-        number = bisect_right(self.starts, self._place) - 1
-        # An empty volume starts where the next one does; bisect_right finds the last of them.
-        if self._place >= self.size:
-            return 0
-        if self._current != number:
+    def _read_piece(self, index: int, offset: int, view: memoryview) -> int:
+        if self._open_index != index:
             self._file.close()
-            self._current, self._file = number, self.paths[number].open("rb", buffering=0)
-        self._file.seek(self._place - self.starts[number])
-        end = self.starts[number + 1] if number + 1 < len(self.starts) else self.size
-        count = cast(io.FileIO, self._file).readinto(memoryview(buffer)[: end - self._place])
-        self._place += count
-        return count
+            self._open_index, self._file = index, io.FileIO(self.paths[index])
+        self._file.seek(offset)
+        return self._file.readinto(view) or 0
 
     def close(self) -> None:
+        """Close the volume that is open."""
         self._file.close()
         super().close()
 
