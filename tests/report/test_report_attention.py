@@ -27,8 +27,9 @@ from spooftrace.report.attention import (
     relative_entropy,
     report_attention,
 )
+from spooftrace.system.experiment import load_experiment
 from spooftrace.system.system import System
-from spooftrace.system.weights import load_weights, save_weights
+from spooftrace.system.weights import save_weights
 
 SCRIPT = Path(__file__).resolve().parents[2] / "egs/codecfake_plus/local/attention.py"
 DATA, DUMP = Path("data/eval"), Path("dump")
@@ -89,7 +90,7 @@ def make_exp(corpus, write_config):
 
 
 def maps_of(exp, utts=PAIR):
-    return attend(exp, load_config([exp / "config.yaml"]), DATA, DUMP, utts)
+    return attend(load_experiment(exp), DATA, DUMP, utts)
 
 
 @given(keys=st.integers(2, 9), data=st.data())
@@ -155,8 +156,7 @@ def test_first_pair_by_name():
 
 def test_maps_are_those_of_the_model_in_scoring(make_exp):
     exp = make_exp()
-    system = System(load_config([exp / "config.yaml"]), {}).eval()
-    system.load_own_state(load_weights(exp / "model.safetensors"), exp / "model.safetensors")
+    system = load_experiment(exp).system
     for utt, found in zip(PAIR, maps_of(exp), strict=True):
         wave = torch.from_numpy(read_audio(f"{utt}.flac", 16000)[:10240])[None]
         with torch.inference_mode():
@@ -234,7 +234,7 @@ def test_bad_input(make_exp):
     exp = make_exp()
     with pytest.raises(InputError, match="no utterance 'p999_001'; name"):
         report_attention(exp, DATA, Path("figures"), ("p999_001", PAIR[1]))
-    with pytest.raises(InputError, match=r"exp/none/config\.yaml: no trained system there"):
+    with pytest.raises(InputError, match=r"exp/none/model\.safetensors: no trained model there"):
         report_attention(Path("exp/none"), DATA, Path("figures"))
     (exp / "model.safetensors").unlink()
     with pytest.raises(InputError, match="no trained model there"):

@@ -70,7 +70,7 @@ def test_other_systems_have_no_balls(hydra, write_config):
     assert report_balls(hydra, Path("data/eval"), Path("figures")) == [
         "exp/hydra_s1: not a HYDRA, so there are no balls to draw"
     ]
-    with pytest.raises(InputError, match=r"exp/none/config\.yaml: no trained system there"):
+    with pytest.raises(InputError, match=r"exp/none/model\.safetensors: no trained model there"):
         report_balls(Path("exp/none"), Path("data/eval"), Path("figures"))
 
 

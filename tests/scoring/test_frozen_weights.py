@@ -69,7 +69,7 @@ def test_the_model_is_hashed_once(recipe, make_exp, make_data, monkeypatch):
         hashed.append(Path(path).name)
         return file_sha256(path)
 
-    for module in ("common.journal", "system.experiment"):
+    for module in ("common.journal", "system.files"):
         monkeypatch.setattr(f"spooftrace.{module}.file_sha256", count)
     assert main(["score", "--exp", str(exp), "--data", "data/eval"]) == 0
     assert hashed.count("model.safetensors") == 1

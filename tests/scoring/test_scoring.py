@@ -22,6 +22,7 @@ from spooftrace.config.loading import load_config
 from spooftrace.datadir import DataDir
 from spooftrace.extraction import collect, extract
 from spooftrace.scoring.scorer import LastLinear, _check_last_layer
+from spooftrace.system.experiment import load_experiment
 from spooftrace.system.packing import InPrecision
 from spooftrace.system.system import System
 from spooftrace.system.weights import load_weights, save_weights
@@ -59,12 +60,6 @@ def score(exp: Path, *options: str) -> int:
 def read(exp: Path) -> dict[str, float]:
     lines = (exp / "eval/scores.txt").read_text(encoding="utf-8").splitlines()
     return {utt: float(value) for utt, value in map(str.split, lines)}
-
-
-def load_system(exp: Path) -> System:
-    system = System(load_config([exp / "config.yaml"]), {}).eval()
-    system.load_own_state(load_weights(exp / "model.safetensors"), exp / "model.safetensors")
-    return system
 
 
 def score_of(system: System, wave: np.ndarray) -> float:
@@ -106,7 +101,7 @@ def test_scores_do_not_depend_on_the_batch_size(request, kind, policy):
 
 
 def test_each_policy_scores_what_it_says(live):
-    data, system = DataDir.read(EVAL), load_system(live)
+    data, system = DataDir.read(EVAL), load_experiment(live).system
     waves = {utt: read_audio(*data.audio(utt)[:1]) for utt in data.utts}
     assert score(live, "--data.crop", "3600", "--data.eval_crop", "first") == 0
     padded = {utt: wave[np.arange(3600) % len(wave)] for utt, wave in waves.items()}
@@ -136,7 +131,7 @@ def test_windows_average_scores_and_not_outputs(make_data, make_exp):
         data={**LIVE, "crop": 1600, "eval_crop": "windows", "eval_hop": 1600},
     )
     assert score(exp) == 0
-    system, data = load_system(exp), DataDir.read(EVAL)
+    system, data = load_experiment(exp).system, DataDir.read(EVAL)
     wave = read_audio(data.audio("eval_000")[0])  # 3200 samples
     expected = (score_of(system, wave[:1600]) + score_of(system, wave[1600:])) / 2
     assert read(exp)["eval_000"] == pytest.approx(expected, abs=1e-6)
@@ -323,7 +318,7 @@ def test_embeddings_of_margin_losses_are_what_is_compared_with_the_directions(ma
         },
     )
     assert score(exp, "--embeddings") == 0
-    vectors, task = ArchiveReader(exp / "eval/embeddings.scp"), load_system(exp).task
+    vectors, task = ArchiveReader(exp / "eval/embeddings.scp"), load_experiment(exp).task
     embeddings = torch.from_numpy(np.stack([vectors[utt] for utt in read(exp)]))
     assert task.scores(embeddings).tolist() == pytest.approx(list(read(exp).values()), abs=1e-6)
 

@@ -49,16 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def read_task(exp: Path) -> Any:
-    """The task of a trained system.
+    """The task of a trained system, with its trained state.
 
     Raises:
         InputError: no trained system there.
     """
-    from spooftrace.config.loading import build, load_config
+    from spooftrace.system.experiment import load_experiment
 
-    if not (exp / "model.safetensors").exists():
-        raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
-    return build(load_config([exp / "config.yaml"])["task"])
+    return load_experiment(exp).task
 
 
 def score_recordings(command: str, args: argparse.Namespace, policy: Sequence[str]) -> Results:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace, overrides: list[str]) -> int:
         return 1
     if isinstance(task, Parsing):
         header = ("kHz", "kbit/s", "Q", "nearest codec")
-        rows = _parameters(results.tables["scores.txt"], _trained(args.exp))
+        rows = _parameters(results.tables["scores.txt"], task)
     else:
         items = sorted(results.tables.items())
         tables = {name: lines for name, lines in items if len(lines) > len(results.files)}  # those with a header
@@ -71,13 +70,3 @@ def _parameters(lines: Sequence[str], task: Parsing) -> Iterator[tuple[str, ...]
     for row, name in zip(values, nearest_codec(values, codecs, task.deviation.numpy()), strict=True):
         same = [other for other in codecs if known[other] == known[str(name)]]
         yield (*(f"{value:.2f}" for value in row), " or ".join(same))
-
-
-def _trained(exp: Path) -> Any:
-    """The task with what it has learned from its training set."""
-    from spooftrace.system.weights import load_weights
-
-    task = read_task(exp)
-    state = load_weights(exp / "model.safetensors")
-    task.load_state_dict({key.removeprefix("task."): value for key, value in state.items() if key.startswith("task.")})
-    return task

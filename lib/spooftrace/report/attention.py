@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,9 @@ from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.report.canvas import png
 from spooftrace.report.incomplete import title_of
+
+if TYPE_CHECKING:
+    from spooftrace.system.experiment import Experiment
 
 # Map -> what looks at what.
 TITLES = {
@@ -77,12 +80,10 @@ def report_attention(
     Raises:
         InputError: no trained system in ``exp``, no such utterances, or no pair; as scoring them.
     """
-    from spooftrace.config.loading import load_config
+    from spooftrace.system.experiment import load_experiment
 
-    if not (exp / "config.yaml").exists():
-        raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
-    config = load_config([exp / "config.yaml"])
-    backend = config["backend"]
+    experiment = load_experiment(exp)
+    backend = experiment.config["backend"]
     if not backend["class_path"].endswith(".SASTNet") or backend["init_args"]["semantic_dim"] is None:
         return [f"{exp}: not a SASTNet with semantic frames, so there is no cross-modal attention to draw"]
     directory = DataDir.read(data)
@@ -90,7 +91,7 @@ def report_attention(
     for utt in pair:
         if utt not in directory.tables["utt2spk"]:
             raise InputError(f"{data}: no utterance '{utt}'; name a bona fide utterance and its copy that are there")
-    bonafide, copy = attend(exp, config, data, dump, pair)
+    bonafide, copy = attend(experiment, data, dump, pair)
     numbers = {
         name: (relative_entropy(first), relative_entropy(copy.maps[name]), difference(first, copy.maps[name]))
         for name, first in bonafide.maps.items()
@@ -169,8 +170,8 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(np.float64) - other).sum(axis=1).mean() / 2)
 
 
-def attend(exp: Path, config: Mapping[str, Any], data: Path, dump: Path, utts: Sequence[str]) -> tuple[Attention, ...]:
-    """The attention of the trained SASTNet ``exp``, of this configuration, over each utterance.
+def attend(experiment: Experiment, data: Path, dump: Path, utts: Sequence[str]) -> tuple[Attention, ...]:
+    """The attention of a trained SASTNet over each utterance.
 
     The model hears what it hears in scoring, on the CPU; of windows, the first.
 
@@ -181,16 +182,10 @@ def attend(exp: Path, config: Mapping[str, Any], data: Path, dump: Path, utts: S
 
     from spooftrace.batching.build import make_batches, open_streams
     from spooftrace.batching.loader import load
-    from spooftrace.pretrained.weights import weights_in
-    from spooftrace.system.system import System
-    from spooftrace.system.weights import load_weights
 
-    weights = load_weights(exp / "model.safetensors")
+    config = experiment.config
     cached = open_streams(config, dump, data)
-    with weights_in(exp):
-        system = System(config, {name: stream.shape for name, stream in cached.items()})
-    system.load_own_state(weights, exp / "model.safetensors")
-    system.eval()
+    system = experiment.with_cached({name: stream.shape for name, stream in cached.items()}).system
     first = system.streams[0]
     rate = cached[first].frame_rate if first in cached else system.frontends[first].frame_rate
     seconds = system.backend.image_frames / rate

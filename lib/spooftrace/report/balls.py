@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.report.canvas import COLOURS, png
 from spooftrace.report.incomplete import title_of
+
+if TYPE_CHECKING:
+    from spooftrace.system.experiment import Experiment
 
 TARGETS = ("kHz", "kbit/s", "Q")
 MARKERS = "o^sDvPX*"
@@ -30,15 +34,13 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     Raises:
         InputError: no trained system in ``exp``, or no vectors of these utterances.
     """
-    from spooftrace.config.loading import load_config
+    from spooftrace.system.experiment import load_experiment
 
-    if not (exp / "config.yaml").exists():
-        raise InputError(f"{exp}/config.yaml: no trained system there; run stage 4 (training) first")
-    config = load_config([exp / "config.yaml"])
-    if not config["backend"]["class_path"].endswith(".HYDRA"):
+    experiment = load_experiment(exp)
+    if not experiment.config["backend"]["class_path"].endswith(".HYDRA"):
         return [f"{exp}: not a HYDRA, so there are no balls to draw"]
     directory = DataDir.read(data)
-    weights, points = _look(exp, config, directory, dump)  # (T, K), (N, K, 2)
+    weights, points = _look(experiment, directory, dump)  # (T, K), (N, K, 2)
     codecs = directory.table("utt2codec")
     paths = [figures / f"{exp.name}_{what}.png" for what in ("attention", "balls")]
     draw_attention(weights, title_of(exp, data), paths[0])
@@ -47,25 +49,23 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     return [f"{exp}: weights of the subspaces: {', '.join(shares)}; see {paths[0]} and {paths[1]}"]
 
 
-def _look(exp: Path, config: dict, directory: DataDir, dump: Path) -> tuple[np.ndarray, np.ndarray]:
+def _look(experiment: Experiment, directory: DataDir, dump: Path) -> tuple[np.ndarray, np.ndarray]:
     """Mean weight of each subspace for each target (T, K), and all points of the balls in the unit disc (N, K, 2)."""
     import torch
 
     from spooftrace.batching.build import open_streams
-    from spooftrace.system.system import System
-    from spooftrace.system.weights import load_weights
 
-    cached = open_streams(config, dump, directory.path)
+    cached = open_streams(experiment.config, dump, directory.path)
     if len(cached) != 1:
-        raise InputError(f"{exp}: its vectors were not stored; figures are drawn for systems with data.cached")
+        raise InputError(
+            f"{experiment.path}: its vectors were not stored; figures are drawn for systems with data.cached"
+        )
     ((name, stream),) = cached.items()
-    system = System(config, {name: stream.shape})
-    system.load_own_state(load_weights(exp / "model.safetensors"), exp / "model.safetensors")
     missing = [utt for utt in directory.utts if utt not in stream.reader]
     if missing:
         raise InputError(f"{directory.path}: no '{name}' of {missing[0]}; run stage 3 again")
     vectors = torch.from_numpy(np.stack([stream.reader[utt] for utt in directory.utts]).astype(np.float32))  # (N, D)
-    backend = system.eval().backend
+    backend = experiment.with_cached({name: stream.shape}).system.backend
     return backend.attention(vectors).mean(0).numpy(), backend.disc_points(vectors).numpy()
 
 

@@ -39,7 +39,7 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
     options = backend.get("init_args", {})
     if backend.get("class_path") != BACKEND or options.get("pooling", "qaf") != "qaf":
         return []
-    weights = _softmax(_read(exp / "model.safetensors") / options.get("temperature", 1.0))  # (Q, D)
+    weights = _softmax(_read(exp) / options.get("temperature", 1.0))  # (Q, D)
     means = weights.mean(axis=1)
     _write(weights, exp / "quantizer_weights.tsv")
     figure = figures / f"{exp.name}_quantizers.png"
@@ -88,17 +88,15 @@ def _backend(path: Path) -> dict[str, Any]:
     return node if isinstance(node, dict) else {}
 
 
-def _read(path: Path) -> np.ndarray:
-    """The learned weights (Q, D), without building the model."""
-    from safetensors import SafetensorError, safe_open
+def _read(exp: Path) -> np.ndarray:
+    """The learned weights (Q, D), without building the system."""
+    from spooftrace.system.experiment import load_experiment
 
-    try:
-        with safe_open(path, framework="np") as file:
-            return file.get_tensor(KEY).astype(np.float64)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; train the system first (stage 4)") from None
-    except SafetensorError as error:
-        raise InputError(f"{path}: no quantizer weights in it ({error}); train again") from None
+    experiment = load_experiment(exp)
+    weights = experiment.weights(KEY)
+    if KEY not in weights:
+        raise InputError(f"{experiment.model}: no quantizer weights in it; train again")
+    return weights[KEY].double().numpy()
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:

@@ -28,7 +28,8 @@ from spooftrace.common.journal import add_job_options, fingerprint, shard
 from spooftrace.config.classes import add_allow_option
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
-from spooftrace.scoring.store import Parts, is_complete, origin, recorded_frontends, write
+from spooftrace.scoring.store import Parts, is_complete, origin, write
+from spooftrace.system.files import CONFIG, MODEL, recorded_frontends
 
 if TYPE_CHECKING:
     from spooftrace.scoring.scorer import Scorer
@@ -144,17 +145,15 @@ class Scoring:
         precision: Precision = "fp32",
         embeddings: bool = False,
     ) -> None:
-        from spooftrace.config.loading import load_config
+        from spooftrace.system.experiment import load_experiment
 
-        self.exp = exp
         self.dump = dump
         self.num_gpus = num_gpus
         self.precision: Precision = precision
         self.embeddings = embeddings
-        self._system = fingerprint(exp, "config.yaml", "model.safetensors")
-        if "model.safetensors" not in self._system:
-            raise InputError(f"{exp}/model.safetensors: no trained model there; run stage 4 (training) first")
-        self.config = load_config([exp / "config.yaml"], policy)
+        self._system = fingerprint(exp, CONFIG, MODEL)
+        self.experiment = load_experiment(exp, policy, model_sha256=self._system.get(MODEL))
+        self.config = self.experiment.config
         self._scorer: Scorer | None = None
         self._origins: dict[Path, dict[str, Any]] = {}
 
@@ -191,8 +190,7 @@ class Scoring:
                 print(f"{directory}: part {job} of {num_jobs} is done already")
                 return
             if self._scorer is None:
-                sha256 = self._system["model.safetensors"]
-                self._scorer = Scorer(self.exp, self.config, self.num_gpus, self.precision, self.embeddings, sha256)
+                self._scorer = Scorer(self.experiment, self.num_gpus, self.precision, self.embeddings)
             what = f"scoring {title or f'{directory}, part {job} of {num_jobs}'}"
             total, left = (sum(map(len, batches)) for batches in (mine, todo))
             with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:
@@ -231,7 +229,7 @@ class Scoring:
 
     def _origin(self, directory: Path) -> dict[str, Any]:
         if directory not in self._origins:  # looking at every audio file takes a while
-            frontends = recorded_frontends(self.exp)
+            frontends = recorded_frontends(self.experiment.path)
             self._origins[directory] = origin(
                 self._system, self.config, self.precision, directory, self.dump, frontends
             )

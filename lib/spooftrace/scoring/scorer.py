@@ -13,13 +13,10 @@ from torch import Tensor, nn
 from spooftrace.batching.build import make_batches, open_streams
 from spooftrace.batching.loader import load
 from spooftrace.common.errors import InputError
-from spooftrace.frontends.base import WEIGHTS
-from spooftrace.pretrained.weights import weights_in
-from spooftrace.scoring.store import recorded_frontends
 from spooftrace.system.devices import pick_device
+from spooftrace.system.experiment import Experiment
 from spooftrace.system.packing import InPrecision, Precision, check_precision, pack
 from spooftrace.system.system import StreamShape, System
-from spooftrace.system.weights import load_weights
 from spooftrace.tasks.losses import MarginLoss
 
 
@@ -38,12 +35,10 @@ class Scorer:
     not.
 
     Args:
-        exp: Folder with ``model.safetensors``.
-        config: Its configuration, with the policy to score by.
+        experiment: The experiment; its configuration says how to score.
         num_gpus: 1 to compute on the GPU.
         precision: Of the front-ends, as in stage 3; back-ends compute in float32.
-        embeddings: Also give the embeddings.
-        model_sha256: SHA-256 of ``model.safetensors``, where it has been computed already.
+        embeddings: Also compute embeddings.
 
     Raises:
         InputError: The device is not there, or does not compute in this precision.
@@ -51,15 +46,12 @@ class Scorer:
 
     def __init__(
         self,
-        exp: Path,
-        config: Mapping[str, Any],
+        experiment: Experiment,
         num_gpus: int = 0,
         precision: Precision = "fp32",
         embeddings: bool = False,
-        model_sha256: str | None = None,
     ) -> None:
-        self.model, self.model_sha256 = exp / "model.safetensors", model_sha256
-        self.config = config
+        self.experiment, self.config = experiment, experiment.config
         self.precision: Precision = precision
         self.embeddings = embeddings
         self.device = pick_device(num_gpus)
@@ -105,22 +97,18 @@ class Scorer:
         """Why scores of these groups are no finite numbers, and what to do."""
         if self.precision != "fp32":
             return "compute in --precision fp32"
+        model = self.experiment.model
         for name, weight in self._system.state_dict().items():
             if weight.is_floating_point() and not weight.isfinite().all():
-                return f"the model has NaN or infinite weights ({name}); train it, or get {self.model}, again"
+                return f"the model has NaN or infinite weights ({name}); train it, or get {model}, again"
         inputs = [value for group in groups for value in group.values() if isinstance(value, Tensor)]
         if all(value.isfinite().all() for value in inputs):
-            return f"its audio is good, but {self.model} gives NaN or infinite outputs for it; train the model again"
+            return f"its audio is good, but {model} gives NaN or infinite outputs for it; train the model again"
         return "its audio or features have NaN or infinite values; check them"
 
     def _load(self, shapes: Mapping[str, StreamShape]) -> System:
         if self._shapes != shapes:
-            weights = load_weights(self.model, self.model_sha256)
-            with weights_in(self.model.parent):
-                system = System(self.config, shapes)
-            system.load_own_state(weights, self.model)
-            system = system.eval().to(self.device)
-            check_frontends(system, self.model.parent)
+            system = self.experiment.with_cached(shapes, self.device).system
             for name, frontend in system.frontends.items():
                 if self.device.type == "cpu" and frontend.packable:
                     pack(frontend, self.precision)
@@ -155,25 +143,6 @@ class Scorer:
         if isinstance(getattr(self._system.task, "criterion", None), MarginLoss):
             return outputs
         return self._last_linear.input(len(outputs))
-
-
-def check_frontends(system: System, exp: Path) -> None:
-    """Refuse pretrained weights of frozen front-ends other than those that ``run.json`` of ``exp`` names.
-
-    They are not in ``model.safetensors``, so a model that was replaced in its folder would give other scores without a
-    word. Experiments of earlier versions, and imported ones, do not say which weights they need.
-
-    Raises:
-        InputError: A front-end has other weights.
-    """
-    recorded = recorded_frontends(exp)
-    for name, frontend in system.frontends.items():
-        known = recorded.get(name, {}).get(WEIGHTS)
-        if frontend.frozen and known and frontend.fingerprint().get(WEIGHTS) != known:
-            raise InputError(
-                f"{exp}: the pretrained model of stream '{name}' has other weights than in training (sha256 of the "
-                f"tensors in run.json: {known[:12]}...); put the model back that the system was trained with"
-            )
 
 
 def _check_last_layer(backend: nn.Module) -> None:

@@ -15,7 +15,7 @@ from spooftrace.common.contents import changed_file, record_files
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, other_journals, read_journals
 from spooftrace.common.json_files import write_json
-from spooftrace.common.records import read_run, read_scores_record
+from spooftrace.common.records import read_scores_record
 from spooftrace.datadir.sources import origin_of_audio
 from spooftrace.extraction.belonging import check, describe
 
@@ -63,15 +63,6 @@ def origin(
         "features": features,
         "frontends": dict(frontends or {}),
     }
-
-
-def recorded_frontends(exp: Path) -> dict[str, dict[str, Any]]:
-    """Fingerprints of the frozen front-ends of a training, by stream; {} where ``run.json`` has none.
-
-    Raises:
-        InputError: ``run.json`` is damaged.
-    """
-    return read_run(exp).get("frontends", {})
 
 
 def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
-from spooftrace.system.experiment import is_described
+from spooftrace.system.files import is_described
 
 BACKEND = "backend"  # in the metadata of the file
 
@@ -32,18 +32,20 @@ def save_weights(state: Mapping[str, Tensor], path: Path, backend: str | None = 
         file.write(content)
 
 
-def load_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read weights written by :func:`save_weights`.
+def load_weights(path: Path, sha256: str | None = None, prefix: str = "") -> dict[str, Tensor]:
+    """Read weights that :func:`save_weights` wrote.
 
     Args:
         path: The file.
-        sha256: Its SHA-256, where it has been computed already.
+        sha256: SHA-256 of the file if it is known already.
+        prefix: Only weights whose names begin with it are read.
 
     Raises:
         InputError: The file is missing or damaged, or is not the one that ``run.json`` beside it describes.
     """
     try:
-        weights = load_file(path)
+        with safe_open(path, "pt") as file:
+            weights = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
     except FileNotFoundError:
         raise InputError(f"{path}: no trained model there; run stage 4 (training) first") from None
     except Exception as error:  # safetensors raises its own error type for damaged files

@@ -9,7 +9,7 @@ from typing import Any
 from spooftrace.common.differences import difference_text, differences
 from spooftrace.common.errors import InputError
 from spooftrace.common.records import RUN, read_run
-from spooftrace.system.experiment import CONFIG, LENGTH, MODEL, is_described, last_checkpoint
+from spooftrace.system.files import CONFIG, LENGTH, MODEL, is_described, last_checkpoint
 
 # Settings that change no result.
 WITHOUT_EFFECT = ("trainer.checkpoint_minutes", "data.num_workers")

@@ -18,7 +18,7 @@ from spooftrace.common.records import RUN
 from spooftrace.config.classes import allowed_modules
 from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.pretrained.weights import keep_configuration
-from spooftrace.system.experiment import LENGTH, MODEL
+from spooftrace.system.files import LENGTH, MODEL
 from spooftrace.system.system import count_parameters
 from spooftrace.system.weights import save_weights
 from spooftrace.training.saving import read_checkpoint

@@ -101,7 +101,7 @@ def _fit(
     from spooftrace.backends.parts.shared_batchnorm import share_batch_norm
     from spooftrace.config.loading import save_config
     from spooftrace.system.devices import pick_device
-    from spooftrace.system.experiment import last_checkpoint
+    from spooftrace.system.files import last_checkpoint
     from spooftrace.system.system import System
     from spooftrace.training import run_record
     from spooftrace.training.initialise import start_from_others
@@ -237,7 +237,7 @@ def _remove_leftovers(exp: Path) -> None:
     """Remove what killed trainings have half written; the lock of ``exp`` is held."""
     from spooftrace.common.atomic import remove_leftovers
     from spooftrace.common.records import RUN
-    from spooftrace.system.experiment import CONFIG, MODEL, last_checkpoint
+    from spooftrace.system.files import CONFIG, MODEL, last_checkpoint
 
     remove_leftovers(exp, CONFIG, MODEL, RUN, EPOCHS)
     remove_leftovers(last_checkpoint(exp).parent)
