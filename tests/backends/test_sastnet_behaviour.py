@@ -330,14 +330,14 @@ def network():
 @pytest.fixture
 def small_release(monkeypatch):
     """The release for DEC with sizes that a test can have."""
-    release = next(one for one in releases.RELEASES if one.system == "sastnet_dec")
+    release = next(one for one in releases.CHECKPOINTS if one.system == "sastnet_dec")
 
     def config(width, depth):
         settings = release.config(width, depth)
         return {**settings, "backend": node("SASTNet", input_dim=width, **OF_RELEASE)}
 
     small = type(release)(**{**vars(release), "config": config})
-    monkeypatch.setattr(systems, "RELEASES", (small,))
+    monkeypatch.setattr(systems, "OFFICIAL_CHECKPOINTS", (small,))
     return small
 
 

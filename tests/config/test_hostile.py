@@ -46,7 +46,7 @@ NODES = {
     "foreign submodule": {"backend": {"class_path": "evil.sub.Net"}},
     "module that a room imports": backend("spooftrace.backends.aasist.torch.load", f="evil.pt"),
     "module that a room does not even import": backend("spooftrace.backends.os.system", command=TOUCH),
-    "module of ours that imports by name": backend("spooftrace.pretrained.optional.require", module="evil"),
+    "module of ours that imports by name": backend("spooftrace.pretrained.packages.import_package", module="evil"),
     "class of ours of no room": backend("spooftrace.common.atomic.atomic_write", path="MARKER"),
     "attribute of a class": backend("spooftrace.backends.AASIST.__init__"),
     "class of a class": backend("spooftrace.backends.AASIST.__class__"),

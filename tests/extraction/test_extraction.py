@@ -19,7 +19,7 @@ from spooftrace.batching.build import make_batches, open_streams
 from spooftrace.cli.main import main
 from spooftrace.common.progress import Progress
 from spooftrace.config.loading import load_config
-from spooftrace.pretrained.weights import find_folder
+from spooftrace.pretrained.finding import find_folder
 from spooftrace.system.system import System
 
 

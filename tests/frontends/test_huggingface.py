@@ -22,7 +22,7 @@ from spooftrace.config.loading import load_config
 from spooftrace.frontends import HuggingFace, Whisper
 from spooftrace.frontends.huggingface import CLASSES
 from spooftrace.frontends.layered import standardize
-from spooftrace.pretrained.weights import keep_configuration, kept_configuration, weights_in
+from spooftrace.pretrained.finding import keep_configuration, kept_configuration, weights_in
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = [4000, 3999, 1, 401, 720, 1999]  # 719 samples are one frame, 720 are two

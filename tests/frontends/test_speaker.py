@@ -8,7 +8,7 @@ import torch
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import ECAPA, XVector
 
-# Not imported before it is used: see spooftrace.pretrained.optional.
+# Not imported before it is used: see spooftrace.pretrained.packages.
 pytestmark = pytest.mark.skipif(
     find_spec("speechbrain") is None, reason="speechbrain is not installed: tools/install_speechbrain.sh"
 )

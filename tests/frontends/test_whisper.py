@@ -15,7 +15,7 @@ from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperModel
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import Whisper
 from spooftrace.frontends.whisper import WINDOW, log_mel
-from spooftrace.pretrained.weights import find_folder, from_pretrained, models_folder
+from spooftrace.pretrained.finding import find_folder, from_pretrained, models_folder
 
 LENGTHS = [16000, 15999, 1, 321, 7040]
 ROOT = Path(__file__).resolve().parents[2]

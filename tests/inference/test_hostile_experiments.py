@@ -22,7 +22,7 @@ from spooftrace.config.loading import load_config, save_config
 from spooftrace.datadir import DataDir
 from spooftrace.frontends import SmallCodec
 from spooftrace.official.importing import import_system
-from spooftrace.pretrained.selfsupervised import import_checkpoint
+from spooftrace.pretrained.convert import import_checkpoint
 from spooftrace.system.system import System
 from spooftrace.system.weights import load_weights, save_weights
 

@@ -21,7 +21,7 @@ from spooftrace.cli import main as cli
 from spooftrace.common.errors import InputError
 from spooftrace.common.provenance import file_sha256
 from spooftrace.official.importing import import_system
-from spooftrace.official.known import KNOWN_FILES
+from spooftrace.official.known_files import KNOWN_FILES
 
 ASVSPOOF5 = "8f10fe1d1ce3ac62c19f00b86dfaf79f86f464301d23e08726b16b02edbb601c"
 MEL_LCNN = "d8b240a5d50782cf39780bb0ed4c75652cc405fb7aa0aeb1b433bf38faba5f43"

@@ -16,7 +16,7 @@ from spooftrace.backends import AASIST, LCNN, SLS, Nes2NetX
 from spooftrace.cli import main as cli
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import load_config
-from spooftrace.official import RELEASES, SYSTEMS
+from spooftrace.official import OFFICIAL_CHECKPOINTS, SYSTEMS
 from spooftrace.official.importing import import_system, looks_like
 from spooftrace.system.weights import load_weights
 
@@ -78,7 +78,7 @@ def test_the_self_supervised_model_comes_with_the_file(tmp_path, capsys, network
     official = {f"Nested_Res2Net_TDNN.{name}": tensor for name, tensor in backend.state_dict().items()}
     path = saved(tmp_path, with_ssl(network, official, prefix))
     made = import_system("nes2net_x", path, tmp_path / "exp")
-    assert made.release.title == "Nes2Net-X, ASVspoof 2019 and 2021" and made.needs is None
+    assert made.checkpoint.title == "Nes2Net-X, ASVspoof 2019 and 2021" and made.needs is None
     assert made.dropped == {
         "quantizer.vars": "for pre-training only", "project_q.weight": "for pre-training only",
         "masked_spec_embed": "hides frames in pre-training",
@@ -203,7 +203,7 @@ OVERRIDES = {  # releases whose settings are those of a recipe
 }
 
 
-@pytest.mark.parametrize("release", RELEASES, ids=lambda release: release.title)
+@pytest.mark.parametrize("release", OFFICIAL_CHECKPOINTS, ids=lambda release: release.title)
 def test_an_imported_system_computes_what_the_recipes_train(tmp_path, release):
     """The streams, the back-end, the task and the cropping of ``conf/systems``, so that scores can be compared."""
     files = [ROOT / "conf" / "systems" / f"{release.system}.yaml"]

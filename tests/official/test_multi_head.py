@@ -18,7 +18,7 @@ from spooftrace.system.system import System
 SMALL = {"input_dim": 12, "reduced_dim": 12, "channels": [4, 4, 4, 4, 4, 4], "gat_dims": [6, 4]}
 
 
-def weights_of(model, number):
+def select_weights(model, number):
     """The weights of a model for one task that are those of task ``number`` in a model for several."""
     own, prefix = model.state_dict(), f"more_graphs.{number - 1}."
     state = {name: tensor for name, tensor in own.items() if not name.startswith("more_graphs.")}
@@ -32,7 +32,7 @@ def test_each_task_has_what_a_model_of_its_own_would_give():
         parts = several(frames).split([2, 4, 3], dim=1)
     for number, part in enumerate(parts):
         alone = W2V2AASIST(**SMALL, num_outputs=part.shape[1]).eval()
-        alone.load_state_dict(weights_of(several, number), strict=True)
+        alone.load_state_dict(select_weights(several, number), strict=True)
         with torch.no_grad():
             torch.testing.assert_close(part, alone(frames), atol=1e-6, rtol=1e-5)
     assert several.num_outputs == 9
@@ -107,7 +107,7 @@ def official_names(model, branches):
     """The file that the official code writes of a model."""
     state = {}
     for number, branch in enumerate(branches):
-        for name, tensor in weights_of(model, number).items():
+        for name, tensor in select_weights(model, number).items():
             in_graph = re.match("GAT_|HtrgGAT_|pool_|pos_S|master|out_layer", name)
             state[f"{branch}.{name}" if in_graph else name] = tensor
     return state

@@ -9,8 +9,8 @@ from backend_cases import assert_equals_stored, count, official_keys, reference
 
 from spooftrace.backends import W2V2AASIST
 from spooftrace.common.errors import InputError
-from spooftrace.official import RELEASES
-from spooftrace.official.importing import choose, fill, looks_like, renamed, skeleton, take_apart, write_config
+from spooftrace.official import OFFICIAL_CHECKPOINTS
+from spooftrace.official.importing import choose, fill, looks_like, renamed, skeleton, split_checkpoint, write_config
 from spooftrace.system.system import count_parameters
 
 SIZES = {"binary_branch": 2, "multiclass_branch_as": 4, "multiclass_branch_ds": 3, "multiclass_branch_qs": 4}
@@ -31,7 +31,7 @@ XLS_R = 315_437_696  # parameters that a front-end has
 
 
 def release_of(name):
-    return next(release for release in RELEASES if release.system == name.lower())
+    return next(release for release in OFFICIAL_CHECKPOINTS if release.system == name.lower())
 
 
 def backend_keys(name):
@@ -47,7 +47,7 @@ def official_parts(name):
     """What importing makes of a file's names and shapes; there is no memory for its tensors."""
     xls_r = {f"ssl_model.model.{k}": shape for k, shape in official_keys("fairseq_xlsr300m_wav2vec2model").items()}
     state = {key: torch.empty(shape, device="meta") for key, shape in (backend_keys(name) | xls_r).items()}
-    return take_apart(state, Path(f"{name}.pth"))
+    return split_checkpoint(state, Path(f"{name}.pth"))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)

@@ -14,13 +14,13 @@ from spooftrace.backends import W2V2AASIST, SASTNet
 from spooftrace.backends.parts.crossmodal import CrossModalTransformer, positions
 from spooftrace.backends.parts.mae import MultiDecoderMAE, hide, sincos_positions
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
-from spooftrace.official import RELEASES
-from spooftrace.official.importing import choose, fill, renamed, skeleton, take_apart, write_config
-from spooftrace.official.parts import PRETRAINING
+from spooftrace.official import OFFICIAL_CHECKPOINTS
+from spooftrace.official.contents import PRETRAINING_ONLY
+from spooftrace.official.importing import choose, fill, renamed, skeleton, split_checkpoint, write_config
 from spooftrace.official.sastnet import NAMES
 from spooftrace.system.system import count_parameters
 
-RELEASED = {release.system: release for release in RELEASES if release.system.startswith("sastnet")}
+RELEASED = {release.system: release for release in OFFICIAL_CHECKPOINTS if release.system.startswith("sastnet")}
 OFFICIAL = {"sastnet_vq": "VQ", "sastnet_aux": "AUX", "sastnet_dec": "DEC", "sastnet_bin": "Bin"}
 PARAMETERS = {"VQ": 234_894_412, "AUX": 234_894_412, "DEC": 209_082_539, "Bin": 183_270_666}
 LOSS_WEIGHTS = 2  # of the automatic weighting, which the official code keeps outside of the model
@@ -140,7 +140,7 @@ def test_every_official_tensor_has_its_place(tmp_path, system):
         whisper = WhisperModel(WhisperConfig(d_model=768, decoder_attention_heads=12, **layers)).state_dict()
     whisper = {f"whisper.model.{name}": tuple(tensor.shape) for name, tensor in whisper.items()}
     state = {name: torch.empty(shape, device="meta") for name, shape in {**own, **ssl, **whisper}.items()}
-    parts = take_apart(state, Path("official.pth"))
+    parts = split_checkpoint(state, Path("official.pth"))
     release = choose(system, parts, Path("official.pth"))
     assert release == RELEASED[system]
     model, needs = skeleton(write_config(release, parts, tmp_path), tmp_path)
@@ -149,7 +149,7 @@ def test_every_official_tensor_has_its_place(tmp_path, system):
     assert {name: tensor.shape for name, tensor in filled.items()} == {n: t.shape for n, t in expected.items()}
     assert len(filled) - 1 + len(dropped) == len(state)  # but for the weights of the losses
     assert sum(why == "of the frozen Whisper" for why in dropped.values()) == len(whisper)
-    assert list(dropped.values()).count(PRETRAINING) == 7
+    assert list(dropped.values()).count(PRETRAINING_ONLY) == 7
     assert needs == "openai/whisper-small"
     assert count_parameters(model.backend) == PARAMETERS[OFFICIAL[system]] + LOSS_WEIGHTS
 

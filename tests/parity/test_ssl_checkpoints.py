@@ -8,7 +8,7 @@ from backend_cases import official_keys, reference
 from helpers.tolerance import assert_equal_up_to_rounding
 
 from spooftrace.frontends import HuggingFace
-from spooftrace.pretrained.selfsupervised import find_weights, import_checkpoint
+from spooftrace.pretrained.convert import find_weights, import_checkpoint
 
 
 def as_released(case: dict, style: str) -> dict:

@@ -12,9 +12,9 @@ from backend_cases import official_keys, reference, set_weights
 from spooftrace import backends, cli
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.frontends import HuggingFace
-from spooftrace.official import RELEASES
-from spooftrace.official.importing import choose, fill, looks_like, skeleton, take_apart, write_config
-from spooftrace.official.parts import PRETRAINING
+from spooftrace.official import OFFICIAL_CHECKPOINTS
+from spooftrace.official.contents import PRETRAINING_ONLY
+from spooftrace.official.importing import choose, fill, looks_like, skeleton, split_checkpoint, write_config
 from spooftrace.system.system import count_parameters
 
 FAIRSEQ, UNILM = "fairseq_xlsr300m_wav2vec2model", "unilm_wavlm_large"
@@ -93,7 +93,7 @@ def test_every_official_tensor_has_its_place(tmp_path, case, kept, pretraining, 
     """The complete official key lists of the full-size models, names and shapes only."""
     system, file = PARTS[case][0], Path(case)
     state = official_state(case)
-    parts = take_apart(state, file)
+    parts = split_checkpoint(state, file)
     release = choose(system, parts, file)
     assert release.title.partition(",")[0] in case.replace("SLS", "XLS-R + SLS")
     model, needs = skeleton(write_config(release, parts, tmp_path), tmp_path)
@@ -101,8 +101,8 @@ def test_every_official_tensor_has_its_place(tmp_path, case, kept, pretraining, 
     filled, dropped = fill(expected, release, parts, file)
     assert {name: tensor.shape for name, tensor in filled.items()} == {n: t.shape for n, t in expected.items()}
     assert len(filled) == kept and len(filled) + len(dropped) == len(state)
-    assert sum(why == PRETRAINING for why in dropped.values()) == pretraining
-    assert [name for name, why in dropped.items() if why != PRETRAINING] == others
+    assert sum(why == PRETRAINING_ONLY for why in dropped.values()) == pretraining
+    assert [name for name, why in dropped.items() if why != PRETRAINING_ONLY] == others
     assert count_parameters(model) == parameters
     assert (needs is None) == ("of Codecfake" not in case or case.startswith("S_BIN"))
 
@@ -111,13 +111,13 @@ def test_every_official_tensor_has_its_place(tmp_path, case, kept, pretraining, 
 def test_each_release_looks_like_itself_and_like_no_other():
     seen = {}
     for case, (system, *_) in PARTS.items():
-        parts = take_apart(official_state(case), Path(case))
+        parts = split_checkpoint(official_state(case), Path(case))
         seen[case] = looks_like(parts.backend, parts.sizes)
         assert system in seen[case]
     twins = {case: systems for case, systems in seen.items() if len(systems) > 1}
     assert set(twins) == {"Nes2Net-X, CtrSVDD", "Nes2Net-X-SeLU, CtrSVDD"}  # the same tensors
-    elsewhere = {release.system for release in RELEASES if release.title.endswith("of CodecFake+")}
-    assert {PARTS[case][0] for case in PARTS} | elsewhere == {release.system for release in RELEASES}
+    elsewhere = {release.system for release in OFFICIAL_CHECKPOINTS if release.title.endswith("of CodecFake+")}
+    assert {PARTS[case][0] for case in PARTS} | elsewhere == {release.system for release in OFFICIAL_CHECKPOINTS}
 
 
 def stored_waves(folder, waves):

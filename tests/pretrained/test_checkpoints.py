@@ -16,7 +16,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.frontends import HuggingFace
 from spooftrace.official import commands
 from spooftrace.pretrained.architecture import convolutions_of
-from spooftrace.pretrained.selfsupervised import FORMATS, import_checkpoint
+from spooftrace.pretrained.convert import FORMATS, import_checkpoint
 
 LAYOUT = "[(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16,2,2)] * 2"
 

@@ -14,8 +14,8 @@ from torch import nn
 
 from spooftrace.cli import main as cli
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.contents import weights_of
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.state_dict import select_weights
 
 
 def model():
@@ -37,7 +37,7 @@ def prefixed(prefix, state=STATE):
 def found(tmp_path, content, choice=None):
     """What is found in ``content`` after torch has saved it, with the notes as one text."""
     torch.save(content, tmp_path / "x.pth.tar")
-    weights = weights_of(read_checkpoint(tmp_path / "x.pth.tar"), tmp_path / "x.pth.tar", choice, any_prefix=True)
+    weights = select_weights(read_checkpoint(tmp_path / "x.pth.tar"), tmp_path / "x.pth.tar", choice, any_prefix=True)
     return weights, "; ".join(weights.notes)
 
 
@@ -145,7 +145,7 @@ def test_other_formats(tmp_path):
     np.savez(tmp_path / "b.npz", **{name: tensor.numpy() for name, tensor in floats.items()}, note="text")
     np.savez_compressed(tmp_path / "c.npz", **{name: tensor.numpy() for name, tensor in floats.items()})
     for file in ("a.safetensors", "b.npz", "c.npz"):
-        assert_state(weights_of(read_checkpoint(tmp_path / file), tmp_path / file))
+        assert_state(select_weights(read_checkpoint(tmp_path / file), tmp_path / file))
     for file in ("a.safetensors", "b.npz"):
         (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:-50])
         with pytest.raises(InputError, match=f"{file}: (cut short|damaged)"):
@@ -171,7 +171,7 @@ def test_objects_beside_the_weights_are_named_and_not_built(tmp_path, capsys):
     torch.save(content, tmp_path / "x.ckpt")
     seen = set()
     read = read_checkpoint(tmp_path / "x.ckpt", seen)
-    assert_state(weights_of(read, tmp_path / "x.ckpt"))
+    assert_state(select_weights(read, tmp_path / "x.ckpt"))
     assert read["args"]["lr"] == 0.1 and read["metrics"]["eer"] == 0.5
     assert read["metrics"]["all"].tolist() == [[0, 1, 2], [3, 4, 5]]
     assert {"argparse.Namespace", "torch.optim.adamw.AdamW", "datetime.timedelta"} <= seen
@@ -191,7 +191,7 @@ MODULES = [
 @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])
 def test_whole_modules_of_torch(tmp_path, wrap, zipped):
     torch.save(wrap(model()), tmp_path / "x.pt", _use_new_zipfile_serialization=zipped)
-    assert_state(weights_of(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"))
+    assert_state(select_weights(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"))
 
 
 def test_modules_with_parametrizations_and_recurrent_layers(tmp_path):
@@ -203,7 +203,7 @@ def test_modules_with_parametrizations_and_recurrent_layers(tmp_path):
     })  # fmt: skip
     expected = network.state_dict()
     torch.save({"net": network.state_dict()}, tmp_path / "x.pt")
-    assert_state(weights_of(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"), expected)
+    assert_state(select_weights(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"), expected)
     del network["spectral"]  # torch refuses to pickle a module with parametrizations
     torch.save(network, tmp_path / "x.pt")
-    assert_state(weights_of(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"), network.state_dict())
+    assert_state(select_weights(read_checkpoint(tmp_path / "x.pt"), tmp_path / "x.pt"), network.state_dict())

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.pickle_scan import MAX_DEPTH, check_pickle
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.unpickler import MAX_DEPTH, check_pickle
 
 STOP, PROTOCOL = b".", b"\x80\x02"
 SYSTEM = b"cposix\nsystem\n"
@@ -251,7 +251,7 @@ def test_a_bomb_takes_no_memory(tmp_path):
     path = legacy(PROTOCOL + BOMBS["memo"][0] + STOP, tmp_path / "bomb.pt")
     code = (
         "import resource, sys\n"
-        "from spooftrace.pretrained.restricted import read_checkpoint\n"
+        "from spooftrace.pretrained.checkpoint_file import read_checkpoint\n"
         "from spooftrace.common.errors import InputError\n"
         "try:\n    read_checkpoint(sys.argv[1])\n"
         "except InputError as error:\n    print(error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)\n"

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
 FORMATS = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "legacy"])  # torch's own two
 

@@ -12,8 +12,8 @@ import yaml
 from spooftrace import frontends
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import ECAPA, S3PRL, EnCodec, EnCodecPackage, Fairseq, TorchAudio, XVector
-from spooftrace.frontends.by_length import by_length
-from spooftrace.pretrained.optional import PACKAGES
+from spooftrace.frontends.by_length import map_by_length
+from spooftrace.pretrained.packages import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools"
@@ -62,10 +62,10 @@ def test_by_length():
         seen.append(tuple(x.shape))
         return (x + 1).unsqueeze(2)  # (b, n) -> (b, n, 1)
 
-    output = by_length(run, wave, lengths, time=-2, frames=5)
+    output = map_by_length(run, wave, lengths, time=-2, frames=5)
     assert seen == [(2, 2), (1, 4)]
     assert output.squeeze(2).tolist() == [[1, 2, 0, 0, 0], [5, 6, 7, 8, 0], [9, 10, 0, 0, 0]]
-    assert by_length(lambda x: x.sum(1, keepdim=True), wave, lengths).tolist() == [[1], [22], [17]]
+    assert map_by_length(lambda x: x.sum(1, keepdim=True), wave, lengths).tolist() == [[1], [22], [17]]
 
 
 def environment(root, *libraries, cuda=False):

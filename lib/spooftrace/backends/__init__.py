@@ -28,7 +28,7 @@ from spooftrace.backends.mio import MiO
 from spooftrace.backends.nes2net import Nes2Net, Nes2NetX
 from spooftrace.backends.parsing_cnn import ParsingCNN
 from spooftrace.backends.qaf import QAFStatic
-from spooftrace.backends.reduced import ReducedRes2Net
+from spooftrace.backends.reduced_res2net import ReducedRes2Net
 from spooftrace.backends.sastnet import SASTNet
 from spooftrace.backends.sls import SLS
 from spooftrace.backends.w2v2_aasist import W2V2AASIST

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from spooftrace.backends.lstm import LSTMProbe
 from spooftrace.backends.parts.aggregation import AttentiveMerging
-from spooftrace.backends.parts.inputs import check
+from spooftrace.backends.parts.shapes import check_shape
 
 
 class AttMLSTM(nn.Module):
@@ -53,5 +53,5 @@ class AttMLSTM(nn.Module):
         self.decoder = LSTMProbe(input_dim, num_outputs, hidden_dim)
 
     def forward(self, layers: Tensor) -> Tensor:
-        check(self, layers, "layers", ("B", self.num_layers, "T", self.input_dim))
+        check_shape(self, layers, "layers", ("B", self.num_layers, "T", self.input_dim))
         return self.decoder(self.feat_merge(layers))  # (B, L, T, D) -> (B, T, D) -> (B, num_outputs)

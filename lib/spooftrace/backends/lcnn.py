@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spooftrace.backends.parts.inputs import by_windows, check
+from spooftrace.backends.parts.shapes import check_shape, map_windows
 
 
 class MaxFeatureMap(nn.Module):
@@ -74,9 +74,9 @@ class LCNN(nn.Module):
         self.fc_mu = nn.Linear(256, num_outputs)
 
     def forward(self, frames: Tensor) -> Tensor:
-        check(self, frames, "frames", ("B", "T", self.input_dim))
+        check_shape(self, frames, "frames", ("B", "T", self.input_dim))
         longest = self.num_frames // 16 * 16 + 15
-        return by_windows(self.classify, frames, dim=1, length=self.num_frames, longest=longest)
+        return map_windows(self.classify, frames, dim=1, length=self.num_frames, longest=longest)
 
     def classify(self, frames: Tensor) -> Tensor:
         """Frames (B, num_frames, D) -> (B, num_outputs)."""

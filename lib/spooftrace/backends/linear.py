@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.parts.inputs import to_frames
+from spooftrace.backends.parts.shapes import to_frames
 
 
 class LinearProbe(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.parts.inputs import to_frames
+from spooftrace.backends.parts.shapes import to_frames
 
 
 class LSTMProbe(nn.Module):

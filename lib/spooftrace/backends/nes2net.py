@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.parts.inputs import to_frames
+from spooftrace.backends.parts.shapes import to_frames
 
 ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
 

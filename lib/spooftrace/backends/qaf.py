@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from spooftrace.backends.lstm import LSTMProbe
 from spooftrace.backends.parts.aggregation import AttentiveMerging
-from spooftrace.backends.parts.inputs import check
+from spooftrace.backends.parts.shapes import check_shape
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
 CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
 CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as `spooftrace codec train` writes them
@@ -119,8 +119,8 @@ class QAFStatic(nn.Module):
             self.tables.copy_(codebooks)
 
     def forward(self, layers: Tensor, codes: Tensor) -> Tensor:
-        check(self, layers, "layers", ("B", self.num_layers, "T", self.input_dim))
-        check(self, codes, "codes", (len(layers), len(self.tables), "T"))
+        check_shape(self, layers, "layers", ("B", self.num_layers, "T", self.input_dim))
+        check_shape(self, codes, "codes", (len(layers), len(self.tables), "T"))
         frames = self.merging(layers)  # (B, L, T, D) -> (B, T, D)
         codec = self.align(self.codec_frames(codes), frames.size(1))  # (B, Q, T') -> (B, T', D') -> (B, T, D')
         return self.decoder(self.fusion(torch.cat([frames, codec], dim=2)))  # (B, T, D + D') -> (B, T, E) -> outputs

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from spooftrace.backends.parts.crossmodal import SemanticAcousticFusion
-from spooftrace.backends.parts.inputs import check
 from spooftrace.backends.parts.mae import MultiDecoderMAE
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, Hinge, reconstruction_loss
+from spooftrace.backends.parts.shapes import check_shape
 from spooftrace.backends.w2v2_aasist import W2V2AASIST
 
 WEIGHTING_LR = 1e-3  # AdamW's default, because the official script names none for the weights of the losses
-SURPLUS = 0.05  # of a window; so many frames more do not make a second one
+WINDOW_SLACK = 0.05  # of a window; so many frames more do not make a second one
 
 
 class SASTNet(nn.Module):
@@ -192,10 +192,10 @@ class SASTNet(nn.Module):
         if len(streams) != len(self.layouts):
             raise ValueError(f"SASTNet takes {len(self.layouts)} streams here; got {len(streams)}")
         frames, *semantic = streams
-        check(self, frames, "frames", ("B", "T", self.input_dim))
+        check_shape(self, frames, "frames", ("B", "T", self.input_dim))
         for x in semantic:
-            check(self, x, "frames", (len(frames), "T", self.fusion.semantic_dim))
-        windows = max(1, math.ceil(frames.size(1) / self.image_frames - SURPLUS))
+            check_shape(self, x, "frames", (len(frames), "T", self.fusion.semantic_dim))
+        windows = max(1, math.ceil(frames.size(1) / self.image_frames - WINDOW_SLACK))
         lengths = (self.image_frames, self.semantic_frames)[: len(streams)]
         return windows, [_cut(x, length, windows) for x, length in zip(streams, lengths, strict=True)]
 

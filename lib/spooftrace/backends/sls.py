@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.backends.parts.aggregation import weigh
-from spooftrace.backends.parts.inputs import by_windows, check
+from spooftrace.backends.parts.shapes import check_shape, map_windows
 
 
 class SLS(nn.Module):
@@ -58,9 +58,9 @@ class SLS(nn.Module):
         self.fc3 = nn.Linear(1024, num_outputs)
 
     def forward(self, layers: Tensor) -> Tensor:
-        check(self, layers, "layers", ("B", "L", "T", self.input_dim))
+        check_shape(self, layers, "layers", ("B", "L", "T", self.input_dim))
         longest = self.num_frames // 3 * 3 + 2  # pooling by 3 drops up to two frames
-        outputs = by_windows(self.classify, layers, dim=2, length=self.num_frames, longest=longest)
+        outputs = map_windows(self.classify, layers, dim=2, length=self.num_frames, longest=longest)
         return torch.log_softmax(outputs, dim=1)
 
     def gates(self, layers: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spooftrace.backends.aasist import ResidualBlock
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.graph import SpectroTemporalGraph
-from spooftrace.backends.parts.inputs import to_frames
+from spooftrace.backends.parts.shapes import to_frames
 
 
 class W2V2AASIST(SpectroTemporalGraph):

@@ -82,7 +82,7 @@ def load_published(kind: str, model: str, quantizers: int) -> Coder:
 
     Args:
         kind: a key of ``KINDS``.
-        model: a folder, a name on the Hugging Face hub (``spooftrace.pretrained.weights`` says where it is looked for),
+        model: a folder, a name on the Hugging Face hub (``spooftrace.pretrained.finding`` says where it is looked for),
             or for ``encodec`` the package's checkpoint, such as ``encodec_24khz-d7cc33bc.th``.
         quantizers: number of codebooks.
 
@@ -94,7 +94,7 @@ def load_published(kind: str, model: str, quantizers: int) -> Coder:
         return _load_package(model, quantizers)
     import transformers
 
-    from spooftrace.pretrained.weights import from_pretrained
+    from spooftrace.pretrained.finding import from_pretrained
 
     about = KINDS[kind]
     model_class = getattr(transformers, about.model_class, None)
@@ -121,11 +121,11 @@ def load_published(kind: str, model: str, quantizers: int) -> Coder:
 
 def _load_package(checkpoint: str, quantizers: int) -> Coder:
     """EnCodec at 24 or 48 kHz, as the file's name says."""
-    from spooftrace.pretrained.optional import require
-    from spooftrace.pretrained.restricted import read_checkpoint
+    from spooftrace.pretrained.checkpoint_file import read_checkpoint
+    from spooftrace.pretrained.packages import import_package
 
     khz = "48" if "48khz" in Path(checkpoint).name else "24"
-    builder = getattr(require("encodec").EncodecModel, f"encodec_model_{khz}khz")
+    builder = getattr(import_package("encodec").EncodecModel, f"encodec_model_{khz}khz")
     network = builder(pretrained=False)
     try:
         network.load_state_dict(read_checkpoint(checkpoint))

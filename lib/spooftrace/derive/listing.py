@@ -48,7 +48,7 @@ def _weights(codec: Codec) -> str:
         return "here" if own_weights(codec).is_file() else f"no {codec.model}"
     from huggingface_hub import try_to_load_from_cache
 
-    from spooftrace.pretrained.weights import find_folder
+    from spooftrace.pretrained.finding import find_folder
 
     here = find_folder(codec.model) or isinstance(try_to_load_from_cache(codec.model, "config.json"), str)
     return "here" if here else f"get {codec.model}"

@@ -78,7 +78,7 @@ class Transcriber:
     def __init__(self, seconds: int = 10) -> None:
         from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-        from spooftrace.pretrained.weights import find_folder
+        from spooftrace.pretrained.finding import find_folder
 
         folder = find_folder("openai/whisper-base")
         if folder is None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 
-def by_length(
+def map_by_length(
     run: Callable[[Tensor], Tensor], wave: Tensor, wave_len: Tensor, time: int | None = None, frames: int = 0
 ) -> Tensor:
     """Applies ``run`` to the utterances of each length at once, and puts the results together.

@@ -14,11 +14,11 @@ from torch.nn import functional as F
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.frontends.base import FrontEnd, Length
-from spooftrace.frontends.by_length import by_length
+from spooftrace.frontends.by_length import map_by_length
 from spooftrace.frontends.resample import Resample
-from spooftrace.pretrained.optional import require
-from spooftrace.pretrained.restricted import read_checkpoint
-from spooftrace.pretrained.weights import from_pretrained
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.finding import from_pretrained
+from spooftrace.pretrained.packages import import_package
 
 RATE = 24000  # of the codec
 LAYOUTS = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
@@ -73,7 +73,7 @@ class _EnCodec(FrontEnd):
         time = -1 if self.output == "codes" else -2
         # Rounding in reduced precision would choose other codes.
         with torch.autocast(wave.device.type, enabled=False):
-            return by_length(self._outputs, wave.float(), wave_len, time, self.num_frames(wave.shape[1]))
+            return map_by_length(self._outputs, wave.float(), wave_len, time, self.num_frames(wave.shape[1]))
 
     def _outputs(self, wave: Tensor) -> Tensor:
         """wave (b, n) at 16 kHz -> what ``output`` names."""
@@ -93,7 +93,7 @@ class EnCodec(_EnCodec):
         output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the chosen codebook
             vectors (B, T, 128), which is what the decoder gets; ``quantizers`` the vectors of each quantizer
             (B, Q, T, 128).
-        model: folder or Hugging Face name (``spooftrace.pretrained.weights`` says where it is looked for).
+        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
 
     The wave is resampled inside (``Resample``), not normalised. The codec is frozen, and its decoder is not kept.
 
@@ -138,7 +138,7 @@ class EnCodecPackage(_EnCodec):
     """
 
     def __init__(self, bandwidth: float, checkpoint: str, output: Literal["codes", "sum", "quantizers"] = "codes"):
-        network = require("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
+        network = import_package("encodec").EncodecModel.encodec_model_24khz(pretrained=False)
         try:
             network.load_state_dict(read_checkpoint(checkpoint))
         except (AttributeError, RuntimeError, TypeError) as error:

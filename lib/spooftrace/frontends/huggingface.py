@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import length_mask
 from spooftrace.frontends.layered import EPSILON, LayeredFrontEnd, check_layers, standardize
-from spooftrace.pretrained.weights import from_pretrained, normalizes, place_of, pretrained_config, without_weights
+from spooftrace.pretrained.finding import from_pretrained, locate_model, normalizes, pretrained_config, without_weights
 
 CLASSES = {  # config.json's model_type -> class of transformers
     "hubert": "HubertModel",
@@ -41,7 +41,7 @@ class HuggingFace(LayeredFrontEnd):
     ``hidden_states`` is before that LayerNorm in its version 5 and after it in 4.
 
     Args:
-        model: folder or Hugging Face name (``spooftrace.pretrained.weights`` says where it is looked for).
+        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
         output: ``layers`` gives (B, L, T, D); ``last`` gives one layer as frames (B, T, D); ``pooled`` gives the means
             over time of the layers, one after the other (B, L * D).
         layers: which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What
@@ -79,7 +79,7 @@ class HuggingFace(LayeredFrontEnd):
     ):
         if frozen_layers is not None and not finetune:
             raise ValueError("frozen_layers belongs to finetune: true; without it everything is frozen")
-        model, pretrained = place_of(model, finetune)
+        model, pretrained = locate_model(model, finetune)
         config, network = _load(model, pretrained)
         layers = check_layers(layers, output, config.num_hidden_layers, model)
         if normalize is None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.frontends.base import FrontEnd, Length
-from spooftrace.frontends.by_length import by_length
+from spooftrace.frontends.by_length import map_by_length
 from spooftrace.frontends.resample import Resample
 
 
@@ -56,7 +56,7 @@ class SmallCodec(FrontEnd):
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         # Rounding in reduced precision would choose other codes.
         with torch.autocast(wave.device.type, enabled=False):
-            return by_length(self._codes, wave.float(), wave_len, -1, self.num_frames(wave.shape[1]))
+            return map_by_length(self._codes, wave.float(), wave_len, -1, self.num_frames(wave.shape[1]))
 
     def _codes(self, wave: Tensor) -> Tensor:
         """wave (b, n) at 16 kHz -> (b, Q, T)."""

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spooftrace.common.errors import InputError
-from spooftrace.frontends.by_length import by_length
+from spooftrace.frontends.by_length import map_by_length
 from spooftrace.frontends.layered import LayeredFrontEnd, check_layers, standardize
 from spooftrace.pretrained import fairseq_wav2vec2
-from spooftrace.pretrained.optional import require
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.packages import import_package
 
 FAMILIES = ("hubert", "unispeech_sat", "wav2vec2", "wavlm", "xls_r", "xlsr")  # how the names in s3prl.hub begin
 
@@ -77,8 +77,8 @@ class Provider(LayeredFrontEnd):
         wave = F.pad(wave, (0, max(0, self.samples_per_frame - wave.shape[1])))
         wave_len = wave_len.clamp(min=self.samples_per_frame)
         if self.output == "pooled":
-            return by_length(self._outputs, wave, wave_len)
-        return by_length(self._outputs, wave, wave_len, time=-2, frames=self.count_frames(wave.shape[1]))
+            return map_by_length(self._outputs, wave, wave_len)
+        return map_by_length(self._outputs, wave, wave_len, time=-2, frames=self.count_frames(wave.shape[1]))
 
     def _outputs(self, wave: Tensor) -> Tensor:
         """wave (b, n) -> what ``output`` names."""
@@ -129,7 +129,7 @@ class S3PRL(Provider):
         layers: list[int] | None = None,
         normalize: bool | None = None,
     ):
-        hub = require("s3prl.hub")
+        hub = import_package("s3prl.hub")
         # The module has other functions, too, some of which run a file of the caller.
         if not model.startswith(FAMILIES) or not callable(getattr(hub, model, None)):
             raise InputError(f"s3prl has no model {model!r}: wavlm_large, hubert_base, wav2vec2_local, ... have one")
@@ -161,7 +161,7 @@ class Fairseq(Provider):
 
     Args:
         checkpoint: file of a pre-trained or fine-tuned model as fairseq wrote it. It is read by
-            ``spooftrace.checkpoints``, which runs no code in it, and not by fairseq.
+            ``spooftrace.pretrained.checkpoint_file``, which runs no code in it, and not by fairseq.
         output, layers: as in ``HuggingFace``.
         normalize: None: what the checkpoint says.
 
@@ -177,7 +177,7 @@ class Fairseq(Provider):
         layers: list[int] | None = None,
         normalize: bool | None = None,
     ):
-        require("fairseq")
+        import_package("fairseq")
         content = read_checkpoint(checkpoint)
         told = fairseq_wav2vec2.settings(content) if isinstance(content, dict) else {}
         if not told or not isinstance(content.get("model"), dict):
@@ -226,7 +226,7 @@ class TorchAudio(Provider):
         layers: list[int] | None = None,
         normalize: bool | None = None,
     ):
-        pipelines, models = require("torchaudio.pipelines"), require("torchaudio.models")
+        pipelines, models = import_package("torchaudio.pipelines"), import_package("torchaudio.models")
         bundle = getattr(pipelines, pipeline, None)
         if not isinstance(bundle, pipelines.Wav2Vec2Bundle):
             raise InputError(f"torchaudio has no pipeline {pipeline!r} of wav2vec 2.0, HuBERT or WavLM")
@@ -254,12 +254,12 @@ class TorchAudio(Provider):
 def _fairseq_network(told: dict[str, Any]) -> nn.Module:
     """fairseq's model without the parts that only pre-training needs."""
     if str(told.get("_name") or told.get("arch")).startswith("hubert"):
-        hubert = require("fairseq.models.hubert.hubert")
+        hubert = import_package("fairseq.models.hubert.hubert")
         config = _filled(hubert.HubertConfig, told | {"label_rate": 50, "layerdrop": 0.0})
-        task = require("fairseq.tasks.hubert_pretraining").HubertPretrainingConfig()
+        task = import_package("fairseq.tasks.hubert_pretraining").HubertPretrainingConfig()
         network = hubert.HubertModel(config, task, [None])
     else:
-        wav2vec2 = require("fairseq.models.wav2vec.wav2vec2")
+        wav2vec2 = import_package("fairseq.models.wav2vec.wav2vec2")
         network = wav2vec2.Wav2Vec2Model(
             _filled(wav2vec2.Wav2Vec2Config, told | {"quantize_targets": False, "quantize_input": False})
         )

@@ -10,10 +10,10 @@ from torch.nn import functional as F
 
 from spooftrace.common.errors import InputError
 from spooftrace.frontends.base import FrontEnd, Length
-from spooftrace.frontends.by_length import by_length
-from spooftrace.pretrained.optional import require
-from spooftrace.pretrained.restricted import read_checkpoint
-from spooftrace.pretrained.weights import find_folder, models_folder, require_hub
+from spooftrace.frontends.by_length import map_by_length
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.finding import find_folder, models_folder, require_hub
+from spooftrace.pretrained.packages import import_package
 
 FILE = "embedding_model.ckpt"
 SHORTEST = 800  # samples: both networks reflect up to 4 frames of 10 ms at the ends, so they need more than that
@@ -38,7 +38,7 @@ class _Speaker(FrontEnd):
             reason = " ".join(str(error).split())[:200]
             raise InputError(f"{path}: not the weights of {type(self).__name__}: {reason}") from error
         super().__init__("vector", dim=dim, frame_rate=0)
-        self.filters = require("speechbrain.lobes.features").Fbank(n_mels=n_mels)
+        self.filters = import_package("speechbrain.lobes.features").Fbank(n_mels=n_mels)
         self.network = network
         self.freeze_unless_finetuned()
 
@@ -50,7 +50,7 @@ class _Speaker(FrontEnd):
 
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         wave = F.pad(wave, (0, max(0, SHORTEST - wave.shape[1])))
-        return by_length(self._embed, wave, wave_len.clamp(min=SHORTEST))
+        return map_by_length(self._embed, wave, wave_len.clamp(min=SHORTEST))
 
     def _embed(self, wave: Tensor) -> Tensor:
         x = self.filters(wave)  # (b, n) -> (b, T, mels)
@@ -71,8 +71,8 @@ class XVector(_Speaker):
     """
 
     def __init__(self, model: str = "speechbrain/spkrec-xvect-voxceleb"):
-        network = require("speechbrain.lobes.models.Xvector").Xvector(in_channels=24, lin_neurons=512)
-        pooling = require("speechbrain.nnet.pooling").StatisticsPooling
+        network = import_package("speechbrain.lobes.models.Xvector").Xvector(in_channels=24, lin_neurons=512)
+        pooling = import_package("speechbrain.nnet.pooling").StatisticsPooling
         for module in network.modules():
             if isinstance(module, pooling):
                 module._get_gauss_noise = torch.zeros
@@ -90,7 +90,7 @@ class ECAPA(_Speaker):
     """
 
     def __init__(self, model: str = "speechbrain/spkrec-ecapa-voxceleb"):
-        ecapa = require("speechbrain.lobes.models.ECAPA_TDNN").ECAPA_TDNN
+        ecapa = import_package("speechbrain.lobes.models.ECAPA_TDNN").ECAPA_TDNN
         network = ecapa(input_size=80, channels=[1024, 1024, 1024, 1024, 3072], lin_neurons=192)
         super().__init__(model, network, n_mels=80, dim=192)
 

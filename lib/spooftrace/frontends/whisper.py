@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.frontends.base import FrontEnd, Length, length_mask
-from spooftrace.pretrained.weights import from_pretrained
+from spooftrace.pretrained.finding import from_pretrained
 
 HOP = 160  # samples between two log-mel frames
 N_FFT = 400
@@ -22,7 +22,7 @@ class Whisper(FrontEnd):
     """Encoder of an OpenAI Whisper model: wave (B, N) -> frames (B, T, D), T = ceil(N / 320), 50 frames a second.
 
     Args:
-        model: folder or Hugging Face name (``spooftrace.pretrained.weights`` says where it is looked for).
+        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
         layer: which output: 0 is the input of the first layer (convolutions plus positions), k the output of layer k as
             it enters layer k + 1 (no LayerNorm), -1 the official output: last layer, then the final LayerNorm. The
             layers are run one by one here, so this does not move with transformers' ``hidden_states``.

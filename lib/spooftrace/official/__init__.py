@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from spooftrace.official import aasist, attm, codecfake, codecfake_plus, nes2net, sastnet, sls, w2v2_aasist
-from spooftrace.official.base import Release
+from spooftrace.official.base import OfficialCheckpoint
 
-RELEASES: tuple[Release, ...] = (
-    *aasist.RELEASES,
-    *w2v2_aasist.RELEASES,
-    *sls.RELEASES,
-    *nes2net.RELEASES,
-    *attm.RELEASES,
-    *codecfake.RELEASES,
-    *codecfake_plus.RELEASES,
-    *sastnet.RELEASES,
+OFFICIAL_CHECKPOINTS: tuple[OfficialCheckpoint, ...] = (
+    *aasist.CHECKPOINTS,
+    *w2v2_aasist.CHECKPOINTS,
+    *sls.CHECKPOINTS,
+    *nes2net.CHECKPOINTS,
+    *attm.CHECKPOINTS,
+    *codecfake.CHECKPOINTS,
+    *codecfake_plus.CHECKPOINTS,
+    *sastnet.CHECKPOINTS,
 )
-SYSTEMS = tuple(dict.fromkeys(release.system for release in RELEASES))
+SYSTEMS = tuple(dict.fromkeys(checkpoint.system for checkpoint in OFFICIAL_CHECKPOINTS))

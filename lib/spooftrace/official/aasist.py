@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from spooftrace.official.base import LOGIT, Config, Release, adam, config, node
+from spooftrace.official.base import LOGIT, Config, OfficialCheckpoint, adam, config, node
 
 
 def _config(**sizes: Any) -> Config:
     return config({"class_path": "Waveform"}, node("AASIST", **sizes), adam(1e-4))
 
 
-def _release(system: str, title: str, **sizes: Any) -> Release:
-    return Release(system, title, "clovaai/aasist", LOGIT, lambda _width, _depth: _config(**sizes))
+def _checkpoint(system: str, title: str, **sizes: Any) -> OfficialCheckpoint:
+    return OfficialCheckpoint(system, title, "clovaai/aasist", LOGIT, lambda _width, _depth: _config(**sizes))
 
 
-RELEASES = (
-    _release("aasist", "AASIST"),
-    _release("aasist_l", "AASIST-L", channels=[32, 32, 24, 24, 24, 24], gat_dims=[24, 32], pool_ratios=[0.4, 0.5, 0.7]),
+CHECKPOINTS = (
+    _checkpoint("aasist", "AASIST"),
+    _checkpoint(
+        "aasist_l", "AASIST-L", channels=[32, 32, 24, 24, 24, 24], gat_dims=[24, 32], pool_ratios=[0.4, 0.5, 0.7]
+    ),
 )

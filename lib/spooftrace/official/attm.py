@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from spooftrace.official.base import LOGIT, WAVLM, Config, Release, adam, config, finetuned, node
+from spooftrace.official.base import LOGIT, WAVLM, Config, OfficialCheckpoint, adam, config, finetuned, node
 
 
 def _config(width: int, depth: int) -> Config:
@@ -14,8 +14,8 @@ def _config(width: int, depth: int) -> Config:
     return config(finetuned(WAVLM, "layers", layers), backend, adam(1e-4, name="AdamW"))
 
 
-RELEASES = (
-    Release(
+CHECKPOINTS = (
+    OfficialCheckpoint(
         system="attm_lstm",
         title="AttM + LSTM",
         repository="pandarialTJU/AttM_INTERSPEECH24",

@@ -14,7 +14,7 @@ Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Release:
+class OfficialCheckpoint:
     """Checkpoints that one official repository writes for one system.
 
     Attributes:

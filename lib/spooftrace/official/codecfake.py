@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from spooftrace.official.base import LOG_ODDS, XLS_R, Config, Release, adam, config, detection, node
+from spooftrace.official.base import LOG_ODDS, XLS_R, Config, OfficialCheckpoint, adam, config, detection, node
 
 
 def _config(_width: int, _depth: int, backend: str) -> Config:
@@ -16,8 +16,8 @@ def _config(_width: int, _depth: int, backend: str) -> Config:
     return config(stream, node(backend), adam(5e-4, 5e-4), detection("difference", [1, 10]))
 
 
-def _release(system: str, title: str, backend: str, last: str) -> Release:
-    return Release(
+def _checkpoint(system: str, title: str, backend: str, last: str) -> OfficialCheckpoint:
+    return OfficialCheckpoint(
         system=system,
         title=f"{title} of Codecfake",
         repository="xieyuankun/Codecfake",
@@ -27,7 +27,7 @@ def _release(system: str, title: str, backend: str, last: str) -> Release:
     )
 
 
-RELEASES = (
-    _release("lcnn", "LCNN", "LCNN", "fc_mu"),
-    _release("w2v2_aasist", "W2V2-AASIST", "W2V2AASIST", "out_layer"),
+CHECKPOINTS = (
+    _checkpoint("lcnn", "LCNN", "LCNN", "fc_mu"),
+    _checkpoint("w2v2_aasist", "W2V2-AASIST", "W2V2AASIST", "out_layer"),
 )

@@ -17,7 +17,7 @@ from spooftrace.official.base import (
     LOG_ODDS,
     XLS_R,
     Config,
-    Release,
+    OfficialCheckpoint,
     adam,
     config,
     detection,
@@ -61,11 +61,11 @@ def _config(width: int, _depth: int, tasks: Sequence[str]) -> Config:
     return config(finetuned(XLS_R), backend, adam(1e-6), task)
 
 
-def _release(name: str, *tasks: str) -> Release:
+def _checkpoint(name: str, *tasks: str) -> OfficialCheckpoint:
     branches = [HEADS[task].branch for task in tasks]
     tables = "" if len(tasks) == 1 else "; beside it a table of logits for each tracing task"
     score = LOG_ODDS if "BIN" in tasks else TRACING if len(tasks) == 1 else WITHOUT_DETECTION
-    return Release(
+    return OfficialCheckpoint(
         system=name.lower(),
         title=f"{name} of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
@@ -81,14 +81,14 @@ def _release(name: str, *tasks: str) -> Release:
     )
 
 
-RELEASES = (
-    _release("S_BIN", "BIN"),
-    _release("S_AUX", "AUX"),
-    _release("S_DEC", "DEC"),
-    _release("S_VQ", "VQ"),
-    _release("D_AUX", "BIN", "AUX"),
-    _release("D_DEC", "BIN", "DEC"),
-    _release("D_VQ", "BIN", "VQ"),
-    _release("M1", "BIN", "AUX", "DEC", "VQ"),
-    _release("M2", "AUX", "DEC", "VQ"),
+CHECKPOINTS = (
+    _checkpoint("S_BIN", "BIN"),
+    _checkpoint("S_AUX", "AUX"),
+    _checkpoint("S_DEC", "DEC"),
+    _checkpoint("S_VQ", "VQ"),
+    _checkpoint("D_AUX", "BIN", "AUX"),
+    _checkpoint("D_DEC", "BIN", "DEC"),
+    _checkpoint("D_VQ", "BIN", "VQ"),
+    _checkpoint("M1", "BIN", "AUX", "DEC", "VQ"),
+    _checkpoint("M2", "AUX", "DEC", "VQ"),
 )

@@ -14,7 +14,7 @@ FORMATS = (
     "unilm",
     "s3prl",
     "torchaudio",
-)  # as in spooftrace.pretrained.selfsupervised, which imports torch
+)  # as in spooftrace.pretrained.convert, which imports torch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _import_model(file: Path, out: Path, format: str | None, weights: str | None) -> None:
-    from spooftrace.pretrained.selfsupervised import import_checkpoint
+    from spooftrace.pretrained.convert import import_checkpoint
 
     made = import_checkpoint(file, out, format, weights)
     told = {True: "normalised", False: "as they are", None: "not told: set normalize in the configuration"}
@@ -85,8 +85,8 @@ def _import_system(system: str, file: Path, out: Path, weights: str | None) -> N
     for line in made.assumed:
         print(f"not in the file, assumed: {line}")
     print(f"trained on: {made.trained_on or 'unknown (the file does not say)'}")
-    print(f"score: {made.release.score}")
+    print(f"score: {made.checkpoint.score}")
     if made.needs is not None:
         print(f"needs: {made.needs}, which the file does not hold")
-    command = "detect" if made.release.detects else "trace"
+    command = "detect" if made.checkpoint.detects else "trace"
     print(f"{out}: ready; spooftrace {command} --exp {out} FILE, or spooftrace score --exp {out} --data DIR")

@@ -27,17 +27,17 @@ from spooftrace.common.folders import new_folder
 from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.config.loading import load_config, save_config
-from spooftrace.official import RELEASES, SYSTEMS, Release
-from spooftrace.official.known import KNOWN_FILES, KnownFile
-from spooftrace.official.parts import Parts, take_apart
-from spooftrace.pretrained.restricted import read_checkpoint
-from spooftrace.pretrained.selfsupervised import check_finite, tensors, unread
-from spooftrace.pretrained.weights import kept_configuration, weights_in
+from spooftrace.official import OFFICIAL_CHECKPOINTS, SYSTEMS, OfficialCheckpoint
+from spooftrace.official.contents import CheckpointContents, split_checkpoint
+from spooftrace.official.known_files import KNOWN_FILES, KnownFile
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.convert import check_finite, tensors, unread
+from spooftrace.pretrained.finding import kept_configuration, weights_in
 from spooftrace.system.system import StreamShape, System, count_parameters
 from spooftrace.system.weights import BACKEND
 
-RELEASED_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
-ALIKE = 0.5  # share of common names from which on one back-end looks like another
+DEFAULT_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
+MIN_LIKENESS = 0.5  # share of common names from which on one back-end looks like another
 DROPPED = (  # tensors of a self-supervised model that a front-end does not have, and why
     (r"masked_spec_embed", "hides frames in pre-training"),
     (r"encoder\.layer_norm\..+", "after the last layer that is used"),
@@ -54,10 +54,10 @@ class ImportedSystem:
         dropped: name of each tensor that was not, and why.
         needs: the pretrained models that the system needs and the checkpoint does not hold, if there are any.
         notes: what was recognised in the file around the weights, and what in it was not read.
-        assumed, sha256, parameters: as in ``spooftrace.pretrained.selfsupervised.Imported``.
+        assumed, sha256, parameters: as in ``spooftrace.pretrained.convert.Imported``.
     """
 
-    release: Release
+    checkpoint: OfficialCheckpoint
     known: KnownFile | None
     sha256: str
     parameters: int
@@ -72,7 +72,7 @@ class ImportedSystem:
         """What the file is, as far as is known: an official file, or the shape of one system's tensors."""
         if self.known is not None:
             return f"{self.known.title} ({self.known.repository}, {self.known.path})"
-        return f"shape of {self.release.title} ({self.release.repository})"
+        return f"shape of {self.checkpoint.title} ({self.checkpoint.repository})"
 
     @property
     def trained_on(self) -> str | None:
@@ -90,7 +90,8 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
         system: one of ``SYSTEMS``.
         file: the checkpoint.
         out: the new experiment, written whole or not at all.
-        weights: which of several sets of weights in the file, as in ``spooftrace.pretrained.contents.weights_of``.
+        weights: Which of several sets of weights in the file, see
+            ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
         InputError: no such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
@@ -105,25 +106,25 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
         known = KNOWN_FILES.get(sha256)
         if known is not None and known.system is None:
             raise InputError(f"{file}: {known.title} ({known.repository}): no system that import-checkpoint reads")
-        parts = take_apart(content, file, weights)
-        release = choose(system, parts, file)
-        used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(release.left_out, name)}
+        parts = split_checkpoint(content, file, weights)
+        checkpoint = choose(system, parts, file)
+        used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(checkpoint.left_out, name)}
         check_finite({**parts.ssl, **used}, file)
-        config = write_config(release, parts, work)
+        config = write_config(checkpoint, parts, work)
         model, needs = skeleton(config, work)
-        state, dropped = fill(model.own_state(), release, parts, file)
+        state, dropped = fill(model.own_state(), checkpoint, parts, file)
         # Not save_weights, which would read all weights into memory: they are still in the file.
         save_file(state, work / "model.safetensors", {BACKEND: config["backend"]["class_path"]})
         parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
-        classes = [] if known else [f"order of the classes: as in {release.repository}"]
+        classes = [] if known else [f"order of the classes: as in {checkpoint.repository}"]
         made = ImportedSystem(
-            release=release,
+            checkpoint=checkpoint,
             known=known,
             sha256=sha256,
             parameters=parameters["total"],
-            mapped=len(state) - len(release.training_only),
+            mapped=len(state) - len(checkpoint.training_only),
             dropped=dropped,
-            assumed=[*classes, *release.assumed, *parts.assumed],
+            assumed=[*classes, *checkpoint.assumed, *parts.assumed],
             notes=[*parts.notes, *unread(seen)],
             needs=needs,
         )
@@ -131,34 +132,34 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
     return made
 
 
-def choose(system: str, parts: Parts, file: Path) -> Release:
-    """The release of ``system`` that a checkpoint is one of.
+def choose(system: str, parts: CheckpointContents, file: Path) -> OfficialCheckpoint:
+    """The checkpoint of ``system`` that a checkpoint is one of.
 
     Raises:
         InputError: none; the message names the system that it looks like.
     """
     if not parts.backend:
         raise InputError(f"{file}: a self-supervised model alone, no {system}; import it without naming a system")
-    releases = [release for release in RELEASES if release.system == system]
-    wrong = {release: misfits(release, parts) for release in releases if release.ssl == parts.family}
-    fitting = [release for release, names in wrong.items() if not names]
+    checkpoints = [checkpoint for checkpoint in OFFICIAL_CHECKPOINTS if checkpoint.system == system]
+    wrong = {checkpoint: misfits(checkpoint, parts) for checkpoint in checkpoints if checkpoint.ssl == parts.family}
+    fitting = [checkpoint for checkpoint, names in wrong.items() if not names]
     if fitting:
         return fitting[0]
     like = looks_like(parts.backend, parts.sizes)
     hint = f"; it looks like {' or '.join(like)}" if like and system not in like else ""
     if not wrong:
         held = f"a self-supervised model of {parts.family}" if parts.family else "no self-supervised model"
-        wanted = " or ".join(sorted(release.ssl or "without one" for release in releases))
+        wanted = " or ".join(sorted(checkpoint.ssl or "without one" for checkpoint in checkpoints))
         raise InputError(f"{file}: not {system}: it holds {held}, {system} is of {wanted}{hint}")
     names = min(wrong.values(), key=len)
     difference = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
     raise InputError(f"{file}: not {system}: {difference}{hint or '; changed, damaged, or another variant of it'}")
 
 
-def misfits(release: Release, parts: Parts) -> list[str]:
-    """Names of the back-end's tensors that are missing, unknown or of another shape in this release."""
-    ours, unknown = renamed(release, parts.backend)
-    expected = backend_shapes(release, *parts.sizes)
+def misfits(checkpoint: OfficialCheckpoint, parts: CheckpointContents) -> list[str]:
+    """Names of the back-end's tensors that are missing, unknown or of another shape in this checkpoint."""
+    ours, unknown = renamed(checkpoint, parts.backend)
+    expected = backend_shapes(checkpoint, *parts.sizes)
     wrong = [name for name in expected if name not in ours or ours[name].shape != expected[name]]
     return wrong + unknown + [name for name in ours if name not in expected]
 
@@ -168,14 +169,14 @@ def why_dropped(rules: Sequence[tuple[str, str]], name: str) -> str | None:
     return next((why for pattern, why in rules if re.fullmatch(pattern, name)), None)
 
 
-def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """A back-end's tensors under our names, and the official names that the release does not know."""
-    ours = {name: torch.tensor(values) for name, values in release.training_only}
+def renamed(checkpoint: OfficialCheckpoint, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """A back-end's tensors under our names, and the official names that the checkpoint does not know."""
+    ours = {name: torch.tensor(values) for name, values in checkpoint.training_only}
     unknown = []
     for official, tensor in backend.items():
-        if why_dropped(release.left_out, official):
+        if why_dropped(checkpoint.left_out, official):
             continue
-        rule = next((rule for rule in release.names if re.fullmatch(rule[0], official)), None)
+        rule = next((rule for rule in checkpoint.names if re.fullmatch(rule[0], official)), None)
         name = re.sub(*rule, official) if rule else None
         if name is None or name in ours:
             unknown.append(official)
@@ -185,12 +186,12 @@ def renamed(release: Release, backend: Mapping[str, Tensor]) -> tuple[dict[str, 
 
 
 @cache
-def backend_shapes(release: Release, width: int, depth: int) -> Mapping[str, torch.Size]:
-    """Names and shapes of a release's back-end, for a self-supervised model of ``depth`` layers of ``width``.
+def backend_shapes(checkpoint: OfficialCheckpoint, width: int, depth: int) -> Mapping[str, torch.Size]:
+    """Names and shapes of a checkpoint's back-end, for a self-supervised model of ``depth`` layers of ``width``.
 
     Empty where it cannot be built for these sizes.
     """
-    node = release.config(width, depth)["backend"]
+    node = checkpoint.config(width, depth)["backend"]
     try:
         with torch.device("meta"):
             backend = getattr(spooftrace.backends, node["class_path"])(**node["init_args"])
@@ -200,7 +201,7 @@ def backend_shapes(release: Release, width: int, depth: int) -> Mapping[str, tor
 
 
 def looks_like(
-    backend: Mapping[str, Tensor], sizes: tuple[int, int] = RELEASED_SIZES, official: bool = True
+    backend: Mapping[str, Tensor], sizes: tuple[int, int] = DEFAULT_SIZES, official: bool = True
 ) -> list[str]:
     """The systems of which a back-end has most names, and then most shapes; none where it has few of any.
 
@@ -209,21 +210,21 @@ def looks_like(
         sizes: width and number of layers of its self-supervised model, where known.
     """
     likeness: dict[tuple[float, float], list[str]] = {}
-    for release in RELEASES:
-        ours, unknown = renamed(release, backend) if official else (backend, [])
-        expected = backend_shapes(release, *(sizes if all(sizes) else RELEASED_SIZES))
+    for checkpoint in OFFICIAL_CHECKPOINTS:
+        ours, unknown = renamed(checkpoint, backend) if official else (backend, [])
+        expected = backend_shapes(checkpoint, *(sizes if all(sizes) else DEFAULT_SIZES))
         common = expected.keys() & ours.keys()
         share = len(common) / max(1, len(expected) + len(ours) + len(unknown) - len(common))
         equal = sum(ours[name].shape == expected[name] for name in common)
-        if share >= ALIKE:
-            likeness.setdefault((share, equal), []).append(release.system)
+        if share >= MIN_LIKENESS:
+            likeness.setdefault((share, equal), []).append(checkpoint.system)
     return list(dict.fromkeys(likeness[max(likeness)])) if likeness else []
 
 
-def write_config(release: Release, parts: Parts, work: Path) -> dict[str, Any]:
+def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work: Path) -> dict[str, Any]:
     """Writes and returns the resolved configuration; keeps that of the self-supervised model beside it."""
     file = work / "config.yaml"
-    content = release.config(*parts.sizes)
+    content = checkpoint.config(*parts.sizes)
     file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # Heads have an order.
     config = load_config([file])
     save_config(config, file)
@@ -242,12 +243,12 @@ def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
 
 
 def fill(
-    expected: Mapping[str, Tensor], release: Release, parts: Parts, file: Path
+    expected: Mapping[str, Tensor], checkpoint: OfficialCheckpoint, parts: CheckpointContents, file: Path
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a system from those of a checkpoint that is of ``release``, and what is dropped and why."""
-    backend, _ = renamed(release, parts.backend)
+    """The tensors of a system from those of a checkpoint that is of ``checkpoint``, and what is dropped and why."""
+    backend, _ = renamed(checkpoint, parts.backend)
     state = {f"backend.{name}": tensor for name, tensor in backend.items()}
-    left_out = {name: why for name in parts.backend if (why := why_dropped(release.left_out, name))}
+    left_out = {name: why for name in parts.backend if (why := why_dropped(checkpoint.left_out, name))}
     dropped = {**parts.dropped, **left_out}
     for name, tensor in parts.ssl.items():
         why = why_dropped(DROPPED, name)
@@ -256,10 +257,10 @@ def fill(
         else:
             dropped[name] = why
     if wrong := sorted(expected.keys() ^ state.keys()):
-        raise InputError(f"{file}: {tensors(len(wrong))} without a place in {release.system}, first {wrong[0]}")
-    if release.swapped:
+        raise InputError(f"{file}: {tensors(len(wrong))} without a place in {checkpoint.system}, first {wrong[0]}")
+    if checkpoint.swapped:
         for kind in ("weight", "bias"):
-            name = f"backend.{release.swapped}.{kind}"
+            name = f"backend.{checkpoint.swapped}.{kind}"
             state[name] = state[name].flip(0)
     if wrong := [
         name for name, tensor in expected.items() if tensor.is_floating_point() and not state[name].is_floating_point()
@@ -274,7 +275,7 @@ def fill(
 
 def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, work: Path) -> None:
     content = {
-        "system": made.release.system,
+        "system": made.checkpoint.system,
         "seed": None,
         "git_commit": git_commit(),
         "versions": versions(),
@@ -283,10 +284,10 @@ def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, 
         "imported": {
             "file": file.name,
             "sha256": made.sha256,
-            "release": made.known.title if made.known else f"shape of {made.release.title}",
-            "repository": made.known.repository if made.known else made.release.repository,
+            "release": made.known.title if made.known else f"shape of {made.checkpoint.title}",
+            "repository": made.known.repository if made.known else made.checkpoint.repository,
             "trained_on": made.trained_on,
-            "score": made.release.score,
+            "score": made.checkpoint.score,
             "assumed": list(made.assumed),
             "dropped": dict(made.dropped),
             "notes": list(made.notes),

@@ -10,7 +10,7 @@ from spooftrace.official.base import (
     WAVLM,
     XLS_R,
     Config,
-    Release,
+    OfficialCheckpoint,
     adam,
     config,
     finetuned,
@@ -34,8 +34,8 @@ def _ctrsvdd(width: int, depth: int, backend: str, **options: Any) -> Config:
     return config(stream, node(backend, **sizes, **options), adam(1e-6, name="AdamW"), task, 64000, "full")
 
 
-def _singing(system: str, title: str, backend: str, **options: Any) -> Release:
-    return Release(
+def _singing(system: str, title: str, backend: str, **options: Any) -> OfficialCheckpoint:
+    return OfficialCheckpoint(
         system=system,
         title=f"{title}, CtrSVDD",
         repository="Liu-Tianchi/Nes2Net",
@@ -47,11 +47,11 @@ def _singing(system: str, title: str, backend: str, **options: Any) -> Release:
     )
 
 
-def _speech(title: str, branch: str, ssl: str, model: str, dilation: int, lr: float) -> Release:
+def _speech(title: str, branch: str, ssl: str, model: str, dilation: int, lr: float) -> OfficialCheckpoint:
     def settings(width: int, _depth: int) -> Config:
         return config(finetuned(model), node("Nes2NetX", input_dim=width, dilation=dilation), adam(lr))
 
-    return Release(
+    return OfficialCheckpoint(
         system="nes2net_x",
         title=title,
         repository=f"Liu-Tianchi/Nes2Net_ASVspoof_ITW, branch {branch}",
@@ -63,7 +63,7 @@ def _speech(title: str, branch: str, ssl: str, model: str, dilation: int, lr: fl
     )
 
 
-RELEASES = (
+CHECKPOINTS = (
     _speech("Nes2Net-X, ASVspoof 2019 and 2021", "main", "fairseq", XLS_R, 2, 2.5e-7),
     _speech("Nes2Net-X, ASVspoof 5", "asvspoof5", "unilm", WAVLM, 1, 1e-6),
     _singing("nes2net", "Nes2Net", "Nes2Net"),

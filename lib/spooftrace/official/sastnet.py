@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from spooftrace.official.base import BONAFIDE, XLS_R, Config, Release, adam, config, finetuned, node
+from spooftrace.official.base import BONAFIDE, XLS_R, Config, OfficialCheckpoint, adam, config, finetuned, node
 
 WHISPER = "openai/whisper-small"
 CROP = 82200  # samples: 256 frames of XLS-R
@@ -45,9 +45,9 @@ def _config(width: int, _depth: int, task: str) -> Config:
     )
 
 
-def _release(task: str) -> Release:
+def _checkpoint(task: str) -> OfficialCheckpoint:
     logits = f"the bona fide logit; {BONAFIDE}" if task == "BIN" else "the logit of each class"
-    return Release(
+    return OfficialCheckpoint(
         system=f"sastnet_{task.lower()}",
         title=f"SASTNet ({task}) of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
@@ -61,4 +61,4 @@ def _release(task: str) -> Release:
     )
 
 
-RELEASES = tuple(map(_release, TASKS))
+CHECKPOINTS = tuple(map(_checkpoint, TASKS))

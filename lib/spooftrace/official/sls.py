@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spooftrace.official.base import LOGIT, XLS_R, Config, Release, adam, config, finetuned, node
+from spooftrace.official.base import LOGIT, XLS_R, Config, OfficialCheckpoint, adam, config, finetuned, node
 
 
 def _config(width: int, depth: int) -> Config:
@@ -10,8 +10,8 @@ def _config(width: int, depth: int) -> Config:
     return config(finetuned(XLS_R, "layers", layers), node("SLS", input_dim=width), adam(1e-6))
 
 
-RELEASES = (
-    Release(
+CHECKPOINTS = (
+    OfficialCheckpoint(
         system="sls",
         title="XLS-R + SLS, also its reproduction Yash-Sukhdeve/XLS-R-SLS-Deepfake-Detection",
         repository="QiShanZhang/SLSforASVspoof-2021-DF",

@@ -19,7 +19,7 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256
-from spooftrace.pretrained.weights import HUB_TIMEOUT
+from spooftrace.pretrained.finding import HUB_TIMEOUT
 
 SUMS = "SHA256SUMS"
 WEIGHTS = ("model.safetensors", "model-*-of-*.safetensors", "pytorch_model*.bin")
@@ -53,7 +53,7 @@ def get_model(name: str, models: Path, source: Path | None = None, hub_name: str
         elif source.is_dir():
             copy(source, folder)
         else:
-            from spooftrace.pretrained.selfsupervised import import_checkpoint
+            from spooftrace.pretrained.convert import import_checkpoint
 
             import_checkpoint(source, folder)
         check_weights(folder, source or name)
@@ -103,7 +103,7 @@ def check_weights(folder: Path, source: Path | str) -> None:
     """Raises ``InputError`` when a folder, which came from ``source``, is no model, or its weights are cut short."""
     from safetensors import SafetensorError, safe_open
 
-    from spooftrace.pretrained.restricted import read_checkpoint
+    from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
     files = [path for pattern in WEIGHTS for path in folder.glob(pattern)]
     if not (folder / "config.json").is_file() or not files:

@@ -14,7 +14,7 @@ from torch import Tensor
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import build, load_config
 from spooftrace.frontends.base import WEIGHTS
-from spooftrace.pretrained.weights import weights_in
+from spooftrace.pretrained.finding import weights_in
 from spooftrace.system.files import CONFIG, MODEL, recorded_frontends
 from spooftrace.system.system import StreamShape, System
 from spooftrace.system.weights import load_weights

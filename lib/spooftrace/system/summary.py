@@ -174,7 +174,7 @@ def _without_weights(node: Mapping[str, Any], released: str) -> nn.Module:
     import transformers
 
     from spooftrace.config.loading import build
-    from spooftrace.pretrained.weights import weights_in
+    from spooftrace.pretrained.finding import weights_in
 
     kind, sizes = RELEASED[released]
     config = getattr(transformers, f"{kind}Config")(**sizes)

@@ -17,7 +17,7 @@ from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.common.records import RUN
 from spooftrace.config.classes import allowed_modules
 from spooftrace.datadir.incomplete import as_json, read_gaps
-from spooftrace.pretrained.weights import keep_configuration
+from spooftrace.pretrained.finding import keep_configuration
 from spooftrace.system.files import LENGTH, MODEL
 from spooftrace.system.system import count_parameters
 from spooftrace.system.weights import save_weights

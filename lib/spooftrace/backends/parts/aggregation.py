@@ -91,7 +91,7 @@ class AttentiveMerging(nn.Module):
 
 
 CLASSES = {"sea": SqueezeExcitation, "weighted_sum": WeightedSum, "attm": AttentiveMerging}
-LEAST_LAYERS = {"sea": 3, "weighted_sum": 1, "attm": 2}  # fewer leave an empty bottleneck
+MIN_LAYERS = {"sea": 3, "weighted_sum": 1, "attm": 2}  # fewer leave an empty bottleneck
 
 
 def weigh(layers: Tensor, weights: Tensor) -> Tensor:
@@ -109,8 +109,8 @@ def make_aggregation(name: Aggregation | None, num_layers: int, dim: int) -> nn.
         return None
     if name not in CLASSES:
         raise ValueError(f"aggregation must be one of {', '.join(CLASSES)} or null, not {name}")
-    if num_layers < LEAST_LAYERS[name]:
-        raise ValueError(f"aggregation {name} needs {LEAST_LAYERS[name]} layers or more, not {num_layers}")
+    if num_layers < MIN_LAYERS[name]:
+        raise ValueError(f"aggregation {name} needs {MIN_LAYERS[name]} layers or more, not {num_layers}")
     module = CLASSES[name](num_layers, dim)
     module.num_layers = num_layers
     return module

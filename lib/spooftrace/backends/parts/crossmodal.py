@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spooftrace.backends.parts.inputs import check
+from spooftrace.backends.parts.shapes import check_shape
 
 DROPOUT = 0.1  # of what goes in, of the hidden units, and of what is added to the residual stream
 POOLING = 2  # semantic frames that become one
@@ -124,7 +124,7 @@ class SemanticAcousticFusion(nn.Module):
             Fused tokens (B, T, dim); attention by name, {} without `with_maps`: `SA` (B, S, T), `AS` (B, T, S) and
             `fusion` (B, T, S). Rows are queries and add up to 1.
         """
-        check(self, semantic, "frames", (len(acoustic), "T", self.semantic_dim), POOLING)
+        check_shape(self, semantic, "frames", (len(acoustic), "T", self.semantic_dim), POOLING)
         pooled = F.avg_pool1d(semantic.transpose(1, 2), POOLING).transpose(1, 2)  # (B, 2 S, E) -> (B, S, E)
         semantic = self.projection(pooled)  # -> (B, S, D)
         sa, sa_map = self.semantic_to_acoustic.run(semantic, acoustic, with_maps)  # (B, S, D)

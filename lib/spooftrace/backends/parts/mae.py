@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
 ATTENTION_HEADS = 16  # of the attention over the decoders' patches
 CONTRASTIVE = (512, 128)  # widths of the projection head

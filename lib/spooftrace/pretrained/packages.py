@@ -13,7 +13,7 @@ PACKAGES = ("encodec", "fairseq", "s3prl", "speechbrain", "torchaudio")
 LAZY = ("DeprecatedModuleRedirect", "LazyModule")  # classes in speechbrain.utils.importutils
 
 
-def require(module: str) -> ModuleType:
+def import_package(module: str) -> ModuleType:
     """Imports a module of one of ``PACKAGES``, its greetings on standard error.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spooftrace.pretrained.pickle_scan import MAX_DEPTH, Refused
+from spooftrace.pretrained.unpickler import MAX_DEPTH, Refused
 
 # Classes and functions that pickles of training scripts name. None of them is looked up, whatever it is: the list only
 # decides between a stand-in and an error that names what the file asks for.

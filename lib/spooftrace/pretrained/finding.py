@@ -34,7 +34,7 @@ def models_folder() -> Path | None:
     """``$SPOOFTRACE_MODELS``, or ``tools/models`` of the checkout that this file belongs to; None without either."""
     if folder := os.environ.get("SPOOFTRACE_MODELS"):
         return Path(folder)
-    root = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/pretrained/weights.py
+    root = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/pretrained/finding.py
     return root / "tools" / "models" if (root / "tools" / "get_model.sh").is_file() else None
 
 
@@ -48,10 +48,10 @@ def weights_in(exp: Path) -> Iterator[None]:
         _experiment.reset(token)
 
 
-def place_of(model: str, finetune: bool) -> tuple[str, bool]:
+def locate_model(model: str, finetune: bool) -> tuple[str, bool]:
     """Where to look for a model that is fine-tuned or not, and whether its pretrained weights are needed.
 
-    >>> place_of("openai/whisper-base", finetune=True)
+    >>> locate_model("openai/whisper-base", finetune=True)
     ('openai/whisper-base', True)
     """
     exp = _experiment.get()

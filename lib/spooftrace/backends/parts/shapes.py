@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-def check(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | str, ...], min_frames: int = 1) -> None:
+def check_shape(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | str, ...], min_frames: int = 1) -> None:
     """Raise one clear ValueError unless `x` has this shape, e.g. ("B", "T", 1024), with T of at least `min_frames`.
 
     Sizes that are given by a letter are free, but not 0.
@@ -34,13 +34,13 @@ def to_frames(backend: nn.Module, x: Tensor) -> Tensor:
     """
     min_frames = getattr(backend, "min_frames", 1)
     if backend.aggregation is None:
-        check(backend, x, "frames", ("B", "T", backend.input_dim), min_frames)
+        check_shape(backend, x, "frames", ("B", "T", backend.input_dim), min_frames)
         return x
-    check(backend, x, "layers", ("B", backend.aggregation.num_layers, "T", backend.input_dim), min_frames)
+    check_shape(backend, x, "layers", ("B", backend.aggregation.num_layers, "T", backend.input_dim), min_frames)
     return backend.aggregation(x)  # (B, L, T, D) -> (B, T, D)
 
 
-def by_windows(function: Callable[[Tensor], Tensor], x: Tensor, dim: int, length: int, longest: int) -> Tensor:
+def map_windows(function: Callable[[Tensor], Tensor], x: Tensor, dim: int, length: int, longest: int) -> Tensor:
     """Give a function of `length` to `longest` entries of axis `dim` an input of any length.
 
     Fewer entries are repeated from the start up to `length`, as the published systems do with short recordings. For

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from spooftrace.common.errors import InputError
 from spooftrace.pretrained import fairseq_wav2vec2
-from spooftrace.pretrained.contents import weights_of
-from spooftrace.pretrained.selfsupervised import find_weights, locate, network_of
+from spooftrace.pretrained.convert import find_weights, locate, network_of
+from spooftrace.pretrained.state_dict import select_weights
 
-PRETRAINING = "for pre-training only"
+PRETRAINING_ONLY = "for pre-training only"
 
 
 @dataclass(frozen=True)
-class Parts:
+class CheckpointContents:
     """A system's checkpoint taken apart.
 
     Attributes:
@@ -45,31 +45,31 @@ class Parts:
         return (0, 0) if self.network is None else (self.network.config.hidden_size, len(self.network.encoder.layers))
 
 
-def take_apart(content: Any, file: Path, choice: str | None = None) -> Parts:
-    """What is in a checkpoint's content; ``choice`` as in ``spooftrace.pretrained.contents.weights_of``.
+def split_checkpoint(content: Any, file: Path, choice: str | None = None) -> CheckpointContents:
+    """What is in a checkpoint's content; ``choice`` as in ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
         InputError: there are no weights, several and no choice, or its self-supervised model is not whole.
     """
-    weights = weights_of(content, file, choice, any_prefix=True)
+    weights = select_weights(content, file, choice, any_prefix=True)
     state = weights.tensors
     if not state:
         raise InputError(f"{file}: no tensors in it: not a checkpoint of weights")
     place = locate(state, file)
     if place is None:
-        return Parts(state, dropped=weights.dropped, assumed=weights.assumed, notes=weights.notes)
+        return CheckpointContents(state, dropped=weights.dropped, assumed=weights.assumed, notes=weights.notes)
     family, prefix = place
     backend = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
     _, ssl, left_out = find_weights(state, file)
     pretraining = [name for name in left_out if name not in backend]
     settings = fairseq_wav2vec2.settings(content) if isinstance(content, dict) else {}
     network, assumed = network_of(ssl, settings, pretraining, file)
-    return Parts(
+    return CheckpointContents(
         backend,
         family,
         ssl,
         network,
-        {**weights.dropped, **dict.fromkeys(pretraining, PRETRAINING)},
+        {**weights.dropped, **dict.fromkeys(pretraining, PRETRAINING_ONLY)},
         [*weights.assumed, *assumed],
         weights.notes,
     )

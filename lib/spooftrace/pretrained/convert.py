@@ -23,8 +23,8 @@ from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256
 from spooftrace.pretrained import fairseq_wav2vec2, torchaudio_wav2vec2, unilm_wavlm
 from spooftrace.pretrained.architecture import build
-from spooftrace.pretrained.contents import weights_of
-from spooftrace.pretrained.restricted import read_checkpoint
+from spooftrace.pretrained.checkpoint_file import read_checkpoint
+from spooftrace.pretrained.state_dict import select_weights
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ def import_checkpoint(
             system that holds one of those under a prefix.
         folder: where to write, whole or not at all.
         format: one of ``FORMATS`` that it has to be; None: whichever it is.
-        weights: which of several sets of weights in the file, as in ``spooftrace.pretrained.contents.weights_of``.
+        weights: Which of several sets of weights in the file, see
+            ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
         InputError: ``folder`` exists or cannot be written; ``file`` is damaged, asks for code, or is another model.
@@ -88,7 +89,7 @@ def _import(file: Path, work: Path, format: str | None, choice: str | None) -> I
 
     seen: set[str] = set()
     content = read_checkpoint(file, seen)
-    held = weights_of(content, file, choice)
+    held = select_weights(content, file, choice)
     family, weights, left_out = find_weights(held.tensors, file, format)
     told = fairseq_wav2vec2.settings(content) if isinstance(content, dict) else {}
     model, assumed = network_of(weights, told, left_out, file)

@@ -1,10 +1,12 @@
-"""Checkpoints of weights, read without running anything of theirs: PyTorch's two formats, safetensors, ``.npz``.
+"""Read checkpoints without running their code: PyTorch's two formats, safetensors and ``.npz``.
 
-A PyTorch checkpoint is a pickle, and most hold more than tensors: settings (an argparse.Namespace, omegaconf
-containers with classes of fairseq), the state of an optimizer, or a whole module instead of its state dict, as
-Codecfake's do. ``torch.load(weights_only=True)`` refuses those. Here tensors are rebuilt, other objects become the
-stand-ins of ``spooftrace.pretrained.inert``, and a global that is not known there is refused by name. A whole module
-comes out as its state dict.
+A PyTorch checkpoint is a pickle, and most hold more than tensors: settings (an ``argparse.Namespace``, containers of
+omegaconf, classes of fairseq), the state of an optimizer, or a whole module instead of its state dict, as in Codecfake.
+Tensors are rebuilt here, other known objects become the stand-ins of ``spooftrace.pretrained.stand_ins``, and an
+unknown global raises an error with its name. A whole module is returned as its state dict.
+
+``torch.load(weights_only=True)`` with ``torch.serialization.safe_globals`` cannot read these files: torch 2.13 refuses
+pickle protocol 4, other classes of dictionaries (``defaultdict``, EasyDict), and whole modules in the legacy format.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ import torch
 from torch import Tensor
 
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.inert import ARRAY_KINDS, is_known, plain, stand_in
-from spooftrace.pretrained.pickle_scan import Refused, check_pickle
+from spooftrace.pretrained.stand_ins import ARRAY_KINDS, is_known, plain, stand_in
+from spooftrace.pretrained.unpickler import Refused, check_pickle
 
 EXPANDED = 1 << 20  # elements that a tensor may have beyond those of its storage, as an expanded buffer has
 

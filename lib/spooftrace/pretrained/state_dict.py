@@ -70,7 +70,7 @@ class Weights:
     assumed: Sequence[str] = ()
 
 
-def weights_of(content: Any, file: Path, choice: str | None = None, any_prefix: bool = False) -> Weights:
+def select_weights(content: Any, file: Path, choice: str | None = None, any_prefix: bool = False) -> Weights:
     """The weights in what ``read_checkpoint`` gives; none where there are no tensors.
 
     Args:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from spooftrace.backends.nes2net import AttentiveStatsPool, InnerBlock
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
-from spooftrace.backends.parts.inputs import to_frames
+from spooftrace.backends.parts.shapes import to_frames
 
 
 class ReducedRes2Net(nn.Module):
