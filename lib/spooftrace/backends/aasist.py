@@ -14,9 +14,9 @@ from spooftrace.backends.parts.sinc import SincBank
 class ResidualBlock(nn.Module):
     """Two (2, 3) convolutions with a shortcut, frequency and time axes kept: (B, C, F, T) -> (B, C', F, T).
 
-    The official block also runs the input through `bn1` and SELU, then throws the result away and convolves the raw
-    input. Here `bn1` exists so that official checkpoints load strictly, and is not run: its weights take no part in
-    training (`requires_grad` is false, so DDP does not wait for their gradients) and its running statistics, which
+    The official block also runs the input through ``bn1`` and SELU, then throws the result away and convolves the raw
+    input. Here ``bn1`` exists so that official checkpoints load strictly, and is not run: its weights take no part in
+    training (``requires_grad`` is false, so DDP does not wait for their gradients) and its running statistics, which
     the official code goes on updating, stay as loaded. Outputs and gradients are the same.
     """
 
@@ -44,20 +44,20 @@ class AASIST(SpectroTemporalGraph):
 
         AASIST(channels=[32, 32, 24, 24, 24, 24], gat_dims=[24, 32], pool_ratios=[0.4, 0.5, 0.7])
 
-    Streams: `wave`. Any length from `min_samples` on works (2,315 samples, 0.14 s, by default); the published systems
-    use 64,600.
+    Streams: ``wave``. Any length from ``min_samples`` on works (2,315 samples, 0.14 s, by default); the published
+    systems use 64,600.
 
-    Both counts include the `bn1` weights of blocks 2 to 6, which no output depends on: see `ResidualBlock`.
+    Both counts include the ``bn1`` weights of blocks 2 to 6, which no output depends on: see ``ResidualBlock``.
 
     Args:
-        num_outputs: number of outputs.
-        sinc_filters: bands of the fixed sinc bank.
-        sinc_taps: length of its filters, odd. The official `first_conv: 128` makes 129.
-        channels: output channels of the residual blocks; each block pools time by 3.
-        gat_dims, pool_ratios, temperatures: see `SpectroTemporalGraph`.
+        num_outputs: Number of outputs.
+        sinc_filters: Bands of the fixed sinc bank.
+        sinc_taps: Length of its filters, odd. The official ``first_conv: 128`` makes 129.
+        channels: Output channels of the residual blocks; each block pools time by 3.
+        gat_dims, pool_ratios, temperatures: See ``SpectroTemporalGraph``.
 
     Raises:
-        ValueError: argument lists of a wrong length; an input that is not (B, N) or is shorter than `min_samples`.
+        ValueError: Argument lists of a wrong length; an input that is not (B, N) or is shorter than ``min_samples``.
 
     Source: Jung et al., "AASIST: Audio anti-spoofing using integrated spectro-temporal graph attention networks",
     ICASSP 2022; clovaai/aasist, whose checkpoints load strictly.

@@ -15,24 +15,24 @@ class AttMLSTM(nn.Module):
     """AttM + LSTM: layers (B, num_layers, T, input_dim) -> logits (B, num_outputs), class 1 = bona fide.
 
     51,275,794 parameters with the defaults, which are the published ones: 50,339,984 of the merging, of which
-    9,440,256 are dead (see `AttentiveMerging`), and 935,810 of the LSTM and the last layer.
+    9,440,256 are dead (see ``AttentiveMerging``), and 935,810 of the LSTM and the last layer.
 
-    Streams: `layers`; the published system takes the first 12 of WavLM-Large, without the encoder input; any T from 1
+    Streams: ``layers``; the published system takes the first 12 of WavLM-Large, without the encoder input; any T from 1
     on.
 
     Args:
-        input_dim: width of the layers.
-        num_outputs: number of outputs.
-        num_layers: number of layers.
-        hidden_dim: width of the LSTM.
+        input_dim: Width of the layers.
+        num_outputs: Number of outputs.
+        num_layers: Number of layers.
+        hidden_dim: Width of the LSTM.
         projection: "mlp" as in the official code, or "linear" as in Nes2Net's CtrSVDD code (12.6 million parameters),
-            the counterpart of `QAFStatic` without its codec branch.
+            the counterpart of ``QAFStatic`` without its codec branch.
 
     Raises:
-        ValueError: an unknown `projection`, an input of another shape.
+        ValueError: An unknown ``projection``, an input of another shape.
 
     Source: Pan et al., "Attentive merging of hidden embeddings from pre-trained speech model for anti-spoofing
-    detection", Interspeech 2024; pandarialTJU/AttM_INTERSPEECH24, whose keys these are (`feat_merge.`, `decoder.`).
+    detection", Interspeech 2024; pandarialTJU/AttM_INTERSPEECH24, whose keys these are (``feat_merge.``, ``decoder.``).
     """
 
     layouts = (("layers",),)

@@ -19,45 +19,45 @@ class HYDRA(nn.Module):
     Convolutions over the vector; K = num_outputs linear maps, each followed by exp_0 into a Poincaré ball with a
     learned curvature; for each target an attention over the K points, which are multiplied by their weights and added
     by Möbius operations; log_0; a network with two hidden layers. In training, a total correlation loss keeps the
-    subspaces apart (`total_loss`). Parameters by the width of the vector: 8,463,183 for 192 (ECAPA), 9,446,223 for 512
-    (x-vector, Whisper-base), 10,232,655 for 768 (the base models), 11,805,519 for 1280 (MMS-1B, XLS-R-1B), where the
-    paper has 8 to 12 million.
+    subspaces apart (``total_loss``). Parameters by the width of the vector: 8,463,183 for 192 (ECAPA), 9,446,223 for
+    512 (x-vector, Whisper-base), 10,232,655 for 768 (the base models), 11,805,519 for 1280 (MMS-1B, XLS-R-1B), where
+    the paper has 8 to 12 million.
 
-    Streams: `vector`, as for `ParsingCNN`.
+    Streams: ``vector``, as for ``ParsingCNN``.
 
-    There is no official code, and the paper is inconsistent in places. Read here as follows; `formulas="printed"`
+    There is no official code, and the paper is inconsistent in places. Read here as follows; ``formulas="printed"``
     computes what is printed instead, for the first two.
 
     * Its log_0 has a factor of 2 / sqrt(c), with which log_0(exp_0(v)) = 2 v. Here 1 / sqrt(c), so that it is v.
     * It adds points of balls of different curvature, which Möbius addition is not defined for, and does not say with
       which c. As it maps the sum h_t back with c_t, the sum is taken in the ball of target t; the points of the other
-      balls come to it as `spooftrace.backends.parts.poincare.weighted_sum` says. So c_t tells how far target t departs
-      from a plain weighted mean, which is what is left of the sum as c_t goes to 0.
+      balls come to it as ``spooftrace.backends.parts.poincare.weighted_sum`` says. So c_t tells how far target t
+      departs from a plain weighted mean, which is what is left of the sum as c_t goes to 0.
     * The total correlation loss is a divergence between densities that the paper does not name, and has no weight.
       Mutual information does not change under invertible maps such as log_0, so it is estimated between the tangent
-      vectors, with normal densities, see `total_correlation`. Both (i, j) and (j, i) are in the sum, as printed. Its
+      vectors, with normal densities, see ``total_correlation``. Both (i, j) and (j, i) are in the sum, as printed. Its
       weight is 0.01, which lowers it several times over in training and leaves the errors of the targets in charge.
     * The attention is only said to be a softmax over the subspaces. Here the score of subspace k for target t is the
       product of its tangent vector with a learned query of (t, k), plus a bias, over sqrt(d). Queries and biases start
       at 0, so that training starts from equal weights.
     * Subspaces of 32 dimensions and hidden layers of 1600 are chosen so that the numbers of parameters come out as
-      published for every width; 120 and 30 as in `ParsingCNN` would give 0.7 to 4 million.
-    * The curvatures start at 1. Convolutions and dropout are those of `ParsingCNN`.
+      published for every width; 120 and 30 as in ``ParsingCNN`` would give 0.7 to 4 million.
+    * The curvatures start at 1. Convolutions and dropout are those of ``ParsingCNN``.
 
     Args:
-        input_dim: width of the vector, at least 4.
-        num_outputs: number of targets, and of subspaces.
-        ball_dim: dimension of a subspace.
-        hidden_dim: width of both hidden layers of a target.
+        input_dim: Width of the vector, at least 4.
+        num_outputs: Number of targets, and of subspaces.
+        ball_dim: Dimension of a subspace.
+        hidden_dim: Width of both hidden layers of a target.
         attention: "task", learned, or "uniform", equal weights (an ablation).
-        shared_ball: all subspaces and targets have one curvature, that is one ball (an ablation).
-        htc_weight: weight of the total correlation loss; 0 leaves it out (an ablation).
+        shared_ball: All subspaces and targets have one curvature, that is one ball (an ablation).
+        htc_weight: Weight of the total correlation loss; 0 leaves it out (an ablation).
         formulas: "consistent" or "printed", see above.
-        dropout: share of activations set to zero in training, see `ParsingCNN`.
+        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
 
     Raises:
-        ValueError: an unknown `attention` or `formulas`, a negative `htc_weight`, `input_dim` is too small, an input of
-            another shape.
+        ValueError: An unknown ``attention`` or ``formulas``, a negative ``htc_weight``, ``input_dim`` is too small, an
+            input of another shape.
 
     Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, section "HYDRA".
     """
@@ -121,9 +121,9 @@ class HYDRA(nn.Module):
     def total_loss(
         self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
     ) -> Tensor:
-        """The loss of the targets plus the weighted total correlation of the batch that `forward` has just seen.
+        """The loss of the targets plus the weighted total correlation of the batch that ``forward`` has just seen.
 
-        `whole` makes the batch of all processes of what this one has seen.
+        ``whole`` makes the batch of all processes of what this one has seen.
         """
         if self.htc_weight == 0:
             return loss
@@ -145,7 +145,7 @@ class HYDRA(nn.Module):
 
     @torch.no_grad()
     def disc_points(self, x: Tensor) -> Tensor:
-        """Vectors (B, input_dim) -> points of the K balls in the unit disc (B, K, 2), see `poincare.disc_view`.
+        """Vectors (B, input_dim) -> points of the K balls in the unit disc (B, K, 2), see ``poincare.disc_view``.
 
         The directions of the view depend on all of them, so they are to be drawn in one batch.
         """

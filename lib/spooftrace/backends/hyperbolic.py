@@ -14,26 +14,26 @@ class HyperbolicCNN(nn.Module):
     """Vector (B, input_dim) -> (B, num_outputs): convolutions, one Poincaré ball, a network for each target.
 
     The "Baseline (Hyperbolic)" of codec source parsing, an ablation of HYDRA: one ball instead of one a target, no
-    attention, no total correlation loss, everything else as in `HYDRA`. Parameters by the width of the vector:
+    attention, no total correlation loss, everything else as in ``HYDRA``. Parameters by the width of the vector:
     8,069,604 for 192, 8,397,284 for 512, 8,659,428 for 768, 9,183,716 for 1280.
 
-    Streams: `vector`, as for `ParsingCNN`.
+    Streams: ``vector``, as for ``ParsingCNN``.
 
     The paper keeps HYDRA's logarithmic map in front of the networks of the targets. With a single ball that leaves
     nothing hyperbolic: log_0 undoes exp_0, the curvature has no effect on any output and no gradient, and the model is
-    a Euclidean network with a narrow layer. So the networks read the coordinates in the ball (`readout="ball"`), on
-    which its curvature does bear; `readout="tangent"` is what the paper's text says.
+    a Euclidean network with a narrow layer. So the networks read the coordinates in the ball (``readout="ball"``), on
+    which its curvature does bear; ``readout="tangent"`` is what the paper's text says.
 
     Args:
-        input_dim: width of the vector, at least 4.
-        num_outputs: number of targets.
-        ball_dim: dimension of the ball.
-        hidden_dim: width of both hidden layers of a target.
-        readout: what the networks of the targets get.
-        dropout: share of activations set to zero in training, see `ParsingCNN`.
+        input_dim: Width of the vector, at least 4.
+        num_outputs: Number of targets.
+        ball_dim: Dimension of the ball.
+        hidden_dim: Width of both hidden layers of a target.
+        readout: What the networks of the targets get.
+        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
 
     Raises:
-        ValueError: an unknown `readout`, `input_dim` is too small, an input of another shape.
+        ValueError: An unknown ``readout``, ``input_dim`` is too small, an input of another shape.
 
     Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, figure 3.
     """

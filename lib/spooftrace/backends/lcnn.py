@@ -35,20 +35,20 @@ class LCNN(nn.Module):
     207) are taken as they are.
 
     In the published code index 0 is bona fide. Here it is index 1, as everywhere in spooftrace: to load official
-    weights, swap the rows of `fc_mu`.
+    weights, swap the rows of ``fc_mu``.
 
-    Streams: `frames`; any T from 1 on.
+    Streams: ``frames``; any T from 1 on.
 
     Args:
-        input_dim: width of the frames, 16 or more.
-        num_outputs: number of outputs.
-        num_frames: length that the last layers are made for, 16 or more.
+        input_dim: Width of the frames, 16 or more.
+        num_outputs: Number of outputs.
+        num_frames: Length that the last layers are made for, 16 or more.
 
     Raises:
-        ValueError: `input_dim` or `num_frames` below 16, an input of another shape.
+        ValueError: ``input_dim`` or ``num_frames`` below 16, an input of another shape.
 
     Source: Xie et al., "The Codecfake dataset and countermeasures for the universally detection of deepfake audio",
-    2024; class `LCNN` of xieyuankun/Codecfake, whose keys these are.
+    2024; class ``LCNN`` of xieyuankun/Codecfake, whose keys these are.
     """
 
     layouts = (("frames",),)

@@ -17,17 +17,18 @@ class LinearProbe(nn.Module):
     The standardisation is a batch norm without weights, so that the scale of the features does not decide the
     learning rate. Vectors (B, input_dim) skip the pooling.
 
-    Streams: `frames` or `vector`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 1 on.
+    Streams: ``frames`` or ``vector``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1
+    on.
 
     Args:
-        input_dim: width of the frames or of the vector.
-        num_outputs: number of outputs.
+        input_dim: Width of the frames or of the vector.
+        num_outputs: Number of outputs.
         pooling: "mean" over time, or "mean_std", mean and standard deviation (frames only).
-        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
+        aggregation, num_layers: How layers become frames, see ``backends.parts.aggregation``; None takes frames.
 
     Raises:
-        ValueError: an unknown `pooling` or `aggregation`, an input of another shape, or a vector with
-            `pooling="mean_std"`.
+        ValueError: An unknown ``pooling`` or ``aggregation``, an input of another shape, or a vector with
+            ``pooling="mean_std"``.
     """
 
     def __init__(

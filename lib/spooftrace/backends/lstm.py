@@ -11,20 +11,20 @@ from spooftrace.backends.parts.shapes import to_frames
 class LSTMProbe(nn.Module):
     """Frames (B, T, input_dim) -> (B, num_outputs): LSTM, mean over time, linear.
 
-    935,810 parameters with the defaults: the classifier of AttM-LSTM (class `my_LSTM` of
+    935,810 parameters with the defaults: the classifier of AttM-LSTM (class ``my_LSTM`` of
     pandarialTJU/AttM_INTERSPEECH24, whose keys these are), here on its own to see what a small recurrent classifier
     finds in a stream.
 
-    Streams: `frames`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 1 on.
+    Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 
     Args:
-        input_dim: width of the frames.
-        num_outputs: number of outputs.
-        hidden_dim: width of the LSTM.
-        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
+        input_dim: Width of the frames.
+        num_outputs: Number of outputs.
+        hidden_dim: Width of the LSTM.
+        aggregation, num_layers: How layers become frames, see ``backends.parts.aggregation``; None takes frames.
 
     Raises:
-        ValueError: an unknown `aggregation`, an input of another shape.
+        ValueError: An unknown ``aggregation``, an input of another shape.
     """
 
     def __init__(

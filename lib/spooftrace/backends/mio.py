@@ -12,25 +12,25 @@ from spooftrace.backends.parsing_cnn import TargetHeads, check_vector, standardi
 class MiO(nn.Module):
     """MiO ("merge into one"): vectors (B, input_dim) and (B, other_dim) -> (B, num_outputs).
 
-    Each vector is brought to `merged_dim` numbers by a linear layer; all products of a number of the one with a number
-    of the other (bilinear pooling) go to a network for each target. 5,318,463 parameters with the defaults.
+    Each vector is brought to ``merged_dim`` numbers by a linear layer; all products of a number of the one with a
+    number of the other (bilinear pooling) go to a network for each target. 5,318,463 parameters with the defaults.
 
-    Streams: two of layout `vector`. In codec source parsing the first is Whisper-base, averaged over time, and the
+    Streams: two of layout ``vector``. In codec source parsing the first is Whisper-base, averaged over time, and the
     second the x-vector.
 
     There is no official code. From the papers: the two models, bilinear pooling. Chosen here: 120 numbers a vector, as
-    wide as the first layer of a target; networks, standardisation and dropout of `ParsingCNN`; and what is usual after
-    bilinear pooling, square roots that keep the sign and division by the norm, without which products of large numbers
-    outweigh all others (Lin et al., ICCV 2015).
+    wide as the first layer of a target; networks, standardisation and dropout of ``ParsingCNN``; and what is usual
+    after bilinear pooling, square roots that keep the sign and division by the norm, without which products of large
+    numbers outweigh all others (Lin et al., ICCV 2015).
 
     Args:
-        input_dim, other_dim: widths of the first and of the second vector.
-        num_outputs: number of targets.
-        merged_dim: width of each vector before the products.
-        dropout: share of activations set to zero in training, see `ParsingCNN`.
+        input_dim, other_dim: Widths of the first and of the second vector.
+        num_outputs: Number of targets.
+        merged_dim: Width of each vector before the products.
+        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
 
     Raises:
-        ValueError: an input of another shape.
+        ValueError: An input of another shape.
 
     Source: Chetia Phukan et al., "Heterogeneity over homogeneity", Findings of NAACL 2024; for codec parsing the same
     authors' arXiv 2506.12627, table 4.

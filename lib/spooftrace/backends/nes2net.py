@@ -38,7 +38,7 @@ class ChannelGate(nn.Module):
 class InnerBlock(nn.Module):
     """The inner Res2Net of Nes2Net: (B, C, T) -> (B, C, T).
 
-    The channels are cut into `scale` splits of W = C // scale. A running sum of the splits goes through one
+    The channels are cut into ``scale`` splits of W = C // scale. A running sum of the splits goes through one
     convolution along time each; the last split goes straight to the output. The order is always convolution,
     activation, batch norm.
     """
@@ -56,7 +56,7 @@ class InnerBlock(nn.Module):
         self.se = ChannelGate(channels)
 
     def make_steps(self, scale: int, dilation: int) -> None:
-        """Create the layers that `steps` uses."""
+        """Create the layers that ``steps`` uses."""
         w = self.width
         self.convs = nn.ModuleList(
             nn.Conv1d(w, w, kernel_size=3, dilation=dilation, padding=dilation) for _ in range(scale - 1)
@@ -129,28 +129,28 @@ class Nes2Net(nn.Module):
 
         Nes2Net(num_outputs=1, dilation=1, aggregation="sea")
 
-    510,769 parameters, and 400 of the aggregation. The defaults are those of `Nes2NetX`, for systems that are to be
+    510,769 parameters, and 400 of the aggregation. The defaults are those of ``Nes2NetX``, for systems that are to be
     compared with it.
 
-    Streams: `frames`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 1 on.
+    Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 
     Args:
-        input_dim: width of the frames, a multiple of the number of groups. The official code takes 1024 only.
-        num_outputs: number of outputs.
-        dilation: of the convolutions along time, in frames.
+        input_dim: Width of the frames, a multiple of the number of groups. The official code takes 1024 only.
+        num_outputs: Number of outputs.
+        dilation: Of the convolutions along time, in frames.
         pool: "mean" over time, or "astp", attentive statistics.
-        nes_ratio: number of groups of the outer network and number of splits inside each inner block.
+        nes_ratio: Number of groups of the outer network and number of splits inside each inner block.
         activation: "relu" or "selu", everywhere but in the channel gates, which keep ReLU.
-        aggregation: how layers become frames, see `spooftrace.backends.parts.aggregation`; None takes frames.
-        num_layers: number of layers, with an `aggregation`.
+        aggregation: How layers become frames, see ``spooftrace.backends.parts.aggregation``; None takes frames.
+        num_layers: Number of layers, with an ``aggregation``.
 
     Raises:
-        ValueError: an `input_dim` that cannot be cut as asked, an unknown `pool`, `activation` or `aggregation`, an
-            input of another shape.
+        ValueError: An ``input_dim`` that cannot be cut as asked, an unknown ``pool``, ``activation`` or
+            ``aggregation``, an input of another shape.
 
     Source: Liu et al., "Nes2Net: A lightweight nested architecture for foundation model driven speech anti-spoofing",
-    IEEE TIFS 2025; class `Nested_Res2Net_TDNN` of Liu-Tianchi/Nes2Net and Liu-Tianchi/Nes2Net_ASVspoof_ITW. Keys are
-    the official ones without `Nested_Res2Net_TDNN.`; `aggregation.` stands for `ssl_model.`.
+    IEEE TIFS 2025; class ``Nested_Res2Net_TDNN`` of Liu-Tianchi/Nes2Net and Liu-Tianchi/Nes2Net_ASVspoof_ITW. Keys are
+    the official ones without ``Nested_Res2Net_TDNN.``; ``aggregation.`` stands for ``ssl_model.``.
     """
 
     inner_block = InnerBlock
@@ -206,13 +206,13 @@ class Nes2Net(nn.Module):
 
 
 class Nes2NetX(Nes2Net):
-    """Nes2Net-X: as `Nes2Net`, with inner blocks that learn how to add up their splits.
+    """Nes2Net-X: as ``Nes2Net``, with inner blocks that learn how to add up their splits.
 
     512,039 parameters with the defaults, which are those of the ASVspoof 2019/2021 recipe. The ASVspoof 5 recipe has
-    `dilation=1`; CtrSVDD has `dilation=1, num_outputs=1, aggregation="sea"` (511,014 parameters, or 775,334 with
-    `pool="astp"`, and 400 of the aggregation), its Nes2Net-X-SeLU also `activation="selu"`.
+    ``dilation=1``; CtrSVDD has ``dilation=1, num_outputs=1, aggregation="sea"`` (511,014 parameters, or 775,334 with
+    ``pool="astp"``, and 400 of the aggregation), its Nes2Net-X-SeLU also ``activation="selu"``.
 
-    Arguments, streams, errors and source are those of `Nes2Net`.
+    Arguments, streams, errors and source are those of ``Nes2Net``.
     """
 
     inner_block = InnerBlockX

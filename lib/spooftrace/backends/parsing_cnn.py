@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-TARGETS = ("khz", "kbps", "quantizers")  # what the outputs stand for in `spooftrace.tasks.Parsing`
+TARGETS = ("khz", "kbps", "quantizers")  # what the outputs stand for in ``spooftrace.tasks.Parsing``
 
 
 class ParsingCNN(nn.Module):
@@ -15,7 +15,7 @@ class ParsingCNN(nn.Module):
     (ECAPA), 5,934,543 for 512 (x-vector, Whisper-base), 8,883,663 for 768 (the base models), 14,781,903 for 1280
     (MMS-1B, XLS-R-1B).
 
-    Streams: `vector`, the mean over time of a speech model's last layer or a speaker embedding.
+    Streams: ``vector``, the mean over time of a speech model's last layer or a speaker embedding.
 
     There is no official code. From the paper: two convolutions of 64 and 128 filters, kernel 3, flattened; for each
     target layers of 120 and 30 neurons with ReLU and a linear one. What it leaves open:
@@ -27,12 +27,12 @@ class ParsingCNN(nn.Module):
     * Dropout of 0.3 after the convolutions and each hidden layer. The paper has dropout, without saying where.
 
     Args:
-        input_dim: width of the vector, at least 4.
-        num_outputs: number of targets.
-        dropout: share of activations set to zero in training.
+        input_dim: Width of the vector, at least 4.
+        num_outputs: Number of targets.
+        dropout: Share of activations set to zero in training.
 
     Raises:
-        ValueError: `input_dim` is too small, an input of another shape.
+        ValueError: ``input_dim`` is too small, an input of another shape.
 
     Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, section "Baseline
     Modeling".
@@ -111,6 +111,6 @@ class TargetHeads(nn.Module):
 
 
 def check_vector(backend: nn.Module, x: Tensor, dim: int) -> None:
-    """Raise one clear ValueError unless `x` is a vector (B, dim) of each utterance of a batch."""
+    """Raise one clear ValueError unless ``x`` is a vector (B, dim) of each utterance of a batch."""
     if x.ndim != 2 or x.size(1) != dim or x.size(0) == 0:
         raise ValueError(f"{type(backend).__name__} takes vector (B, {dim}); got {tuple(x.shape)}")

@@ -17,7 +17,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
 CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: quantizer.layers.0.codebook.embed
-CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as `spooftrace codec train` writes them
+CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as ``spooftrace codec train`` writes them
 
 
 class QAFStatic(nn.Module):
@@ -34,7 +34,7 @@ class QAFStatic(nn.Module):
 
     14,029,970 parameters with the defaults, all trained: 4.4 % of WavLM-Large's 315,453,120, as published.
 
-    Streams, in this order: `layers` (the first 12 of WavLM-Large, without the encoder input; frozen) and `codes`
+    Streams, in this order: ``layers`` (the first 12 of WavLM-Large, without the encoder input; frozen) and ``codes``
     (EnCodec at 24 kHz and 6 kbit/s: 8 quantizers, 75 frames a second); any T and T' from 1 on.
 
     There is no official code, and the paper leaves open what follows.
@@ -46,29 +46,29 @@ class QAFStatic(nn.Module):
     * Pooling of the LSTM: the mean over time, as in the authors' AttM code.
     * Start of W: zeros, so that training starts from mean pooling and what is learned is a departure from it.
     * Temperature: 1, a plain softmax. As W starts at zero, another one would only change how fast W takes effect.
-    * Start of the tables: the codec's codebooks (`codebooks`), because "codec branch frozen" means nothing otherwise.
+    * Start of the tables: the codec's codebooks (``codebooks``), because "codec branch frozen" means nothing otherwise.
       codecF freezes the tables, codecT trains them. W is trained in both: frozen, Method 2 would be Method 1. The
       codec's encoder stays as it is, because no gradient passes the choice of a code.
     * From 75 to 50 frames a second: linear interpolation to the SSL branch's number of frames, which uses every codec
       frame. Both start at 0 and differ by less than a frame at the end.
 
     Args:
-        input_dim: width of the layers.
-        num_outputs: number of outputs.
-        num_layers: number of layers L.
+        input_dim: Width of the layers.
+        num_outputs: Number of outputs.
+        num_layers: Number of layers L.
         num_quantizers, codebook_size, codec_dim: Q, vectors a table, width of a vector.
         pooling: "qaf", learned weights, or "mean" of the quantizers.
-        tune_codec: whether the tables are trained.
-        temperature: above 1 it makes the weights more equal.
-        fused_dim: width after the concatenation and its linear layer.
-        hidden_dim: width of the LSTM.
-        projection: of the merging, see `AttentiveMerging`.
-        codebooks: file that the tables start from, see `read_codebooks`; None starts from random numbers, which
+        tune_codec: Whether the tables are trained.
+        temperature: Above 1 it makes the weights more equal.
+        fused_dim: Width after the concatenation and its linear layer.
+        hidden_dim: Width of the LSTM.
+        projection: Of the merging, see ``AttentiveMerging``.
+        codebooks: File that the tables start from, see ``read_codebooks``; None starts from random numbers, which
             training replaces by the codebooks of a live codec stream.
 
     Raises:
-        ValueError: an unknown `pooling` or `projection`, a `temperature` that is not positive, `codebooks` that cannot
-            be read or are of another size, inputs of another shape, a code outside of the tables.
+        ValueError: An unknown ``pooling`` or ``projection``, a ``temperature`` that is not positive, ``codebooks`` that
+            cannot be read or are of another size, inputs of another shape, a code outside of the tables.
 
     Source: Wu et al., "Quantizer-aware hierarchical neural codec modeling for speech deepfake detection",
     arXiv 2603.16914.
@@ -112,7 +112,7 @@ class QAFStatic(nn.Module):
             self.start_from(read_codebooks(codebooks, num_quantizers))
 
     def start_from(self, codebooks: Tensor) -> None:
-        """Set the tables to `codebooks` (Q, K, D); raises ValueError for another size."""
+        """Set the tables to ``codebooks`` (Q, K, D); raises ValueError for another size."""
         if codebooks.shape != self.tables.shape:
             raise ValueError(f"codebooks are {tuple(codebooks.shape)}, the tables {tuple(self.tables.shape)} (Q, K, D)")
         with torch.no_grad():
@@ -144,7 +144,7 @@ class QAFStatic(nn.Module):
         return torch.softmax(self.weights / self.temperature, dim=0)
 
     def quantizer_weights(self) -> np.ndarray:
-        """`alpha` as an array (Q, D'), to be tabulated and drawn; the mean over the dimensions ranks the quantizers."""
+        """``alpha`` as an array (Q, D') for tables and figures; its mean over the dimensions ranks the quantizers."""
         return self.alpha().detach().cpu().numpy()
 
     @staticmethod
@@ -157,15 +157,15 @@ def read_codebooks(path: str, num_quantizers: int) -> Tensor:
     """The first codebooks of a residual vector quantizer, from the weights of the codec.
 
     Args:
-        path: `model.safetensors` or `pytorch_model.bin` of EnCodec in transformers' format, the encodec package's
-            own `.th` file, or a file of `spooftrace codec train`.
-        num_quantizers: how many codebooks.
+        path: ``model.safetensors`` or ``pytorch_model.bin`` of EnCodec in transformers' format, the encodec package's
+            own ``.th`` file, or a file of ``spooftrace codec train``.
+        num_quantizers: How many codebooks.
 
     Returns:
         (Q, K, D) float32.
 
     Raises:
-        ValueError: the file cannot be read, or does not have that many codebooks.
+        ValueError: The file cannot be read, or does not have that many codebooks.
     """
     try:
         content = read_checkpoint(path)

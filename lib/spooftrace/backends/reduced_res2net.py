@@ -17,24 +17,24 @@ class ReducedRes2Net(nn.Module):
 
     The Nes2Net paper argues against back-ends that first squeeze the 1024 dimensions of a foundation model through
     a linear layer (1024 -> 128 in its code, commented out). It publishes no code of such a back-end, so this is our
-    reading, made so that the reduction is the only difference: the very blocks of `Nes2Net` one after the other, and as
-    many of them as come nearest to its size: 494,098 parameters against 511,794, with the defaults of both.
+    reading, made so that the reduction is the only difference: the very blocks of ``Nes2Net`` one after the other, and
+    as many of them as come nearest to its size: 494,098 parameters against 511,794, with the defaults of both.
     W2V2AASIST is another back-end with a reduction, and a published one.
 
-    Streams: `frames`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 1 on.
+    Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 
     Args:
-        input_dim: width of the frames.
-        num_outputs: number of outputs.
-        reduced_dim: width after the reduction.
-        num_blocks: number of Res2Net blocks.
-        scale: number of splits inside each block.
-        dilation: of the convolutions along time, in frames.
+        input_dim: Width of the frames.
+        num_outputs: Number of outputs.
+        reduced_dim: Width after the reduction.
+        num_blocks: Number of Res2Net blocks.
+        scale: Number of splits inside each block.
+        dilation: Of the convolutions along time, in frames.
         pool: "mean" over time, or "astp", attentive statistics.
-        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
+        aggregation, num_layers: How layers become frames, see ``backends.parts.aggregation``; None takes frames.
 
     Raises:
-        ValueError: `reduced_dim` below `scale`, an unknown `pool` or `aggregation`, an input of another shape.
+        ValueError: ``reduced_dim`` below ``scale``, an unknown ``pool`` or ``aggregation``, an input of another shape.
     """
 
     def __init__(

@@ -32,40 +32,40 @@ class SASTNet(nn.Module):
         Whisper + M-MAE         SASTNet(input_dim=128, image=[512, 128], spectrum=[mean, deviation])
         M-MAE, S-MAE            the same with semantic_dim=None; S-MAE has num_decoders=1, too
 
-    Streams, in this order: `frames`, and `frames` of Whisper unless `semantic_dim` is None. They cover the same time,
-    and the image as many frames as the published 82,200 samples give. Shorter input is repeated from its start; longer
-    input is cut into windows that cover all of it, whose outputs are averaged.
+    Streams, in this order: ``frames``, and ``frames`` of Whisper unless ``semantic_dim`` is None. They cover the same
+    time, and the image as many frames as the published 82,200 samples give. Shorter input is repeated from its start;
+    longer input is cut into windows that cover all of it, whose outputs are averaged.
 
-    In training a share of the image is hidden (`spooftrace.backends.parts.mae.hide`), and the loss is the weighted sum
-    of that of the task and the reconstruction loss. Otherwise nothing is hidden.
+    In training a share of the image is hidden (``spooftrace.backends.parts.mae.hide``), and the loss is the weighted
+    sum of that of the task and the reconstruction loss. Otherwise nothing is hidden.
 
     Unlike the released code:
 
     * Tokens keep their order where nothing is hidden, as they do in training. There, inference shuffles them
-      (`random_masking` with ratio 0): a score depends on the seed, the batch size and the place in the list.
+      (``random_masking`` with ratio 0): a score depends on the seed, the batch size and the place in the list.
     * The dev set is scored as test sets are, with nothing hidden and the front-end in evaluation mode.
-    * Every frame has its position, see `CrossModalTransformer`.
+    * Every frame has its position, see ``CrossModalTransformer``.
 
-    Optional methods that training calls: `total_loss`, `optimizer_groups`, `figures`, and `initialise`.
+    Optional methods that training calls: ``total_loss``, ``optimizer_groups``, ``figures``, and ``initialise``.
 
     Args:
-        input_dim: width of the frames.
-        num_outputs: number of classes.
-        semantic_dim: width of the semantic frames; None does without them.
-        semantic_frames: how many of them belong to an image.
-        image: frames T and width F of the image.
-        spectrum: the frames are the image, after (x - mean) / (2 deviation) with this mean and deviation, as AudioMAE
+        input_dim: Width of the frames.
+        num_outputs: Number of classes.
+        semantic_dim: Width of the semantic frames; None does without them.
+        semantic_frames: How many of them belong to an image.
+        image: Frames T and width F of the image.
+        spectrum: The frames are the image, after (x - mean) / (2 deviation) with this mean and deviation, as AudioMAE
             takes its spectrograms; None: they are projected to it.
         num_decoders: 1, or one for each class (None).
-        patch, encoder, decoder: see `MultiDecoderMAE`.
-        fusion: layers and heads of each cross-modal transformer.
-        reduced_dim: width of the classifier's input, see `W2V2AASIST`.
-        mask_ratio: of the image, in training.
-        margin, hinge: see `reconstruction_loss`.
-        pretrained: file of AudioMAE base that a training starts from, see `initialise`.
+        patch, encoder, decoder: See ``MultiDecoderMAE``.
+        fusion: Layers and heads of each cross-modal transformer.
+        reduced_dim: Width of the classifier's input, see ``W2V2AASIST``.
+        mask_ratio: Of the image, in training.
+        margin, hinge: See ``reconstruction_loss``.
+        pretrained: File of AudioMAE base that a training starts from, see ``initialise``.
 
     Raises:
-        ValueError: sizes that do not fit together, an unknown `hinge`, inputs of another shape.
+        ValueError: Sizes that do not fit together, an unknown ``hinge``, inputs of another shape.
 
     Source: Chen et al., "Towards Generalized Source Tracing for Codec-Based Deepfake Speech", arXiv 2506.07294;
     SAST_Net in ResponsibleGenAI/CodecFake-Source-Tracing.
@@ -116,7 +116,7 @@ class SASTNet(nn.Module):
         self.fusion = None if semantic_dim is None else SemanticAcousticFusion(dim, semantic_dim, *fusion)
         self.classifier = W2V2AASIST(dim, num_outputs, reduced_dim)
         self.weighting = AutomaticWeighting("reconstruction", "classification")
-        self._errors: Tensor | None = None  # of the last batch in training, for `total_loss`
+        self._errors: Tensor | None = None  # of the last batch in training, for ``total_loss``
 
     def forward(self, *streams: Tensor) -> Tensor:
         windows, (frames, *semantic) = self._windows(*streams)
@@ -130,12 +130,12 @@ class SASTNet(nn.Module):
         return outputs.unflatten(0, (windows, -1)).mean(dim=0)  # -> (W, B, num_outputs) -> (B, num_outputs)
 
     def attention_maps(self, *streams: Tensor) -> dict[str, Tensor]:
-        """What the cross-modal transformers look at, see `SemanticAcousticFusion.run`; of the first window.
+        """What the cross-modal transformers look at, see ``SemanticAcousticFusion.run``; of the first window.
 
-        The acoustic tokens are a class token and the patches, row by row: `mae.grid[1]` of them for each time.
+        The acoustic tokens are a class token and the patches, row by row: ``mae.grid[1]`` of them for each time.
 
         Raises:
-            ValueError: there are no semantic frames in this model.
+            ValueError: There are no semantic frames in this model.
         """
         if self.fusion is None:
             raise ValueError("a model without semantic frames has no cross-modal attention")
@@ -147,12 +147,12 @@ class SASTNet(nn.Module):
     def total_loss(
         self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
     ) -> Tensor:
-        """What training minimises, from the loss of the task and its targets (B,), for the batch of the last `forward`.
+        """Loss to minimise, from the loss of the task and its targets (B,), for the batch of the last ``forward``.
 
-        Loss and targets are those of the whole batch; `whole` makes it of the share that this process has seen.
+        Loss and targets are those of the whole batch; ``whole`` makes it of the share that this process has seen.
 
         Raises:
-            ValueError: that was not in training, or an item has several targets.
+            ValueError: That was not in training, or an item has several targets.
         """
         if self._errors is None:
             raise ValueError("total_loss belongs to training, right after forward")
@@ -170,10 +170,11 @@ class SASTNet(nn.Module):
         return {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
 
     def initialise(self) -> str:
-        """Before a training that is not resumed: load `pretrained`; says in one line what the autoencoder starts from.
+        """Load ``pretrained`` before the first training step, and return one line for the log.
+
 
         Raises:
-            ValueError: it cannot be read, or is of other sizes.
+            ValueError: It cannot be read, or is of other sizes.
         """
         if self.pretrained is None:
             return "masked autoencoder: random weights (backend.init_args.pretrained names no file of AudioMAE base)"
@@ -201,7 +202,7 @@ class SASTNet(nn.Module):
 
 
 def _cut(x: Tensor, length: int, windows: int) -> Tensor:
-    """(B, T, D) -> (windows * B, length, D), evenly spaced; what is shorter than `length` is repeated first."""
+    """(B, T, D) -> (windows * B, length, D), evenly spaced; what is shorter than ``length`` is repeated first."""
     if x.size(1) < length:
         x = x[:, torch.arange(length, device=x.device) % x.size(1)]
     starts = torch.linspace(0, x.size(1) - length, windows).round().int().tolist()

@@ -13,32 +13,32 @@ from spooftrace.backends.parts.shapes import check_shape, map_windows
 class SLS(nn.Module):
     """XLS-R + SLS: layers (B, L, T, input_dim) -> log-probabilities (B, num_outputs), class 1 = bona fide.
 
-    23,399,429 parameters, nearly all in `fc1`. That layer is as wide as 201 frames (64,600 samples) make it after
+    23,399,429 parameters, nearly all in ``fc1``. That layer is as wide as 201 frames (64,600 samples) make it after
     pooling by 3, so the published code takes T of 201 to 203 only, and for these the outputs are the published ones.
 
     Any other T works too, always with inputs of the length that the weights were trained for: a shorter input is
     repeated up to 201 frames, like the recordings themselves in training; a longer one is cut into windows of 201
     frames that cover it evenly (neighbours overlap by less than one window), each window gets gates of its own, and
     the windows' outputs are averaged before the log-softmax. Pooling to 67 steps whatever the length would keep one
-    pass, but the maxima of longer spans grow, and `fc1` has never seen such input.
+    pass, but the maxima of longer spans grow, and ``fc1`` has never seen such input.
 
     As published, the last outputs pass through SELU, so that none is below -1.758, and are log-probabilities.
     Cross-entropy takes these as well as logits.
 
-    Streams: `layers`, any number L of them (the published system has the 24 of XLS-R 300M, before the final LayerNorm);
-    any T from 1 on.
+    Streams: ``layers``, any number L of them (the published system has the 24 of XLS-R 300M, before the final
+    LayerNorm); any T from 1 on.
 
     Args:
-        input_dim: width of the layers.
-        num_outputs: number of classes.
-        num_frames: the length that `fc1` is made for; num_frames to num_frames + 2 are taken as they are, where
+        input_dim: Width of the layers.
+        num_outputs: Number of classes.
+        num_frames: The length that ``fc1`` is made for; num_frames to num_frames + 2 are taken as they are, where
             num_frames is a multiple of 3.
 
     Raises:
-        ValueError: `num_outputs` below 2, `num_frames` or `input_dim` below 3, an input of another shape.
+        ValueError: ``num_outputs`` below 2, ``num_frames`` or ``input_dim`` below 3, an input of another shape.
 
     Source: Zhang et al., "Audio deepfake detection with self-supervised XLS-R and SLS classifier", ACM Multimedia 2024;
-    QiShanZhang/SLSforASVspoof-2021-DF, whose keys these are, without `module.`.
+    QiShanZhang/SLSforASVspoof-2021-DF, whose keys these are, without ``module.``.
     """
 
     layouts = (("layers",),)

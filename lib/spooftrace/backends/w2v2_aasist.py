@@ -17,33 +17,33 @@ from spooftrace.backends.parts.shapes import to_frames
 class W2V2AASIST(SpectroTemporalGraph):
     """W2V2-AASIST: frames (B, T, input_dim) -> logits (B, num_outputs).
 
-    The frames are projected to `reduced_dim`, and the result is treated as a spectrogram with that many bins. Where
+    The frames are projected to ``reduced_dim``, and the result is treated as a spectrogram with that many bins. Where
     AASIST keeps the maximum over time and over frequency, this model takes sums weighted by attention. 447,242
-    parameters with the defaults, which are the published ones; 512 of them in the `bn1` of blocks 2 to 6, which no
-    output depends on (see `ResidualBlock`).
+    parameters with the defaults, which are the published ones; 512 of them in the ``bn1`` of blocks 2 to 6, which no
+    output depends on (see ``ResidualBlock``).
 
     With several tasks, each has a graph of its own over the nodes that all share, and their outputs are side by side
-    in the order of `num_outputs`: CodecFake+'s D_* and M* systems. `num_outputs` is then the sum of them.
+    in the order of ``num_outputs``: CodecFake+'s D_* and M* systems. ``num_outputs`` is then the sum of them.
 
-    Streams: `frames`, or `layers` (B, num_layers, T, input_dim) with an `aggregation`; any T from 3 on.
+    Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 3 on.
 
     Args:
-        input_dim: width of the frames.
-        num_outputs: number of outputs, or that of each task, e.g. [2, 4].
-        reduced_dim: width after the projection; a third of it is the number of spectral nodes.
-        channels: output channels of the residual blocks.
-        gat_dims, pool_ratios, temperatures: see `SpectroTemporalGraph`.
-        aggregation, num_layers: how layers become frames, see `backends.parts.aggregation`; None takes frames.
+        input_dim: Width of the frames.
+        num_outputs: Number of outputs, or that of each task, e.g. [2, 4].
+        reduced_dim: Width after the projection; a third of it is the number of spectral nodes.
+        channels: Output channels of the residual blocks.
+        gat_dims, pool_ratios, temperatures: See ``SpectroTemporalGraph``.
+        aggregation, num_layers: How layers become frames, see ``backends.parts.aggregation``; None takes frames.
 
     Raises:
-        ValueError: argument lists of a wrong length, no task, an unknown `aggregation`, an input of another shape or
+        ValueError: Argument lists of a wrong length, no task, an unknown ``aggregation``, an input of another shape or
             shorter than 3 frames.
 
     Source: Tak et al., "Automatic speaker verification spoofing and deepfake detection using wav2vec 2.0 and data
-    augmentation", Odyssey 2022; TakHemlata/SSL_Anti-spoofing, whose keys these are. The class `W2VAASIST` of
+    augmentation", Odyssey 2022; TakHemlata/SSL_Anti-spoofing, whose keys these are. The class ``W2VAASIST`` of
     xieyuankun/Codecfake is the same network with the classes the other way round (index 0 is bona fide). Several tasks:
     Chen et al., "Codec-Based Deepfake Source Tracing via Neural Audio Codec Taxonomy", arXiv 2505.12994;
-    ResponsibleGenAI/CodecFake-Source-Tracing, whose branches are our own graph and then `more_graphs`.
+    ResponsibleGenAI/CodecFake-Source-Tracing, whose branches are our own graph and then ``more_graphs``.
     """
 
     min_frames = 3

@@ -27,12 +27,12 @@ class FrontEnd(nn.Module, ABC):
     """Turns 16 kHz waveforms into one stream of features.
 
     Attributes:
-        layout: how the features lie: ``frames`` (B, T, D), ``layers`` (B, L, T, D), ``vector`` (B, D),
+        layout: How the features lie: ``frames`` (B, T, D), ``layers`` (B, L, T, D), ``vector`` (B, D),
             ``codes`` (B, Q, T) or ``wave`` (B, N).
         dim: D, the size of one feature vector (Q for codes, 1 for a wave).
-        frame_rate: frames per second (0 for a vector, the sample rate for a wave).
-        finetune: whether the weights are trained along with the back-end.
-        packable: whether its layers may be replaced by ones that compute the same faster, up to float rounding
+        frame_rate: Frames per second (0 for a vector, the sample rate for a wave).
+        finetune: Whether the weights are trained along with the back-end.
+        packable: Whether its layers may be replaced by ones that compute the same faster, up to float rounding
             (``spooftrace.system.packing``); not where another package looks into them, or rounding decides about codes.
 
     A subclass calls ``super().__init__``, builds its modules, ends its constructor with
@@ -83,7 +83,7 @@ class FrontEnd(nn.Module, ABC):
             utterance; and their lengths (B,), ``num_frames(wave_len)``.
 
         Raises:
-            ValueError: the shapes do not fit together.
+            ValueError: The shapes do not fit together.
         """
         if wave.ndim != 2 or wave_len.shape != wave.shape[:1]:
             raise ValueError(

@@ -16,8 +16,8 @@ def map_by_length(
         run: (b, n) of b whole utterances of n samples -> (b, ...).
         wave: (B, N).
         wave_len: (B,), none above N.
-        time: axis of the results that is as long as the utterance, counted from the end (-1, -2); None: there is none.
-        frames: size of that axis for the batch; what ``run`` gives is shorter or equal.
+        time: Axis of the results that is as long as the utterance, counted from the end (-1, -2); None: there is none.
+        frames: Size of that axis for the batch; what ``run`` gives is shorter or equal.
 
     Returns:
         (B, ...), zero after the end of each utterance.

@@ -88,18 +88,18 @@ class EnCodec(_EnCodec):
     """EnCodec at 24 kHz, of transformers: wave (B, N) at 16 kHz -> T = ceil(N / 16000 * 75) frames, 75 a second.
 
     Args:
-        bandwidth: in kbit/s: 1.5, 3, 6, 12 or 24, which is 2, 4, 8, 16 or 32 quantizers. There is no default on
+        bandwidth: In kbit/s: 1.5, 3, 6, 12 or 24, which is 2, 4, 8, 16 or 32 quantizers. There is no default on
             purpose: transformers would take 1.5, with 2 quantizers, and silently.
         output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the chosen codebook
             vectors (B, T, 128), which is what the decoder gets; ``quantizers`` the vectors of each quantizer
             (B, Q, T, 128).
-        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
+        model: Folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
 
     The wave is resampled inside (``Resample``), not normalised. The codec is frozen, and its decoder is not kept.
 
     Raises:
-        InputError: the model cannot be had, or is not a mono model at 24 kHz without normalisation.
-        ValueError: no such bandwidth or output.
+        InputError: The model cannot be had, or is not a mono model at 24 kHz without normalisation.
+        ValueError: No such bandwidth or output.
     """
 
     def __init__(
@@ -129,12 +129,12 @@ class EnCodecPackage(_EnCodec):
     """``EnCodec`` computed by Meta's encodec package (tools/install_encodec.sh): the same codes for the same weights.
 
     Args:
-        bandwidth, output: as in ``EnCodec``.
-        checkpoint: file with the package's state dict (encodec_24khz-d7cc33bc.th).
+        bandwidth, output: As in ``EnCodec``.
+        checkpoint: File with the package's state dict (encodec_24khz-d7cc33bc.th).
 
     Raises:
-        InputError: the package is not installed, or this is no such file.
-        ValueError: no such bandwidth or output.
+        InputError: The package is not installed, or this is no such file.
+        ValueError: No such bandwidth or output.
     """
 
     def __init__(self, bandwidth: float, checkpoint: str, output: Literal["codes", "sum", "quantizers"] = "codes"):

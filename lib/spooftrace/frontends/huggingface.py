@@ -41,20 +41,20 @@ class HuggingFace(LayeredFrontEnd):
     ``hidden_states`` is before that LayerNorm in its version 5 and after it in 4.
 
     Args:
-        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
+        model: Folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
         output: ``layers`` gives (B, L, T, D); ``last`` gives one layer as frames (B, T, D); ``pooled`` gives the means
             over time of the layers, one after the other (B, L * D).
-        layers: which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What
+        layers: Which layers, in this order; default: 1, 2, ... for ``layers``, -1 for ``last`` and ``pooled``. What
             lies above the highest one is neither kept nor computed.
-        normalize: whether each utterance is shifted and scaled to mean 0 and variance 1 over its real samples, as
+        normalize: Whether each utterance is shifted and scaled to mean 0 and variance 1 over its real samples, as
             ``F.layer_norm(wave, wave.shape)`` in fairseq, unilm and s3prl does. None: what the model's
             ``preprocessor_config.json`` says, which is how the model was pre-trained. Published anti-spoofing systems
             often do otherwise: their choice is in ``conf/systems``.
-        finetune: train the model. Dropout is then as in its ``config.json``. The experiment holds its weights, so that
+        finetune: Train the model. Dropout is then as in its ``config.json``. The experiment holds its weights, so that
             loading it needs no pretrained ones.
-        frozen_layers: with ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
+        frozen_layers: With ``finetune``, what stays as it is: None nothing, 0 the convolutional feature extractor, n
             also the projection, the positions and the first n layers.
-        normalize_eps: what is added to the variance of waves that are normalised: 1e-5 in fairseq, unilm and s3prl,
+        normalize_eps: What is added to the variance of waves that are normalised: 1e-5 in fairseq, unilm and s3prl,
             1e-7 in transformers' ``Wav2Vec2FeatureExtractor``, which Codecfake uses. At an RMS level of 0.1 the two
             waves differ by 0.05 %, at 0.01 by 5 %, at 0.001 by a factor of 3.2.
 
@@ -63,8 +63,8 @@ class HuggingFace(LayeredFrontEnd):
     Utterances of less than one frame (400 samples) are filled up with zeros to one.
 
     Raises:
-        InputError: the model cannot be had or is of another kind.
-        ValueError: no such output or layer.
+        InputError: The model cannot be had or is of another kind.
+        ValueError: No such output or layer.
     """
 
     def __init__(

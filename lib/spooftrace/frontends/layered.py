@@ -20,10 +20,10 @@ class LayeredFrontEnd(FrontEnd):
     """Chosen layers of a model with convolutions in front: lengths, layout and arguments of ``HuggingFace``.
 
     Args:
-        output, layers, normalize, normalize_eps: as in ``HuggingFace``; ``layers`` checked by ``check_layers``.
+        output, layers, normalize, normalize_eps: As in ``HuggingFace``; ``layers`` checked by ``check_layers``.
         width: D of one layer.
-        convolutions: kernel and stride of each convolution, in samples of its input.
-        finetune: as in ``FrontEnd``.
+        convolutions: Kernel and stride of each convolution, in samples of its input.
+        finetune: As in ``FrontEnd``.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ def check_layers(layers: list[int] | None, output: str, count: int, model: str) 
     """The layers to give, with the defaults of ``HuggingFace``, of a model that has ``count``.
 
     Raises:
-        ValueError: no such output, no such layer, or a wrong number of them.
+        ValueError: No such output, no such layer, or a wrong number of them.
     """
     if output not in LAYOUTS:
         raise ValueError(f"output {output!r} is none of {', '.join(LAYOUTS)}")

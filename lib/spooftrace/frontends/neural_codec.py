@@ -20,12 +20,12 @@ class SmallCodec(FrontEnd):
     frozen.
 
     Args:
-        checkpoint: file of ``spooftrace codec train``.
-        num_quantizers: the first ones only; None: all.
+        checkpoint: File of ``spooftrace codec train``.
+        num_quantizers: The first ones only; None: all.
 
     Raises:
-        InputError: the file is not there, or holds no codec.
-        ValueError: the codec does not have that many quantizers.
+        InputError: The file is not there, or holds no codec.
+        ValueError: The codec does not have that many quantizers.
     """
 
     packable = False  # Where two codes are about as near, rounding of another kind would choose the other one.

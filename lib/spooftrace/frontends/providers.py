@@ -37,10 +37,10 @@ class Provider(LayeredFrontEnd):
     at once). The weights are frozen.
 
     Args:
-        network: as the package builds it.
-        encoder: the part of it that has ``layers`` and the final ``layer_norm``.
-        output, layers, normalize: as in ``HuggingFace``.
-        model: its name in error messages.
+        network: As the package builds it.
+        encoder: The part of it that has ``layers`` and the final ``layer_norm``.
+        output, layers, normalize: As in ``HuggingFace``.
+        model: Its name in error messages.
     """
 
     packable = False  # Other kernels than the package's own would miss the point.
@@ -110,15 +110,15 @@ class S3PRL(Provider):
     s3prl's own hidden states are layers 0 to L - 1 and -1.
 
     Args:
-        model: name in ``s3prl.hub``, such as ``wavlm_large``, whose weights s3prl downloads; or with ``checkpoint``
+        model: Name in ``s3prl.hub``, such as ``wavlm_large``, whose weights s3prl downloads; or with ``checkpoint``
             ``wav2vec2_local``, ``hubert_local``, ``wavlm_local``, ``unispeech_sat_local``.
-        checkpoint: file in s3prl's format.
-        output, layers: as in ``HuggingFace``.
+        checkpoint: File in s3prl's format.
+        output, layers: As in ``HuggingFace``.
         normalize: None: what the checkpoint says, which is what s3prl itself does.
 
     Raises:
         InputError: s3prl is not installed, knows no such model, or cannot get or read its weights.
-        ValueError: no such output or layer.
+        ValueError: No such output or layer.
     """
 
     def __init__(
@@ -160,14 +160,14 @@ class Fairseq(Provider):
     """wav2vec 2.0, XLS-R and HuBERT of fairseq (tools/install_fairseq.sh).
 
     Args:
-        checkpoint: file of a pre-trained or fine-tuned model as fairseq wrote it. It is read by
+        checkpoint: File of a pre-trained or fine-tuned model as fairseq wrote it. It is read by
             ``spooftrace.pretrained.checkpoint_file``, which runs no code in it, and not by fairseq.
-        output, layers: as in ``HuggingFace``.
+        output, layers: As in ``HuggingFace``.
         normalize: None: what the checkpoint says.
 
     Raises:
         InputError: fairseq is not installed, or this is no such checkpoint.
-        ValueError: no such output or layer.
+        ValueError: No such output or layer.
     """
 
     def __init__(
@@ -205,15 +205,15 @@ class TorchAudio(Provider):
     """wav2vec 2.0, XLS-R, HuBERT and WavLM of torchaudio (tools/install_torchaudio.sh).
 
     Args:
-        pipeline: name in ``torchaudio.pipelines`` (``WAV2VEC2_XLSR_300M``, ``WAVLM_LARGE``, ...): the architecture,
+        pipeline: Name in ``torchaudio.pipelines`` (``WAV2VEC2_XLSR_300M``, ``WAVLM_LARGE``, ...): the architecture,
             whether waves are normalised, and the weights, which torchaudio downloads.
-        checkpoint: file with the state dict to use instead of a download.
-        output, layers: as in ``HuggingFace``.
+        checkpoint: File with the state dict to use instead of a download.
+        output, layers: As in ``HuggingFace``.
         normalize: None: what the pipeline says.
 
     Raises:
         InputError: torchaudio is not installed, has no such pipeline, or the weights are not to be had or do not fit.
-        ValueError: no such output or layer.
+        ValueError: No such output or layer.
     """
 
     time_first = False

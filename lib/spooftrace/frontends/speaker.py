@@ -64,10 +64,10 @@ class XVector(_Speaker):
     none, so that the same wave gives the same vector.
 
     Args:
-        model: folder or Hugging Face name with ``embedding_model.ckpt``.
+        model: Folder or Hugging Face name with ``embedding_model.ckpt``.
 
     Raises:
-        InputError: speechbrain is not installed, the model cannot be had, or it is another one.
+        InputError: Speechbrain is not installed, the model cannot be had, or it is another one.
     """
 
     def __init__(self, model: str = "speechbrain/spkrec-xvect-voxceleb"):
@@ -83,10 +83,10 @@ class ECAPA(_Speaker):
     """ECAPA-TDNN (Desplanques et al. 2020), 192 numbers an utterance, from 80 log-mel energies; 20.8 M parameters.
 
     Args:
-        model: folder or Hugging Face name with ``embedding_model.ckpt``.
+        model: Folder or Hugging Face name with ``embedding_model.ckpt``.
 
     Raises:
-        InputError: speechbrain is not installed, the model cannot be had, or it is another one.
+        InputError: Speechbrain is not installed, the model cannot be had, or it is another one.
     """
 
     def __init__(self, model: str = "speechbrain/spkrec-ecapa-voxceleb"):

@@ -58,11 +58,11 @@ class LogMel(_FilterBank):
     (2595 log10(1 + f / 700)) from 20 Hz, Kaldi's lower edge, to 8 kHz, natural logarithm, floor 1e-10.
 
     Args:
-        n_mels: number of filters, 1..80: with more of them some would lie between two points of the FFT.
-        cmn: subtract each filter's mean over the utterance.
+        n_mels: Number of filters, 1..80: with more of them some would lie between two points of the FFT.
+        cmn: Subtract each filter's mean over the utterance.
 
     Raises:
-        ValueError: n_mels out of range.
+        ValueError: N_mels out of range.
     """
 
     def __init__(self, n_mels: int = 80, cmn: bool = False):
@@ -90,7 +90,7 @@ class LFCC(_FilterBank):
     ``sandbox/util_frontend.py``, nii-yamagishilab/project-NN-Pytorch-scripts.
 
     Args:
-        cmn: subtract each static coefficient's mean over the utterance (deltas do not feel it).
+        cmn: Subtract each static coefficient's mean over the utterance (deltas do not feel it).
     """
 
     NUM_FILTERS = 20

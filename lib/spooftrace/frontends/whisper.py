@@ -22,22 +22,22 @@ class Whisper(FrontEnd):
     """Encoder of an OpenAI Whisper model: wave (B, N) -> frames (B, T, D), T = ceil(N / 320), 50 frames a second.
 
     Args:
-        model: folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
-        layer: which output: 0 is the input of the first layer (convolutions plus positions), k the output of layer k as
+        model: Folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
+        layer: Which output: 0 is the input of the first layer (convolutions plus positions), k the output of layer k as
             it enters layer k + 1 (no LayerNorm), -1 the official output: last layer, then the final LayerNorm. The
             layers are run one by one here, so this does not move with transformers' ``hidden_states``.
         padding: ``30s`` is what Whisper was trained on: every utterance is filled up with silence to 30 s, the encoder
             computes all 1500 frames, and the utterance's own are kept: the official numbers. ``none`` computes the real
             frames only, many times faster for short utterances; its numbers are other ones, since there is no silence
             to attend to. A model trained with one needs the same later.
-        finetune: train the encoder (its sinusoidal positions stay as they are).
+        finetune: Train the encoder (its sinusoidal positions stay as they are).
 
     Utterances longer than 30 s are cut into consecutive windows of 30 s that do not see each other. The log-mel
     spectrogram is computed in float32 also under autocast.
 
     Raises:
-        InputError: the model cannot be had.
-        ValueError: no such layer or padding.
+        InputError: The model cannot be had.
+        ValueError: No such layer or padding.
     """
 
     def __init__(

@@ -17,12 +17,12 @@ class WhisperLayers(Whisper):
     Each is what ``Whisper`` gives for that ``layer``. What lies above the highest one is neither kept nor computed.
 
     Args:
-        layers: numbers from 1, in the order wanted.
-        model, padding: as in ``Whisper``.
+        layers: Numbers from 1, in the order wanted.
+        model, padding: As in ``Whisper``.
 
     Raises:
-        InputError: the model cannot be had.
-        ValueError: no such layer or padding.
+        InputError: The model cannot be had.
+        ValueError: No such layer or padding.
     """
 
     def __init__(self, layers: list[int], model: str = "openai/whisper-base", padding: Literal["30s", "none"] = "30s"):

@@ -18,19 +18,19 @@ class OfficialCheckpoint:
     """Checkpoints that one official repository writes for one system.
 
     Attributes:
-        system: what the command line says, as in ``conf/systems``.
-        title: the checkpoints, in words.
-        repository: of the official code, on GitHub.
-        score: what the system's score is, which way it points, and what the official code writes.
-        config: width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
+        system: What the command line says, as in ``conf/systems``.
+        title: The checkpoints, in words.
+        repository: Of the official code, on GitHub.
+        score: What the system's score is, which way it points, and what the official code writes.
+        config: Width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
             what ``spooftrace.config`` needs to build the system. Nothing of it is told by the tensors.
-        names: official name of each tensor of the back-end as a regular expression, and ours; the first that fits
+        names: Official name of each tensor of the back-end as a regular expression, and ours; the first that fits
             counts, and a tensor that none fits is unknown.
-        left_out: official name of each tensor that the system does without, as a regular expression, and why.
-        training_only: our name of each tensor that only training uses and no file holds, and what it starts from.
-        ssl: family of the self-supervised model in the file, None where there is none.
-        swapped: our last layer, where the official code has bona fide and spoof the other way round.
-        assumed: what the tensors leave open and the official recipe tells.
+        left_out: Official name of each tensor that the system does without, as a regular expression, and why.
+        training_only: Our name of each tensor that only training uses and no file holds, and what it starts from.
+        ssl: Family of the self-supervised model in the file, None where there is none.
+        swapped: Our last layer, where the official code has bona fide and spoof the other way round.
+        assumed: What the tensors leave open and the official recipe tells.
     """
 
     system: str

@@ -22,13 +22,13 @@ class CheckpointContents:
     """A system's checkpoint taken apart.
 
     Attributes:
-        backend: tensors of the back-end under official names.
-        family: of the self-supervised model, None where there is none.
-        ssl: its tensors under transformers' names.
-        network: the transformers model that they are the weights of, itself without memory for them.
-        dropped: name of each tensor that the system does without, and why it is dropped.
-        assumed: what the tensors do not tell of the model.
-        notes: what was recognised around the weights.
+        backend: Tensors of the back-end under official names.
+        family: Of the self-supervised model, None where there is none.
+        ssl: Its tensors under transformers' names.
+        network: The transformers model that they are the weights of, itself without memory for them.
+        dropped: Name of each tensor that the system does without, and why it is dropped.
+        assumed: What the tensors do not tell of the model.
+        notes: What was recognised around the weights.
     """
 
     backend: Mapping[str, Tensor]
@@ -49,7 +49,7 @@ def split_checkpoint(content: Any, file: Path, choice: str | None = None) -> Che
     """What is in a checkpoint's content; ``choice`` as in ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
-        InputError: there are no weights, several and no choice, or its self-supervised model is not whole.
+        InputError: There are no weights, several and no choice, or its self-supervised model is not whole.
     """
     weights = select_weights(content, file, choice, any_prefix=True)
     state = weights.tensors

@@ -49,12 +49,12 @@ class ImportedSystem:
     """What was made of a checkpoint.
 
     Attributes:
-        known: the official file that it is, None where its sha256 is not known.
-        mapped: number of tensors that were taken over.
-        dropped: name of each tensor that was not, and why.
-        needs: the pretrained models that the system needs and the checkpoint does not hold, if there are any.
-        notes: what was recognised in the file around the weights, and what in it was not read.
-        assumed, sha256, parameters: as in ``spooftrace.pretrained.convert.Imported``.
+        known: The official file that it is, None where its sha256 is not known.
+        mapped: Number of tensors that were taken over.
+        dropped: Name of each tensor that was not, and why.
+        needs: The pretrained models that the system needs and the checkpoint does not hold, if there are any.
+        notes: What was recognised in the file around the weights, and what in it was not read.
+        assumed, sha256, parameters: As in ``spooftrace.pretrained.convert.Imported``.
     """
 
     checkpoint: OfficialCheckpoint
@@ -87,14 +87,14 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
     is needed to build the system.
 
     Args:
-        system: one of ``SYSTEMS``.
-        file: the checkpoint.
-        out: the new experiment, written whole or not at all.
+        system: One of ``SYSTEMS``.
+        file: The checkpoint.
+        out: The new experiment, written whole or not at all.
         weights: Which of several sets of weights in the file, see
             ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
-        InputError: no such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
+        InputError: No such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
     """
     file, out = Path(file), Path(out)
     if system not in SYSTEMS:
@@ -136,7 +136,7 @@ def choose(system: str, parts: CheckpointContents, file: Path) -> OfficialCheckp
     """The checkpoint of ``system`` that a checkpoint is one of.
 
     Raises:
-        InputError: none; the message names the system that it looks like.
+        InputError: None; the message names the system that it looks like.
     """
     if not parts.backend:
         raise InputError(f"{file}: a self-supervised model alone, no {system}; import it without naming a system")
@@ -206,8 +206,8 @@ def looks_like(
     """The systems of which a back-end has most names, and then most shapes; none where it has few of any.
 
     Args:
-        backend: tensors by official names, or by ours (without ``backend.``) if not ``official``.
-        sizes: width and number of layers of its self-supervised model, where known.
+        backend: Tensors by official names, or by ours (without ``backend.``) if not ``official``.
+        sizes: Width and number of layers of its self-supervised model, where known.
     """
     likeness: dict[tuple[float, float], list[str]] = {}
     for checkpoint in OFFICIAL_CHECKPOINTS:

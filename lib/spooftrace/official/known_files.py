@@ -17,11 +17,11 @@ class KnownFile:
     """An official file.
 
     Attributes:
-        system: as in ``conf/systems``; None where no system here computes what it is the weights of.
-        title: the file in words.
-        repository: on GitHub, with the commit.
-        path: in the repository.
-        trained_on: the data.
+        system: As in ``conf/systems``; None where no system here computes what it is the weights of.
+        title: The file in words.
+        repository: On GitHub, with the commit.
+        path: In the repository.
+        trained_on: The data.
     """
 
     system: str | None

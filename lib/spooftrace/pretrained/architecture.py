@@ -34,13 +34,13 @@ def build(weights: Mapping[str, Tensor], told: Mapping[str, Any], left_out: list
     """The transformers model, without memory for its weights, and what had to be assumed about it.
 
     Args:
-        weights: the tensors.
-        told: settings of the checkpoint, {} where it has none.
-        left_out: names of further tensors of the checkpoint; some tell HuBERT from wav2vec 2.0.
+        weights: The tensors.
+        told: Settings of the checkpoint, {} where it has none.
+        left_out: Names of further tensors of the checkpoint; some tell HuBERT from wav2vec 2.0.
 
     Raises:
-        KeyError: a tensor that every such model has is not there.
-        ValueError: neither the settings nor the released models tell a size.
+        KeyError: A tensor that every such model has is not there.
+        ValueError: Neither the settings nor the released models tell a size.
     """
     import transformers
 

@@ -146,12 +146,12 @@ def read_checkpoint(path: str | Path, seen: set[str] | None = None) -> Any:
     """The content of a checkpoint: tensors on the CPU, settings as plain dictionaries, lists and values.
 
     Args:
-        path: a file of PyTorch (``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``), ``.safetensors`` or ``.npz``;
+        path: A file of PyTorch (``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``), ``.safetensors`` or ``.npz``;
             its content decides which.
-        seen: gets the names of the classes and functions of the file that were not built.
+        seen: Gets the names of the classes and functions of the file that were not built.
 
     Raises:
-        InputError: there is no such file, it is cut short or no checkpoint, or it asks for code.
+        InputError: There is no such file, it is cut short or no checkpoint, or it asks for code.
     """
     path = Path(path)
     if not path.is_file():
@@ -191,7 +191,7 @@ def _check_zip(path: Path) -> bool:
     """Checks the records of a zip file; returns whether they are numpy's arrays (``.npz``).
 
     Raises:
-        InputError: a program, a changed record, which ``torch.load`` does not notice, or a record that is compressed or
+        InputError: A program, a changed record, which ``torch.load`` does not notice, or a record that is compressed or
             there twice, which it reads otherwise than zipfile does.
     """
     with zipfile.ZipFile(path) as archive:

@@ -69,10 +69,10 @@ def import_checkpoint(
     The last one says whether waves are normalised, and is left out where the checkpoint does not tell.
 
     Args:
-        file: checkpoint of fairseq (wav2vec 2.0, XLS-R, MMS, HuBERT), unilm (WavLM), s3prl or torchaudio, or of a
+        file: Checkpoint of fairseq (wav2vec 2.0, XLS-R, MMS, HuBERT), unilm (WavLM), s3prl or torchaudio, or of a
             system that holds one of those under a prefix.
-        folder: where to write, whole or not at all.
-        format: one of ``FORMATS`` that it has to be; None: whichever it is.
+        folder: Where to write, whole or not at all.
+        format: One of ``FORMATS`` that it has to be; None: whichever it is.
         weights: Which of several sets of weights in the file, see
             ``spooftrace.pretrained.state_dict.select_weights``.
 
@@ -123,7 +123,7 @@ def find_weights(
         Its family, its tensors under transformers' names, and the names of those that were left out.
 
     Raises:
-        InputError: there is none, or it is not of ``format``.
+        InputError: There is none, or it is not of ``format``.
     """
     found = locate(state, file)
     if found is None:
@@ -159,7 +159,7 @@ def network_of(
     """What ``build`` makes of the tensors in ``file``, every one of them and no other with a place in it.
 
     Raises:
-        InputError: a model of another architecture.
+        InputError: A model of another architecture.
     """
     try:
         model, assumed = build(weights, told, left_out)

@@ -65,7 +65,7 @@ def read_ctranslate2(path: str | Path) -> tuple[str, dict[str, Tensor]]:
         The name of the model's specification (``WhisperSpec``) and its tensors by CTranslate2 name, aliases resolved.
 
     Raises:
-        InputError: the file is absent, of another version, cut short or damaged.
+        InputError: The file is absent, of another version, cut short or damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -170,7 +170,7 @@ def whisper_weights(model_bin: str | Path) -> tuple[dict[str, Any], dict[str, Te
         ``WhisperForConditionalGeneration``, with ``proj_out`` (tied to the token embeddings) included.
 
     Raises:
-        InputError: the file cannot be read, or is another kind of model.
+        InputError: The file cannot be read, or is another kind of model.
     """
     path = Path(model_bin)
     specification, tensors = read_ctranslate2(path)
@@ -244,7 +244,7 @@ def convert_whisper(model_bin: str | Path, folder: str | Path) -> None:
     """Writes ``model_bin`` with the ``config.json`` and ``tokenizer.json`` beside it as a Hugging Face folder.
 
     Raises:
-        InputError: one of the three files is missing or damaged.
+        InputError: One of the three files is missing or damaged.
     """
     from transformers import (
         GenerationConfig,

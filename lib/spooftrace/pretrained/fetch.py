@@ -30,13 +30,13 @@ def get_model(name: str, models: Path, source: Path | None = None, hub_name: str
     """Makes ``models/name`` or checks it; returns what was done.
 
     Args:
-        name: of the new folder.
-        models: the models folder.
-        source: a checkpoint file that ``import_checkpoint`` takes, or a folder in Hugging Face's format.
-        hub_name: what to fetch from the hub where there is no ``source``.
+        name: Of the new folder.
+        models: The models folder.
+        source: A checkpoint file that ``import_checkpoint`` takes, or a folder in Hugging Face's format.
+        hub_name: What to fetch from the hub where there is no ``source``.
 
     Raises:
-        InputError: the model cannot be had, is not whole, or is not what it was.
+        InputError: The model cannot be had, is not whole, or is not what it was.
     """
     target = models / name
     if target.exists():

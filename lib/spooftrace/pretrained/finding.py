@@ -77,7 +77,7 @@ def keep_configuration(exp: Path, model: str) -> None:
     """Copies the small files of a model that decide what it computes into ``exp``; the weights will be there anyway.
 
     Raises:
-        InputError: no place has the model.
+        InputError: No place has the model.
     """
     from transformers import Wav2Vec2FeatureExtractor
 
@@ -113,12 +113,12 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
     The places: a folder of that name, the models folder (``find_folder``), the Hugging Face cache, the hub.
 
     Args:
-        model_class: a transformers class with ``from_pretrained``.
-        model: path of a folder or name on the hub.
-        options: further arguments of ``from_pretrained``.
+        model_class: A transformers class with ``from_pretrained``.
+        model: Path of a folder or name on the hub.
+        options: Further arguments of ``from_pretrained``.
 
     Raises:
-        InputError: no place has it, the folder cannot be loaded, it is another kind of model, or it lacks some of the
+        InputError: No place has it, the folder cannot be loaded, it is another kind of model, or it lacks some of the
             model's weights.
     """
     from transformers.utils import logging
@@ -165,7 +165,7 @@ def pretrained_config(model: str) -> PretrainedConfig:
     (``auto_map``, kernels as ``attn_implementation``) or names other files (``transformers_weights``).
 
     Raises:
-        InputError: no place has it, or it is of a kind that transformers does not know.
+        InputError: No place has it, or it is of a kind that transformers does not know.
     """
     from transformers import AutoConfig, PretrainedConfig
 

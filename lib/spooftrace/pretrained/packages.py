@@ -17,7 +17,7 @@ def import_package(module: str) -> ModuleType:
     """Imports a module of one of ``PACKAGES``, its greetings on standard error.
 
     Raises:
-        InputError: it cannot be imported; names the command that installs the package.
+        InputError: It cannot be imported; names the command that installs the package.
     """
     import sys
 

@@ -99,7 +99,7 @@ def plain(value: Any) -> Any:
     """Containers and settings as dictionaries, lists and values, arrays and tensors as tensors; others as None.
 
     Raises:
-        Refused: an array claims more than is there, or containers are nested too deeply.
+        Refused: An array claims more than is there, or containers are nested too deeply.
     """
     return _Plain().of(value, 0)
 

@@ -58,10 +58,10 @@ class Weights:
     """The weights of one model out of a checkpoint's content.
 
     Attributes:
-        tensors: under the names that they have without containers, wrappers and prefixes.
-        notes: what was recognised, a line each.
-        dropped: name of each tensor that is not a weight, and what it is.
-        assumed: what is not in the file.
+        tensors: Under the names that they have without containers, wrappers and prefixes.
+        notes: What was recognised, a line each.
+        dropped: Name of each tensor that is not a weight, and what it is.
+        assumed: What is not in the file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -74,13 +74,13 @@ def select_weights(content: Any, file: Path, choice: str | None = None, any_pref
     """The weights in what ``read_checkpoint`` gives; none where there are no tensors.
 
     Args:
-        content: of the checkpoint.
-        file: its name, for messages.
-        choice: which of several sets of weights: the containers joined by dots, or the first part of the names.
-        any_prefix: take any first part that all names have for a prefix, instead of those in ``PREFIXES``.
+        content: Of the checkpoint.
+        file: Its name, for messages.
+        choice: Which of several sets of weights: the containers joined by dots, or the first part of the names.
+        any_prefix: Take any first part that all names have for a prefix, instead of those in ``PREFIXES``.
 
     Raises:
-        InputError: there are several sets of weights and no choice, or none of that name.
+        InputError: There are several sets of weights and no choice, or none of that name.
     """
     sets = {".".join(path): tensors for path, tensors in _sets(content)}
     name = _choose(sets, file, choice)

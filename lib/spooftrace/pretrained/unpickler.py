@@ -28,8 +28,8 @@ def check_pickle(file: IO[bytes]) -> None:
     """Walks through the pickle that starts at the position of ``file``, and goes back there.
 
     Raises:
-        Refused: it is nested too deeply, its memo has gaps, or it names objects by number.
-        ValueError: it is no pickle.
+        Refused: It is nested too deeply, its memo has gaps, or it names objects by number.
+        ValueError: It is no pickle.
     """
     start = file.tell()
     stack: list[int] = []  # depth of each object, or MARK

@@ -39,7 +39,7 @@ class Attribution(Task):
         class_weight: Of each class in the cross-entropy; all alike by default.
 
     Raises:
-        ValueError: no classes are known for the table, fewer than two, one twice, or other weights than classes.
+        ValueError: No classes are known for the table, fewer than two, one twice, or other weights than classes.
 
     >>> task = Attribution("utt2dec")
     >>> task.classes, task.target("freq")

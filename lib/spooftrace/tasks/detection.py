@@ -27,7 +27,7 @@ class Detection(Task):
         score: Of the cross-entropy's outputs: ``logit`` is the bona fide output as it is, what those systems write;
             ``difference`` subtracts the spoof output, which is the log-odds that the model was trained for.
         loss: Another loss, which also says what outputs it needs and what the score is
-            (:mod:`spooftrace.tasks.losses`), e.g. ``{class_path: OCSoftmax, init_args: {dim: 256}}`` for a back-end
+            (:mod:``spooftrace.tasks.losses``), e.g. ``{class_path: OCSoftmax, init_args: {dim: 256}}`` for a back-end
             whose 256 outputs are an embedding. ``class_weight`` and ``score`` have no effect then.
 
     >>> import torch

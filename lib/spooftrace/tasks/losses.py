@@ -24,7 +24,7 @@ class DetectionLoss(nn.Module, ABC):
     """What the detection task trains on.
 
     Attributes:
-        num_outputs: columns that the back-end must produce.
+        num_outputs: Columns that the back-end must produce.
     """
 
     num_outputs: int
@@ -54,7 +54,7 @@ class CrossEntropy(DetectionLoss):
     """Cross-entropy with weights of the classes, over two outputs.
 
     Args:
-        class_weight: of spoof and bona fide.
+        class_weight: Of spoof and bona fide.
         score: ``logit`` is the bona fide output as it is; ``difference`` subtracts the spoof output.
     """
 
@@ -81,9 +81,9 @@ class BinaryFocal(DetectionLoss):
     target and p = exp(-e). Unlike in the paper ``alpha`` weighs both classes alike, as in the Nes2Net authors' code.
 
     Args:
-        gamma: how much easy utterances count less.
-        alpha: factor of the loss.
-        smoothing: targets become ``smoothing / 2`` and ``1 - smoothing / 2``; 0.1 gives the authors' 0.05 and 0.95.
+        gamma: How much easy utterances count less.
+        alpha: Factor of the loss.
+        smoothing: Targets become ``smoothing / 2`` and ``1 - smoothing / 2``; 0.1 gives the authors' 0.05 and 0.95.
     """
 
     num_outputs = 1
@@ -107,7 +107,7 @@ class MarginLoss(DetectionLoss):
     """A loss on the cosines between an embedding and directions that are learnt.
 
     Args:
-        dim: size of the embedding.
+        dim: Size of the embedding.
         num_directions: 1 (bona fide) or 2 (spoof, bona fide).
     """
 
@@ -132,10 +132,10 @@ class OCSoftmax(MarginLoss):
     its own with the same learning rate; here it belongs to the system's optimizer.)
 
     Args:
-        dim: size of the embedding; the authors' is 256.
-        bonafide_margin: bona fide cosines are pushed above it.
-        spoof_margin: spoof cosines are pushed below it.
-        scale: alpha in the paper.
+        dim: Size of the embedding; the authors' is 256.
+        bonafide_margin: Bona fide cosines are pushed above it.
+        spoof_margin: Spoof cosines are pushed below it.
+        scale: Alpha in the paper.
     """
 
     def __init__(self, dim: int, bonafide_margin: float = 0.9, spoof_margin: float = 0.2, scale: float = 20.0) -> None:
@@ -160,9 +160,9 @@ class AMSoftmax(MarginLoss):
     cosines, which orders utterances as the softmax of the cosines does.
 
     Args:
-        dim: size of the embedding.
-        margin: taken off the target's cosine.
-        scale: of the cosines.
+        dim: Size of the embedding.
+        margin: Taken off the target's cosine.
+        scale: Of the cosines.
     """
 
     def __init__(self, dim: int, margin: float = 0.9, scale: float = 20.0) -> None:
@@ -186,7 +186,7 @@ class P2SGrad(MarginLoss):
     There are no settings. The score is the cosine with bona fide.
 
     Args:
-        dim: size of the embedding; 64 in Wang and Yamagishi's LCNN systems.
+        dim: Size of the embedding; 64 in Wang and Yamagishi's LCNN systems.
     """
 
     def __init__(self, dim: int) -> None:

@@ -20,7 +20,7 @@ from spooftrace.tasks.base import Task, format_table
 
 
 class MultiAttribution(Task):
-    """One :class:`Attribution` a head; the outputs (B, sum of classes) are theirs side by side.
+    """One :class:``Attribution`` a head; the outputs (B, sum of classes) are theirs side by side.
 
     The loss is the mean of the heads' (the official code weighs them by a softmax of equal numbers). The score of an
     utterance says how bona fide it is: with a head for ``utt2label`` the log-odds of that, otherwise the log-odds of
@@ -29,10 +29,10 @@ class MultiAttribution(Task):
 
     Args:
         heads: Table -> weights of its classes in the cross-entropy, null: all alike. Classes are those of
-            :class:`Attribution`; in ``utt2label`` that is bona fide first.
+            :class:``Attribution``; in ``utt2label`` that is bona fide first.
 
     Raises:
-        ValueError: fewer than two heads, or one that :class:`Attribution` refuses.
+        ValueError: Fewer than two heads, or one that :class:``Attribution`` refuses.
     """
 
     detects = True

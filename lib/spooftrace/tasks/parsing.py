@@ -75,7 +75,7 @@ class Parsing(Task):
             raise InputError(f"{where}: codec '{codec}' has no parameters; add '{row}' to conf/codecs.yaml and prepare")
 
     def check(self, targets: Sequence[Any], where: Path) -> None:
-        """Only what is trained on has to vary: see :meth:`fit`."""
+        """Only what is trained on has to vary: see :meth:``fit``."""
 
     def fit(self, targets: Sequence[Any]) -> None:
         """Take mean and deviation from the training set; raises ``InputError`` for a target that does not vary."""

@@ -1,14 +1,14 @@
 """From all layers of a foundation model to frames: (B, L, T, D) -> (B, T, D).
 
-Three published ways, chosen by name with `aggregation` and `num_layers` of the back-ends that take frames; without a
-name such a back-end takes frames (B, T, D) as they come.
+Three published ways, chosen by name with ``aggregation`` and ``num_layers`` of the back-ends that take frames; without
+a name such a back-end takes frames (B, T, D) as they come.
 
     sea           gate of each layer from the means of all layers, then the sum (squeeze-and-excitation aggregation)
     weighted_sum  one weight a layer for all utterances, softmax over the layers
     attm          gate of each layer as in attentive merging, then all layers side by side and one linear layer
 
 They are those of the CtrSVDD recipe of Nes2Net, and their parameter names are the official ones: its checkpoints keep
-them under `ssl_model.`, ours under `aggregation.`. There L is 25, with the encoder input as first layer.
+them under ``ssl_model.``, ours under ``aggregation.``. There L is 25, with the encoder input as first layer.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ class WeightedSum(nn.Module):
 class AttentiveMerging(nn.Module):
     """AttM: each layer times a gate, all layers side by side, projected back to D: (B, L, T, D) -> (B, T, D).
 
-    With the default projection, one linear layer, this is the variant of the CtrSVDD recipe. `projection="mlp"` is the
-    original: L * D -> L * D / 4 -> D. The original's code has one more Linear by accident (it is passed to SiLU as
-    `inplace`), which no output depends on. Its weights exist here so that official checkpoints load strictly, and are
-    not trained (`requires_grad` is false). 50,339,984 parameters for 12 layers of 1024, 9,440,256 of them such.
+    With the default projection, one linear layer, this is the variant of the CtrSVDD recipe. ``projection="mlp"`` is
+    the original: L * D -> L * D / 4 -> D. The original's code has one more Linear by accident (it is passed to SiLU as
+    ``inplace``), which no output depends on. Its weights exist here so that official checkpoints load strictly, and are
+    not trained (``requires_grad`` is false). 50,339,984 parameters for 12 layers of 1024, 9,440,256 of them such.
 
     Source: Pan et al., "Attentive merging of hidden embeddings from pre-trained speech model for anti-spoofing
-    detection", Interspeech 2024; class `AttM` of pandarialTJU/AttM_INTERSPEECH24, whose keys these are.
+    detection", Interspeech 2024; class ``AttM`` of pandarialTJU/AttM_INTERSPEECH24, whose keys these are.
     """
 
     def __init__(self, num_layers: int, dim: int, projection: Literal["linear", "mlp"] = "linear"):
@@ -100,10 +100,10 @@ def weigh(layers: Tensor, weights: Tensor) -> Tensor:
 
 
 def make_aggregation(name: Aggregation | None, num_layers: int, dim: int) -> nn.Module | None:
-    """The module that `name` stands for, with `num_layers` as an attribute; None for None.
+    """The module that ``name`` stands for, with ``num_layers`` as an attribute; None for None.
 
     Raises:
-        ValueError: an unknown name, or fewer layers than it can work with.
+        ValueError: An unknown name, or fewer layers than it can work with.
     """
     if name is None:
         return None

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class PreciseBatchNorm2d(nn.BatchNorm2d):
-    """`nn.BatchNorm2d`, which also keeps its precision in training on a CPU with channels last.
+    """``nn.BatchNorm2d``, which also keeps its precision in training on a CPU with channels last.
 
     There PyTorch adds up float32 numbers one after the other: over a million of them the variance is off by 1e-4, and
-    the gradient of AASIST, which amplifies it, by several per cent. Here the sums are those of `Tensor.sum`, which adds
-    up in blocks. Everywhere else this is `nn.BatchNorm2d`.
+    the gradient of AASIST, which amplifies it, by several per cent. Here the sums are those of ``Tensor.sum``, which
+    adds up in blocks. Everywhere else this is ``nn.BatchNorm2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ POOLING = 2  # semantic frames that become one
 
 
 def positions(length: int, dim: int, device: torch.device | None = None) -> Tensor:
-    """Sinusoidal positions 1 to `length`: (length, dim), sines and then cosines, wavelengths 2 pi to 20000 pi."""
+    """Sinusoidal positions 1 to ``length``: (length, dim), sines and then cosines, wavelengths 2 pi to 20000 pi."""
     half = dim // 2
     rates = torch.exp(torch.arange(half, device=device) * (-math.log(10000) / (half - 1)))
     angles = torch.arange(1, length + 1, device=device).unsqueeze(1) * rates  # (T, 1) * (D / 2,) -> (T, D / 2)
@@ -58,9 +58,9 @@ class CrossModalTransformer(nn.Module):
     frame has its position, 1, 2, ...
 
     Args:
-        dim: width D, a multiple of `num_heads` and of 2.
-        num_layers: number of layers.
-        num_heads: number of attention heads.
+        dim: Width D, a multiple of ``num_heads`` and of 2.
+        num_layers: Number of layers.
+        num_heads: Number of attention heads.
     """
 
     def __init__(self, dim: int = 768, num_layers: int = 2, num_heads: int = 16):
@@ -73,7 +73,7 @@ class CrossModalTransformer(nn.Module):
         return self.run(queries, source)[0]
 
     def run(self, queries: Tensor, source: Tensor, with_map: bool = False) -> tuple[Tensor, Tensor | None]:
-        """`forward`, and with `with_map` the attention of the last layer (B, T, S), the mean of its heads."""
+        """``forward``, and with ``with_map`` the attention of the last layer (B, T, S), the mean of its heads."""
         x, placed = self._place(queries), self._place(source)
         # Keys and values differ by their dropout.
         x, keys, values = (F.dropout(one, DROPOUT, self.training) for one in (x, placed, placed))
@@ -96,12 +96,12 @@ class SemanticAcousticFusion(nn.Module):
     768 for both, has none.
 
     Args:
-        dim: width of the acoustic tokens and of everything inside.
-        semantic_dim: width of the semantic frames.
-        num_layers, num_heads: of each transformer.
+        dim: Width of the acoustic tokens and of everything inside.
+        semantic_dim: Width of the semantic frames.
+        num_layers, num_heads: Of each transformer.
 
-    Source: Chen et al., arXiv 2506.07294, section III-A and III-C. The released code calls SA `ta_transformer`, AS
-    `at_transformer` and the third `at_ta_transformer`.
+    Source: Chen et al., arXiv 2506.07294, section III-A and III-C. The released code calls SA ``ta_transformer``, AS
+    ``at_transformer`` and the third ``at_ta_transformer``.
     """
 
     def __init__(self, dim: int = 768, semantic_dim: int = 768, num_layers: int = 2, num_heads: int = 16):
@@ -118,11 +118,11 @@ class SemanticAcousticFusion(nn.Module):
         return self.run(acoustic, semantic)[0]
 
     def run(self, acoustic: Tensor, semantic: Tensor, with_maps: bool = False) -> tuple[Tensor, dict[str, Tensor]]:
-        """`forward`, and with `with_maps` what each transformer looks at in its last layer.
+        """``forward``, and with ``with_maps`` what each transformer looks at in its last layer.
 
         Returns:
-            Fused tokens (B, T, dim); attention by name, {} without `with_maps`: `SA` (B, S, T), `AS` (B, T, S) and
-            `fusion` (B, T, S). Rows are queries and add up to 1.
+            Fused tokens (B, T, dim); attention by name, {} without ``with_maps``: ``SA`` (B, S, T), ``AS`` (B, T, S)
+            and ``fusion`` (B, T, S). Rows are queries and add up to 1.
         """
         check_shape(self, semantic, "frames", (len(acoustic), "T", self.semantic_dim), POOLING)
         pooled = F.avg_pool1d(semantic.transpose(1, 2), POOLING).transpose(1, 2)  # (B, 2 S, E) -> (B, S, E)

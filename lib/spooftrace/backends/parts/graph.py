@@ -1,7 +1,7 @@
 """Graph attention over spectral and temporal nodes: the classifier of AASIST and of every model built on it.
 
 Layers: graph attention (GAT), heterogeneous stacking graph attention (HS-GAL) and graph pooling;
-`SpectroTemporalGraph` puts them together, from two sets of nodes to the outputs.
+``SpectroTemporalGraph`` puts them together, from two sets of nodes to the outputs.
 Module and parameter names are those of the official checkpoints.
 
 Source: Jung et al., "AASIST", ICASSP 2022, sections 3.2 to 3.4; models/AASIST.py in clovaai/aasist.
@@ -24,7 +24,7 @@ def _batch_norm(bn: nn.BatchNorm1d, nodes: Tensor) -> Tensor:
 
 
 def _pair_logits(a: Tensor, b: Tensor, proj: nn.Linear, vector: Tensor) -> Tensor:
-    """Attention logit of every pair of a node of `a` and a node of `b`, from the product of the two."""
+    """Attention logit of every pair of a node of ``a`` and a node of ``b``, from the product of the two."""
     pairs = a.unsqueeze(2) * b.unsqueeze(1)  # (B, N, 1, D) * (B, 1, M, D) -> (B, N, M, D)
     return torch.matmul(torch.tanh(proj(pairs)), vector).squeeze(-1)  # -> (B, N, M, D') -> (B, N, M)
 
@@ -33,7 +33,7 @@ class GraphAttention(nn.Module):
     """Graph attention layer (GAT): (B, N, in_dim) -> (B, N, out_dim), a fully connected graph with self-loops.
 
     Args:
-        temperature: divides the attention logits; above 1 it flattens the attention map.
+        temperature: Divides the attention logits; above 1 it flattens the attention map.
     """
 
     def __init__(self, in_dim: int, out_dim: int, temperature: float):
@@ -145,17 +145,17 @@ def _branch(
 class SpectroTemporalGraph(nn.Module):
     """From spectral and temporal nodes to outputs: GAT and pooling for each, two HS-GAL branches, readout, linear.
 
-    `classify(spectral, temporal)` does the work and is what `forward` calls. AASIST and W2V2-AASIST inherit from
+    ``classify(spectral, temporal)`` does the work and is what ``forward`` calls. AASIST and W2V2-AASIST inherit from
     this class, because their checkpoints hold these layers at the top level; the multi-branch models own one
     instance per branch.
 
     Args:
-        in_dim: width of the incoming nodes.
-        spectral_nodes: number of spectral nodes; each has a learned position. Any number of temporal nodes works.
-        gat_dims: width after the GAT layers and inside the HS-GAL branches.
-        pool_ratios: share of nodes kept among the spectral nodes, the temporal nodes, and inside the branches.
-        temperatures: of the spectral GAT, the temporal GAT and the HS-GAL layers.
-        num_outputs: number of outputs.
+        in_dim: Width of the incoming nodes.
+        spectral_nodes: Number of spectral nodes; each has a learned position. Any number of temporal nodes works.
+        gat_dims: Width after the GAT layers and inside the HS-GAL branches.
+        pool_ratios: Share of nodes kept among the spectral nodes, the temporal nodes, and inside the branches.
+        temperatures: Of the spectral GAT, the temporal GAT and the HS-GAL layers.
+        num_outputs: Number of outputs.
 
     The official configurations list a fourth pool ratio and a fourth temperature, which their code never reads.
     """

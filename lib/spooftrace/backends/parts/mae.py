@@ -33,7 +33,7 @@ class Hidden(NamedTuple):
     Attributes:
         mask: (B, N) bool, True for hidden ones.
         order: (B, N), numbers of the patches that are seen and then of those that are hidden, both ascending.
-        seen: how many are seen.
+        seen: How many are seen.
     """
 
     mask: Tensor
@@ -42,10 +42,10 @@ class Hidden(NamedTuple):
 
 
 def hide(batch: int, grid: Sequence[int], ratio: float, device: torch.device | None = None) -> Hidden:
-    """Hide whole rows (times) and whole columns (frequencies) of the patches, each half of `ratio` of them.
+    """Hide whole rows (times) and whole columns (frequencies) of the patches, each half of ``ratio`` of them.
 
     With the published ratio of 0.4 and 16 x 8 patches, 12 rows and 6 columns are left: 72 of 128 patches. The draws
-    come from torch's generator of that device, rows first, so they follow from `torch.manual_seed`.
+    come from torch's generator of that device, rows first, so they follow from ``torch.manual_seed``.
     """
     keep = [max(1, int(size * (1 - ratio / 2))) for size in grid]
     ranks = [torch.rand(batch, size, device=device).argsort(dim=1).argsort(dim=1) for size in grid]
@@ -162,7 +162,7 @@ class MAEDecoder(nn.Module):
         if hidden is not None:
             batch, patches = hidden.order.shape
             blanks = self.mask_token.expand(batch, patches - hidden.seen, -1).to(x.dtype)
-            drawn = torch.cat([x[:, 1:], blanks], dim=1)  # (B, N, D), in the order of `hidden`
+            drawn = torch.cat([x[:, 1:], blanks], dim=1)  # (B, N, D), in the order of ``hidden``
             place = hidden.order.argsort(dim=1).unsqueeze(2).expand_as(drawn)
             x = torch.cat([x[:, :1], drawn.gather(1, place)], dim=1)  # -> (B, 1 + N, D)
         x = x + self.decoder_pos_embed
@@ -175,19 +175,19 @@ class MultiDecoderMAE(nn.Module):
     """Multi-decoder AudioMAE: images (B, T, F) -> tokens (B, 1 + seen, dim), with all patches seen (B, 1 + N, dim).
 
     The tokens of the encoder are queries of an attention whose keys and values are the patches that the decoders have
-    drawn. 191,816,576 parameters with the published sizes and 4 decoders; 459,392 of them in `projection_head`, which
+    drawn. 191,816,576 parameters with the published sizes and 4 decoders; 459,392 of them in ``projection_head``, which
     the official code has for a contrastive loss that it never computes. It is here so that official checkpoints load,
     is not run, and is not trained.
 
     Args:
-        num_decoders: number of decoders, one for each class, or 1.
-        image: height T and width F of the images.
-        patch: side of a patch; divides both.
-        encoder: width, blocks and heads of the encoder.
-        decoder: width, blocks and heads of each decoder.
+        num_decoders: Number of decoders, one for each class, or 1.
+        image: Height T and width F of the images.
+        patch: Side of a patch; divides both.
+        encoder: Width, blocks and heads of the encoder.
+        decoder: Width, blocks and heads of each decoder.
 
     Raises:
-        ValueError: sizes that do not divide each other.
+        ValueError: Sizes that do not divide each other.
     """
 
     def __init__(
@@ -234,7 +234,7 @@ class MultiDecoderMAE(nn.Module):
 
         Args:
             image: (B, T, F).
-            mask_ratio: half of it is the share of times that are hidden, half that of frequencies (`hide`); 0 hides
+            mask_ratio: Half of it is the share of times that are hidden, half that of frequencies (``hide``); 0 hides
                 nothing.
 
         Returns:
@@ -261,12 +261,12 @@ class MultiDecoderMAE(nn.Module):
 
     @torch.no_grad()
     def load_pretrained(self, path: str) -> None:
-        """Start the encoder and each decoder from AudioMAE base (`mae_pretrained_base.pth`), as the official code does.
+        """Start the encoder and each decoder from AudioMAE base (``mae_pretrained_base.pth``), as in the official code.
 
-        Blocks, norms, tokens and the last layer are taken over; the embedding of patches and of tokens are not.
+        Blocks, norms, tokens and the last layer are copied; the embeddings of patches and of tokens are not.
 
         Raises:
-            ValueError: the file cannot be read, or is of other sizes.
+            ValueError: The file cannot be read, or is of other sizes.
         """
         try:
             content = read_checkpoint(path)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def make_balls(count: int) -> PoincareBall:
-    """`count` balls in one geoopt object, each with a learned c > 0 that starts at 1.
+    """``count`` balls in one geoopt object, each with a learned c > 0 that starts at 1.
 
     Its functions take (..., count, d), the points of ball k at index k. With a count of 1 any number of points are all
     of that ball. The curvatures are in double precision, as everything in the balls.
@@ -73,7 +73,7 @@ def weighted_sum(balls: PoincareBall, tangents: Tensor, weights: Tensor) -> Tens
 
 
 def printed_weighted_sum(balls: PoincareBall, tangents: Tensor, weights: Tensor) -> Tensor:
-    """As :func:`weighted_sum`, but as HYDRA's paper prints it.
+    """As :func:``weighted_sum``, but as HYDRA's paper prints it.
 
     The coordinates of ball k are multiplied and added with c_k wherever they are, the sum is mapped back with the c_t
     of the target, and log_0 has the factor 2 / sqrt(c), with which it undoes exp_0 only to a factor of 2. Coordinates
@@ -100,7 +100,7 @@ def disc_view(tangents: Tensor) -> Tensor:
         (B, K, 2).
 
     Raises:
-        ValueError: d is less than 2.
+        ValueError: D is less than 2.
     """
     if tangents.size(-1) < 2:
         raise ValueError(f"a view of two dimensions needs points of two or more, not {tangents.size(-1)}")

@@ -12,16 +12,16 @@ Hinge = Literal["each", "mean"]
 
 
 def reconstruction_loss(errors: Tensor, targets: Tensor, margin: float = 0.1, hinge: Hinge = "each") -> Tensor:
-    """How badly the right decoder draws, and how far it is from being better by `margin` than the others.
+    """How badly the right decoder draws, and how far it is from being better by ``margin`` than the others.
 
     Args:
         errors: (B, N) mean squared error of each decoder. With N = 1 the loss is their mean.
         targets: (B,) number of the decoder of each item's class; not looked at with N = 1.
-        margin: by how much the others shall be worse.
-        hinge: `each` takes one hinge for each other decoder and then their mean, as the released code does; `mean`
+        margin: By how much the others shall be worse.
+        hinge: ``each`` takes one hinge for each other decoder and then their mean, as the released code does; ``mean``
             takes one hinge on the mean error of the others, equation 2 of the paper. The two are equal with one other
-            decoder, and where all hinges are active. `each` asks every other decoder to be worse; with `mean` a single
-            bad one is enough.
+            decoder, and where all hinges are active. ``each`` asks every other decoder to be worse; with ``mean`` a
+            single bad one is enough.
 
     Returns:
         Scalar, the mean over the batch.
@@ -49,7 +49,7 @@ class AutomaticWeighting(nn.Module):
     Source: Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", arXiv 1805.06334.
 
     Args:
-        names: what the losses are.
+        names: What the losses are.
     """
 
     def __init__(self, *names: str):

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def check_shape(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | str, ...], min_frames: int = 1) -> None:
-    """Raise one clear ValueError unless `x` has this shape, e.g. ("B", "T", 1024), with T of at least `min_frames`.
+    """Raise one clear ValueError unless ``x`` has this shape, e.g. ("B", "T", 1024), with T of at least ``min_frames``.
 
     Sizes that are given by a letter are free, but not 0.
     """
@@ -24,13 +24,13 @@ def check_shape(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | s
 
 
 def to_frames(backend: nn.Module, x: Tensor) -> Tensor:
-    """Frames as they come, or layers through `backend.aggregation`, checked first against what the back-end takes.
+    """Frames as they come, or layers through ``backend.aggregation``, checked first against what the back-end takes.
 
     Returns:
         (B, T, D).
 
     Raises:
-        ValueError: `x` is not frames (B, T, D), or with an aggregation not layers (B, L, T, D), or T is too small.
+        ValueError: ``x`` is not frames (B, T, D), or with an aggregation not layers (B, L, T, D), or T is too small.
     """
     min_frames = getattr(backend, "min_frames", 1)
     if backend.aggregation is None:
@@ -41,16 +41,16 @@ def to_frames(backend: nn.Module, x: Tensor) -> Tensor:
 
 
 def map_windows(function: Callable[[Tensor], Tensor], x: Tensor, dim: int, length: int, longest: int) -> Tensor:
-    """Give a function of `length` to `longest` entries of axis `dim` an input of any length.
+    """Give a function of ``length`` to ``longest`` entries of axis ``dim`` an input of any length.
 
-    Fewer entries are repeated from the start up to `length`, as the published systems do with short recordings. For
-    more of them, windows of `length` entries that together cover everything, evenly spaced, go through `function` as
-    one larger batch, and the outputs of each item's windows are averaged. `length` to `longest` entries are left
+    Fewer entries are repeated from the start up to ``length``, as the published systems do with short recordings. For
+    more of them, windows of ``length`` entries that together cover everything, evenly spaced, go through ``function``
+    as one larger batch, and the outputs of each item's windows are averaged. ``length`` to ``longest`` entries are left
     alone.
 
     Args:
         function: (B, ...) -> (B, K).
-        x: the batch; axis 0 is the item.
+        x: The batch; axis 0 is the item.
 
     Returns:
         (B, K).

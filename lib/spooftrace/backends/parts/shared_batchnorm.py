@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 
 class SharedBatchNorm(_BatchNorm):
-    """`nn.BatchNorm1d`, `2d` or `3d` with mean and variance of the whole batch, (B, C, ...) -> (B, C, ...).
+    """``nn.BatchNorm1d``, ``2d`` or ``3d`` with mean and variance of the whole batch, (B, C, ...) -> (B, C, ...).
 
     All processes have equal shares of the batch. In evaluation mode it is ordinary batch norm.
     """

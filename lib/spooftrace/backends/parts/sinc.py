@@ -17,20 +17,20 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
     """Hamming-windowed band-pass impulse responses whose band edges are equally spaced in mel.
 
-    The bands tile 0 Hz to `rate / 2` without overlap: band i ends where band i + 1 begins.
+    The bands tile 0 Hz to ``rate / 2`` without overlap: band i ends where band i + 1 begins.
 
     Args:
-        num_filters: number of bands F.
-        taps: length of each impulse response in samples; odd, so that the filters are symmetric.
-        rate: sampling rate in Hz.
+        num_filters: Number of bands F.
+        taps: Length of each impulse response in samples; odd, so that the filters are symmetric.
+        rate: Sampling rate in Hz.
 
     Returns:
         (F, taps) float32, lowest band first.
 
     Raises:
-        ValueError: `taps` is even or `num_filters` is not positive.
+        ValueError: ``taps`` is even or ``num_filters`` is not positive.
 
-    Source: `CONV` in clovaai/aasist (models/AASIST.py), after RawNet2 (Tak et al. 2021).
+    Source: ``CONV`` in clovaai/aasist (models/AASIST.py), after RawNet2 (Tak et al. 2021).
     """
     if taps % 2 == 0 or taps < 1 or num_filters < 1:
         raise ValueError(
@@ -47,7 +47,7 @@ def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
 
 
 class SincBank(nn.Module):
-    """Filter a waveform with `sinc_filters`: (B, N) -> (B, F, N - taps + 1).
+    """Filter a waveform with ``sinc_filters``: (B, N) -> (B, F, N - taps + 1).
 
     The filters are not trained, and not saved either: official checkpoints have no entry for them.
     """
