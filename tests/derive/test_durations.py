@@ -1,5 +1,6 @@
 """Durations: every file is looked at, bad ones are named, killed jobs go on, a second run does nothing."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -57,14 +58,13 @@ def test_parts_are_collected_and_a_second_run_does_nothing(data, capsys):
     assert run(data) == run(data, "--collect") == 0
     assert capsys.readouterr().out.count("already complete") == 2
     assert (data / "utt2dur").stat().st_mtime_ns == before
-    assert not (data / ".durations").exists()
 
 
 def test_mixed_rates_and_channels_are_told(data, capsys):
     soundfile.write(read_table(data / "wav.scp")["eval_004"], np.zeros((800, 2)), 8000, subtype="PCM_16")
     assert run(data) == run(data, "--collect") == 0
     out = capsys.readouterr().out
-    assert "16000 Hz (8 files) and 8000 Hz (1 files)" in out and "1 files with more than 1 channel (2)" in out
+    assert "16000 Hz (8 files) and 8000 Hz (1 file)" in out and "1 file with more than 1 channel (2)" in out
     assert read_table(data / "utt2dur")["eval_004"] == "0.1"
 
 
@@ -76,7 +76,7 @@ def test_bad_files_fail_and_nothing_is_lost(data, capsys, monkeypatch):
     for line, (utt, reason) in zip(lines, expected.items(), strict=True):
         assert f"{utt}.flac" in line and reason in line
     assert run(data, "--collect") == 1
-    assert "4 audio files have no duration, first 'eval_001'" in capsys.readouterr().err
+    assert "4 audio files have no current duration, first 'eval_001'" in capsys.readouterr().err
     assert not (data / "utt2dur").exists() and len(DataDir.read(data).utts) == 9
     for utt in expected:  # the corpus is fetched again: only these four are looked at
         soundfile.write(read_table(data / "wav.scp")[utt], np.zeros(1600), 16000)
@@ -111,7 +111,7 @@ def test_skipping_takes_bad_utterances_out(data, capsys):
     assert in_two_jobs(data, "--on-bad-audio", "skip") == 0
     assert run(data, "--collect") == 1  # was it meant? fail is the default here, too
     assert run(data, "--collect", "--on-bad-audio", "skip") == 0
-    assert "took out 4 utterances" in capsys.readouterr().out
+    assert "removed 4 utterances" in capsys.readouterr().out
     left = DataDir.read(data)
     assert left.utts == [f"eval_{n:03d}" for n in (0, 2, 4, 6, 7)] == list(left.table("utt2dur"))
     assert validate(data, check_audio=True) == []
@@ -127,14 +127,13 @@ def test_a_set_that_is_prepared_again_is_not_looked_at_again(data, monkeypatch):
     monkeypatch.setattr(durations, "probe", lambda path: looked.append(Path(path).stem) or original(path))
     DataDir.write(data, tables)  # as stage 1 does each time
     assert run(data, "--on-bad-audio", "skip") == run(data, "--on-bad-audio", "skip", "--collect") == 0
-    assert looked == ["eval_001", "eval_003", "eval_005", "eval_008"], "they may have been repaired"
+    assert sorted(looked) == ["eval_001", "eval_003", "eval_005", "eval_008"], "they may have been repaired"
     assert len(DataDir.read(data).utts) == 5
     for path in tables["wav.scp"].values():
         soundfile.write(path, np.zeros(1600), 16000)
     DataDir.write(data, tables)
     assert run(data) == run(data, "--collect") == 0
     assert len(DataDir.read(data).utts) == 9 and not (data / "bad_audio.txt").exists()
-    assert not (data / ".durations").exists()
 
 
 def test_repaired_files_are_not_skipped(data):
@@ -144,6 +143,72 @@ def test_repaired_files_are_not_skipped(data):
         soundfile.write(path, np.zeros(1600), 16000)
     assert run(data, "--on-bad-audio", "skip") == run(data, "--on-bad-audio", "skip", "--collect") == 0
     assert len(DataDir.read(data).utts) == 9 and not (data / "bad_audio.txt").exists()
+
+
+def replace_audio(data, utt, seconds=1.0):
+    soundfile.write(read_table(data / "wav.scp")[utt], np.zeros(round(16000 * seconds)), 16000)
+
+
+def test_replaced_audio_is_measured_again(data, monkeypatch, capsys):
+    assert run(data) == 0
+    original, probed = durations.probe, []
+    monkeypatch.setattr(durations, "probe", lambda path: probed.append(Path(path).stem) or original(path))
+    replace_audio(data, "eval_004")
+    assert run(data) == 0
+    assert probed == ["eval_004"] and read_table(data / "utt2dur")["eval_004"] == "1"
+    assert run(data) == run(data, "--collect") == 0
+    assert probed == ["eval_004"] and capsys.readouterr().out.count("already complete") == 2
+
+
+def test_replaced_audio_with_an_older_date(data):
+    """An archive that is unpacked again restores the dates of its files."""
+    assert run(data) == 0
+    replace_audio(data, "eval_004", 0.5)
+    os.utime(read_table(data / "wav.scp")["eval_004"], (1e9, 1e9))
+    assert run(data) == 0
+    assert read_table(data / "utt2dur")["eval_004"] == "0.5"
+
+
+def test_replaced_audio_in_an_array_job(data, capsys):
+    assert run(data) == 0
+    replace_audio(data, "eval_008")
+    assert run(data, "--collect") == 1
+    assert "1 audio file has no current duration, first 'eval_008'" in capsys.readouterr().err
+    assert run(data, "--job", "1", "--num-jobs", "2") == 0
+    assert "already complete" in capsys.readouterr().out
+    assert run(data, "--job", "2", "--num-jobs", "2") == run(data, "--collect") == 0
+    assert read_table(data / "utt2dur")["eval_008"] == "1"
+
+
+def test_a_table_that_was_killed_before_it_was_written_again(data, monkeypatch):
+    assert run(data) == 0
+    replace_audio(data, "eval_002")
+    with monkeypatch.context() as patch:
+        patch.setattr(durations, "collect", lambda *args: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert run(data) == 130
+    assert run(data) == 0
+    assert read_table(data / "utt2dur")["eval_002"] == "1"
+
+
+def test_replaced_audio_of_a_table_that_came_with_the_corpus(make_data, capsys):
+    data = make_data("given", 3)
+    for path in read_table(data / "wav.scp").values():
+        os.utime(path, (1e9, 1e9))
+    assert run(data) == 0
+    assert "already complete, 3 utterances" in capsys.readouterr().out
+    replace_audio(data, "given_001")
+    future = (data / "utt2dur").stat().st_mtime + 60
+    os.utime(read_table(data / "wav.scp")["given_001"], (future, future))
+    assert run(data) == 0
+    assert read_table(data / "utt2dur")["given_001"] == "1"
+
+
+def test_a_single_utterance_is_in_the_singular(make_data, capsys):
+    data = make_data("single", 1)
+    (data / "utt2dur").unlink()
+    assert run(data) == run(data) == 0
+    out = capsys.readouterr().out
+    assert "single: 1 utterance, " in out and "(1 file)" in out and "already complete, 1 utterance\n" in out
 
 
 def test_segments(recipe, capsys):
@@ -188,7 +253,7 @@ def test_records_of_another_wav_scp_do_not_count(data, capsys):
     soundfile.write("other.wav", np.zeros(16000), 16000)
     DataDir.write(data, {**tables, "wav.scp": {**tables["wav.scp"], "eval_000": "other.wav"}})
     assert run(data, "--collect") == 1
-    assert "9 audio files have no duration" in capsys.readouterr().err
+    assert "9 audio files have no current duration" in capsys.readouterr().err
     assert run(data) == run(data, "--collect") == 0
     assert read_table(data / "utt2dur")["eval_000"] == "1"
 

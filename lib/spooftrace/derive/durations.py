@@ -1,14 +1,15 @@
-"""Stage 1: look at every audio file of a data directory, and write ``utt2dur``.
+"""Stage 1: decode every audio file of a data directory, and write ``utt2dur``.
 
-An array job: job ``J`` of ``N`` looks at its part of ``wav.scp`` and records it in ``<data>/.durations``; ``--collect``
-then checks that every file was looked at and writes the table; a single job does both. Audio that cannot be used comes
-to light here, in minutes, and not after hours of extraction or training.
+An array job: job ``J`` of ``N`` decodes its shard of ``wav.scp`` and records the results in ``<data>/.durations``;
+``--collect`` checks that every file was decoded and writes the table. A single job does both. Unusable audio is
+reported here, in minutes, and not after hours of extraction or training.
+
+The records keep the size and the time of the last change of each file. A later run measures replaced files again.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -16,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
+from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
@@ -23,17 +25,18 @@ from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
 from spooftrace.datadir.incomplete import UNUSABLE, Gap, replace_gaps
+from spooftrace.datadir.sources import Source, current_records, stamp, states
 from spooftrace.datadir.tables import write_text
 
-# On a local disk one thread is as fast (Python's lock is the limit); on a network disk each file is a wait.
+# Network disks have a delay for each file. On a local disk one thread is as fast: the interpreter lock is the limit.
 THREADS = 8
-CHUNK = 1000  # files waiting for the threads at a time, so that memory does not grow with the corpus
+CHUNK = 1000  # files submitted to the threads at a time; bounds the memory
 SHOWN = 10
-BAD = "bad"  # the record of a file that cannot be used: "bad <reason>"; otherwise "<samples> <rate> <channels>"
+BAD = "bad"  # the record of an unusable file is "bad <reason>", that of a usable file "<samples> <rate> <channels>"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace durations``."""
+    """Add the options of ``spooftrace durations``."""
     parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories")
     add_job_options(parser)
     parser.add_argument(
@@ -44,118 +47,156 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """``spooftrace durations``."""
+    """Run ``spooftrace durations``."""
     skip = args.on_bad_audio == "skip"
     bad: dict[str, str] = {}
     for folder in args.data:
         data = DataDir.read(folder)
-        if "utt2dur" in data.tables:
-            print(f"{folder}/utt2dur: already complete, {len(data.utts):,} utterances")
+        if is_complete(data, *((1, 1) if args.collect else (args.job, args.num_jobs))):
+            print(f"{folder}/utt2dur: already complete, {counted(len(data.utts), 'utterance')}")
         elif args.collect:
             collect(data, skip)
         else:
-            failed = probe_part(data, args.job, args.num_jobs, skip)
+            failed = probe_shard(data, args.job, args.num_jobs, skip)
             bad |= {f"{folder}: {key}": reason for key, reason in failed.items()}
             if args.num_jobs == 1 and (skip or not failed):
                 collect(data, skip)
     if bad and not skip:
         for line in list(bad.values())[:SHOWN]:
             print(line, file=sys.stderr)
-        raise InputError(f"{len(bad):,} audio files cannot be used; get them again or give --on-bad-audio skip")
+        raise InputError(
+            f"{counted(len(bad), 'audio file')} cannot be used; get the audio again or give --on-bad-audio skip"
+        )
+
+
+def is_complete(data: DataDir, job: int = 1, num_jobs: int = 1) -> bool:
+    """Return whether ``utt2dur`` exists and still describes the audio of one shard of a data directory.
+
+    A file counts as replaced if its size or the time of its last change differs from the record of an earlier run. A
+    table without such records, which came with the corpus, is trusted if no audio file is newer.
+
+    Args:
+        data: The data directory.
+        job: Number of the shard, from 1.
+        num_jobs: Number of shards.
+
+    Raises:
+        InputError: The shard does not exist.
+    """
+    if "utt2dur" not in data.tables:
+        return False
+    wav = data.table("wav.scp")
+    audio = {key: wav[key] for key in shard(list(wav), job, num_jobs)}
+    written = (data.path / "utt2dur").stat().st_mtime_ns
+    folder, origin = _records(data)
+    rows = dict(read_journals(folder, origin))
+    if not rows:
+        changes = (state.split(" ", 2)[1] for _, state in states({key: Source(path) for key, path in audio.items()}))
+        return not any(change.isdigit() and int(change) > written for change in changes)
+    if any(path.stat().st_mtime_ns > written for path in folder.glob("*.journal")):
+        return False  # measured again, and not yet collected
+    current = current_records(read_journals(folder, origin), audio)
+    return all(key in current for key in audio if key in rows)
 
 
 def probe(path: str) -> tuple[int, int, int]:
-    """``(samples per channel, rate in Hz, channels)`` of a file, which is decoded to the end.
+    """Decode a whole file and return its samples per channel, rate in Hz and number of channels.
 
-    A header says nothing about whether the rest is there, and nothing about levels.
+    The header does not show whether the samples are complete, nor their levels.
 
     Raises:
-        InputError: the file is missing, empty, cut short, damaged or not audio.
+        InputError: The file is missing, empty, cut short, damaged or not audio.
     """
     return check_audio(path)
 
 
-def probe_part(data: DataDir, job: int = 1, num_jobs: int = 1, skip: bool = False) -> dict[str, str]:
-    """Look at the audio files of one part of a data directory and record what they are; goes on after a killed run.
+def probe_shard(data: DataDir, job: int = 1, num_jobs: int = 1, skip: bool = False) -> dict[str, str]:
+    """Decode the audio files of one shard and record their lengths. A killed run is continued.
 
     Args:
-        data: the directory.
-        job: this part, from 1.
-        num_jobs: number of parts.
-        skip: record files that cannot be used, too; otherwise a repeated run looks at them again.
+        data: The data directory.
+        job: Number of this shard, from 1.
+        num_jobs: Number of shards.
+        skip: Record unusable files, too. Otherwise a later run decodes them again.
 
     Returns:
-        Key of ``wav.scp`` -> what is wrong, for the files that cannot be used.
+        Key of ``wav.scp`` -> reason, for the files that cannot be used.
 
     Raises:
-        InputError: there is no ``wav.scp`` or no such part.
+        InputError: ``wav.scp`` is missing, or the shard does not exist.
     """
     wav = data.table("wav.scp")
-    part = shard(list(wav), job, num_jobs)
+    keys_of_shard = shard(list(wav), job, num_jobs)
     folder, origin = _records(data)
     for old in other_journals(folder, origin):
         old.unlink(missing_ok=True)
     known, _ = _read_records(data)
-    waiting = [key for key in part if key not in known]
+    waiting = [key for key in keys_of_shard if key not in known]
     bad: dict[str, str] = {}
     if not waiting:
-        print(f"{data.path}: part {job} of {num_jobs} is done already")
+        print(f"{data.path}: shard {job} of {num_jobs} is already complete")
         return bad
     with (
         Journal(folder, job, num_jobs, origin) as journal,
         ThreadPoolExecutor(THREADS) as pool,
-        Progress(f"{data.path} durations, part {job} of {num_jobs}", len(part)) as progress,
+        Progress(f"{data.path} durations, shard {job} of {num_jobs}", len(keys_of_shard)) as progress,
     ):
-        progress.advance(len(part) - len(waiting))
+        progress.advance(len(keys_of_shard) - len(waiting))
         for start in range(0, len(waiting), CHUNK):
             keys = waiting[start : start + CHUNK]
-            for key, text in zip(keys, pool.map(_describe, map(wav.__getitem__, keys)), strict=True):
+            for key, (text, source) in zip(keys, pool.map(_describe, map(wav.__getitem__, keys)), strict=True):
                 if text.startswith(BAD):
                     bad[key] = text[len(BAD) + 1 :]
                 if skip or key not in bad:
-                    journal.add(key, text)
+                    journal.add(key, f"{text} {source}")
             progress.advance(len(keys))
     return bad
 
 
 def collect(data: DataDir, skip: bool = False) -> DataDir:
-    """Write ``utt2dur`` from the records of all parts and print what was found.
+    """Write ``utt2dur`` from the records of all shards and print a summary.
 
-    With ``skip`` utterances whose audio cannot be used are listed in ``bad_audio.txt`` and leave the data directory.
+    With ``skip``, utterances with unusable audio are listed in ``bad_audio.txt`` and removed from the data directory.
+
+    Returns:
+        The data directory with ``utt2dur``.
 
     Raises:
-        InputError: files have not been looked at yet, or (without ``skip``) cannot be used; nothing is changed.
+        InputError: Files have not been decoded yet, or (without ``skip``) cannot be used. Nothing is changed then.
     """
     good, bad_files = _read_records(data)
     missing = [key for key in data.table("wav.scp") if key not in good and not (skip and key in bad_files)]
     if missing:
+        have = "has no current duration" if len(missing) == 1 else "have no current duration"
         hint = "run the jobs of 'spooftrace durations' first (again, if one failed)"
-        raise InputError(f"{data.path}: {len(missing):,} audio files have no duration, first '{missing[0]}'; {hint}")
+        raise InputError(f"{data.path}: {counted(len(missing), 'audio file')} {have}, first '{missing[0]}'; {hint}")
     seconds, bad = _durations(data, good, bad_files)
     if bad and not skip:
         utt, reason = next(iter(bad.items()))
-        more = "correct segments or give --on-bad-audio skip"
-        raise InputError(f"{data.path}: {len(bad):,} utterances cannot be used, first '{utt}' ({reason}); {more}")
+        count = counted(len(bad), "utterance")
+        hint = "correct segments or give --on-bad-audio skip"
+        raise InputError(f"{data.path}: {count} cannot be used, first '{utt}' ({reason}); {hint}")
     if not seconds:
-        raise InputError(f"{data.path}: none of {len(bad):,} utterances can be used; check the paths in wav.scp")
-    out = _list_bad(data.path / "bad_audio.txt", bad, seconds)
+        count = counted(len(bad), "utterance")
+        raise InputError(f"{data.path}: none of {count} can be used; check the paths in wav.scp")
+    num_removed = _list_bad(data.path / "bad_audio.txt", bad, seconds)
     name = data.path.resolve().name
-    # First of all: a killed run must not leave a smaller set that passes for the whole.
-    replace_gaps(data.path, [UNUSABLE], [Gap(name, UNUSABLE, out, out + len(seconds))] if out else [])
+    # Record the gap first: a killed run must not leave a smaller set that passes for the whole.
+    gaps = [Gap(name, UNUSABLE, num_removed, num_removed + len(seconds))] if num_removed else []
+    replace_gaps(data.path, [UNUSABLE], gaps)
     if bad:
         tables = restrict(data.tables, seconds)
         data = DataDir.write(data.path, {**tables, "utt2dur": seconds})
-        print(f"{data.path}: took out {len(bad):,} utterances with unusable audio, see {data.path / 'bad_audio.txt'}")
-        # The records stay: stage 1 prepares the set with these utterances again, and the others are known then.
+        count = counted(len(bad), "utterance")
+        print(f"{data.path}: removed {count} with unusable audio, see {data.path / 'bad_audio.txt'}")
     else:
         write_table(data.path / "utt2dur", seconds)
-        shutil.rmtree(data.path / ".durations")
     _summarise(data, seconds, good)
     return data
 
 
 def seconds_text(samples: int, rate: int) -> str:
-    """A duration as it stands in ``utt2dur``: exact to the sample for every usual rate.
+    """Return a duration as ``utt2dur`` has it: exact to the sample for every usual rate.
 
     >>> seconds_text(36800, 16000), seconds_text(1, 48000)
     ('2.3', '0.000021')
@@ -164,33 +205,30 @@ def seconds_text(samples: int, rate: int) -> str:
 
 
 def _records(data: DataDir) -> tuple[Path, dict[str, str]]:
-    """Where the parts are recorded (no file of the data directory, so nothing else reads it), and from what."""
+    """Return the folder of the journals, which is no file of the data directory, and what identifies their input."""
     return data.path / ".durations", fingerprint(data.path, "wav.scp")
 
 
 def _read_records(data: DataDir) -> tuple[dict[str, str], dict[str, str]]:
-    """Key of ``wav.scp`` -> samples, rate, channels of the usable files; key -> reason of the others."""
-    good: dict[str, str] = {}
-    bad: dict[str, str] = {}
-    for key, text in read_journals(*_records(data)):
-        if text.startswith(BAD):
-            bad[key] = text[len(BAD) + 1 :]
-        else:
-            good[key] = text
-    return good, {key: reason for key, reason in bad.items() if key not in good}  # some may have been repaired
+    """Return the current records: key -> "samples rate channels" of usable files, and key -> reason of the others."""
+    records = current_records(read_journals(*_records(data)), data.table("wav.scp"))
+    good = {key: " ".join(fields) for key, fields in records.items() if fields[0] != BAD}
+    return good, {key: " ".join(fields[1:]) for key, fields in records.items() if fields[0] == BAD}
 
 
-def _describe(path: str) -> str:
+def _describe(path: str) -> tuple[str, str]:
+    """Return the record of a file and the state of the file before it was read."""
+    source = stamp(path)
     try:
-        return " ".join(map(str, probe(path)))
+        return " ".join(map(str, probe(path))), source
     except (InputError, OSError) as error:
-        return f"{BAD} {error}"
+        return f"{BAD} {error}", source
 
 
 def _durations(
     data: DataDir, good: Mapping[str, str], bad_files: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Utterance -> seconds; utterance -> reason where there is no usable audio."""
+    """Return utterance -> seconds, and utterance -> reason for those without usable audio."""
     seconds: dict[str, str] = {}
     bad: dict[str, str] = {}
     segments = data.tables.get("segments")
@@ -212,27 +250,26 @@ def _durations(
 
 
 def _list_bad(path: Path, bad: Mapping[str, str], good: Collection[str]) -> int:
-    """Add utterances and reasons to those that an earlier run took out, but for those that are ``good`` by now.
-
-    Returns how many utterances are listed then.
-    """
+    """Add utterances to the list of those removed earlier, drop those that are ``good`` now; returns their number."""
     earlier = read_lines(path) if path.exists() else []
-    out = [line for line in earlier if line.partition(" ")[0] not in good]
-    lines = list(dict.fromkeys([*out, *(f"{utt} {reason}" for utt, reason in bad.items())]))
+    still_bad = [line for line in earlier if line.partition(" ")[0] not in good]
+    lines = list(dict.fromkeys([*still_bad, *(f"{utt} {reason}" for utt, reason in bad.items())]))
     write_text(path, "".join(f"{line}\n" for line in lines))
     return len({line.partition(" ")[0] for line in lines})
 
 
 def _summarise(data: DataDir, seconds: Mapping[str, str], good: Mapping[str, str]) -> None:
-    """One line about the audio, which shows a mixture of rates or channels."""
+    """Print a line about the audio, which shows a mixture of rates or channels."""
     files = [tuple(map(int, good[key].split())) for key in data.table("wav.scp")]
     rates = Counter(rate for _, rate, _ in files).most_common()
-    rate_text = " and ".join(f"{rate} Hz ({count:,} files)" for rate, count in rates)
-    above_one = sorted({channels for _, _, channels in files if channels > 1})
-    number = sum(channels > 1 for _, _, channels in files)
-    channel_text = f"{number:,} files with more than 1 channel ({', '.join(map(str, above_one))})" if number else "mono"
+    rate_text = " and ".join(f"{rate} Hz ({counted(count, 'file')})" for rate, count in rates)
+    multichannel = [channels for _, _, channels in files if channels > 1]
+    channel_text = "mono"
+    if multichannel:
+        numbers = ", ".join(map(str, sorted(set(multichannel))))
+        channel_text = f"{counted(len(multichannel), 'file')} with more than 1 channel ({numbers})"
     values = [float(text) for text in seconds.values()]
     print(
-        f"{data.path}: {len(values):,} utterances, {sum(values) / 3600:,.2f} h, "
+        f"{data.path}: {counted(len(values), 'utterance')}, {sum(values) / 3600:,.2f} h, "
         f"{min(values):.2f} to {max(values):.2f} s, {rate_text}, {channel_text}"
     )
