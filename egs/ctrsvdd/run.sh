@@ -31,7 +31,7 @@ fi
 if runs 2; then
   log "stage 2: the trials that the challenge ranks by, without ACESinger"
   for set in $(prepared eval); do
-    subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger' "data/$set" "data/${set}_ranked"
+    subset_data_dir.sh --where 'utt2attack!=A14' --where 'utt2source!=acesinger' "data/$set" "data/${set}_ranked"
   done
 fi
 

@@ -63,17 +63,17 @@ def make_corpus(recipe, classes):
     """Writes a data directory of both classes, one of them through ``change``."""
 
     def make(label="spoof", change=None, suffix="flac", rate=RATE, copies=("copy",)) -> DataDir:
-        tables = {name: {} for name in ("wav.scp", "utt2spk", "utt2label", "utt2system")}
+        tables = {name: {} for name in ("wav.scp", "utt2spk", "utt2label", "utt2attack")}
         Path("audio").mkdir(exist_ok=True)
-        for kind, system in [("bonafide", "-"), *(("spoof", name) for name in copies)]:
-            # With several systems, the last is the one that is changed.
-            changed = kind == label and system in ("-", copies[-1])
+        for kind, attack in [("bonafide", "-"), *(("spoof", name) for name in copies)]:
+            # With several attacks, the last is the one that is changed.
+            changed = kind == label and attack in ("-", copies[-1])
             for number, wave in enumerate(classes[kind]):
-                utt = f"{number:02d}-{kind}-{system}"
+                utt = f"{number:02d}-{kind}-{attack}"
                 path = f"audio/{utt}.{suffix if changed else 'flac'}"
                 wave = change(wave, number) if changed and change else wave
                 soundfile.write(path, wave, rate if changed else RATE, subtype="PCM_16")
-                for table, value in zip(tables.values(), (path, f"spk{number:02d}", kind, system), strict=True):
+                for table, value in zip(tables.values(), (path, f"spk{number:02d}", kind, attack), strict=True):
                     table[utt] = value
         return DataDir.write("data", tables)
 
@@ -82,7 +82,7 @@ def make_corpus(recipe, classes):
 
 def audit(data, label="utt2label", limit=0.35):
     assert not measuring.measure_part([data], Path("audit"))
-    tables = (data.table(name) for name in (label, "utt2spk", "utt2system"))
+    tables = (data.table(name) for name in (label, "utt2spk", "utt2attack"))
     return audit_label(label, measuring.collect([data], Path("audit")), *tables, limit)
 
 
@@ -151,7 +151,7 @@ def test_a_cue_that_no_threshold_sees(make_corpus, classes):
     assert not by_measure["eer"].telling and by_measure["error"].telling
 
 
-def test_one_system_among_others_is_named(make_corpus):
+def test_one_attack_among_others_is_named(make_corpus):
     found = audit(make_corpus("spoof", limited, copies=("fair1", "fair2", "fair3", "loud")))
     parts = {one.part for one in found.telling if one.cue == "crest factor" and one.measure == "eer"}
     assert parts == {"loud"}
@@ -170,7 +170,7 @@ def test_files_of_another_rate(make_corpus):
 def test_classes_are_judged_against_chance(make_corpus):
     """Three codecs: one is loud; the copies of the other two are the same."""
     data = make_corpus("spoof", lambda wave, _: 1.6 * wave, copies=("a", "b", "loud"))
-    found = audit(data, "utt2system")
+    found = audit(data, "utt2attack")
     level = {one.part: one for one in found.findings if one.cue == "level"}
     assert level["loud"].figure.value > 0.95 and level["loud"].telling
     assert 0.4 < level["pooled"].figure.value < 0.9 and level["pooled"].figure.chance <= 1 / 3
@@ -185,7 +185,7 @@ def test_too_few_utterances_claim_nothing(make_corpus):
     found = audit(data)
     silence = {one.part: one for one in found.findings if one.cue == "leading silence" and one.measure == "eer"}
     assert silence["rare"].figure.value < 0.1 and silence["rare"].too_few and not silence["rare"].telling
-    assert audit(data, "utt2system") is None  # one class of 20 is left: the copies
+    assert audit(data, "utt2attack") is None  # one class of 20 is left: the copies
     lone = {utt: "bonafide" if number < 5 else "spoof" for number, utt in enumerate(chosen)}
     assert audit_label("x", measuring.collect([data], Path("audit")), lone, lone, {}, 0.35) is None
 
@@ -222,7 +222,7 @@ def test_command_writes_table_figures_and_verdict(make_corpus, capsys):
     assert run("--strict") == run("--strict", "pooled") == 1
 
 
-def test_strict_tells_all_systems_from_one(without_figure, make_corpus, capsys):
+def test_strict_tells_all_attacks_from_one(without_figure, make_corpus, capsys):
     make_corpus("spoof", limited, copies=("fair1", "fair2", "fair3", "loud"))
     assert run("--strict", "any", "--label", "utt2label") == 1
     assert run("--strict", "pooled", "--label", "utt2label") == 0
@@ -233,14 +233,14 @@ def test_strict_tells_all_systems_from_one(without_figure, make_corpus, capsys):
 
 def test_tables_that_say_the_same_are_printed_once(without_figure, make_corpus, capsys):
     data = make_corpus(copies=("a", "b"))
-    write_table("data/utt2vq", {utt: system.upper() for utt, system in data.table("utt2system").items()})
+    write_table("data/utt2vq", {utt: attack.upper() for utt, attack in data.table("utt2attack").items()})
     assert run() == 0
     printed = capsys.readouterr().out
-    assert printed.count("macro-F1") == 1 and "utt2system: divides the utterances as utt2vq" in printed
+    assert printed.count("macro-F1") == 1 and "utt2attack: divides the utterances as utt2vq" in printed
     assert list(json.loads(Path("data/audit/audit.json").read_text())["labels"]) == [
         "utt2label",
         "utt2vq",
-        "utt2system",
+        "utt2attack",
     ]
 
 

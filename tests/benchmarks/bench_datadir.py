@@ -48,7 +48,7 @@ def make(folder: Path, utts: int) -> int:
         "utt2spk": lambda index: f"speaker{index % 977:04d}",
         "wav.scp": lambda index: f"downloads/corpus/flac/{names[index]}.flac",
         "utt2label": lambda index: "spoof" if index % 9 else "bonafide",
-        "utt2system": lambda index: f"A{index % 19:02d}",
+        "utt2attack": lambda index: f"A{index % 19:02d}",
         "utt2dur": lambda index: f"{1 + index * 7919 % 100000 / 10000:.4f}",
         "utt2codec": lambda index: f"codec{index % 30}",
     }

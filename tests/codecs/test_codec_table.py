@@ -139,7 +139,7 @@ def test_settings():
     assert find_setting("soundstream_16khz").nac == "16 - -"
     assert find_setting("xcodec_hubert_general_q4").labels == {
         "utt2label": "spoof",
-        "utt2system": "xcodec_hubert_general_q4",
+        "utt2attack": "xcodec_hubert_general_q4",
         "utt2vq": "mvq",
         "utt2aux": "sem",
         "utt2dec": "time",

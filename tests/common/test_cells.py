@@ -45,7 +45,7 @@ def test_the_report_shows_names_and_runs_none(tmp_path, monkeypatch, capsys):
     tables = {
         "utt2spk": dict.fromkeys([*utts, "v"], "s"),
         "utt2label": dict.fromkeys(utts, "spoof") | {"v": "bonafide"},
-        "utt2system": utts | {"v": "-"},
+        "utt2attack": utts | {"v": "-"},
     }
     DataDir.write(tmp_path / "data" / "<b>eval", tables)
     folder = tmp_path / "exp" / "<i>x_1" / "<b>eval"

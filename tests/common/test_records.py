@@ -65,7 +65,7 @@ def test_commands_name_the_field(tmp_path, monkeypatch, capsys, command):
     write(Path("exp/sls_s1/run.json"), RUN | {"parameters": 3})
     metrics = {
         "task": "detection", "data": "eval", "primary": "eer", "eer": 0.1, "eer_convention": "plain", "trials": 4,
-        "bonafide": 2, "spoof": 2, "by_system": {}, "mean_over_systems": {},
+        "bonafide": 2, "spoof": 2, "by_attack": {}, "mean_over_attacks": {},
     }  # fmt: skip
     write(Path("exp/sls_s1/eval/metrics.json"), metrics)
     where = ["--exp", "exp"] if command[0] == "report" else ["exp"]

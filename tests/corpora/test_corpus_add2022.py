@@ -35,7 +35,7 @@ def test_sets(root, tmp_path):
     for data, (_, audio, _, genuine, fake) in zip(prepared, miniature.SETS.values(), strict=True):
         assert sorted(data.table("utt2label").values()) == ["bonafide"] * genuine + ["spoof"] * fake
         assert set(data.table("utt2spk").values()) == {"-"}
-        assert "utt2system" not in data.tables
+        assert "utt2attack" not in data.tables
         assert all(path == f"{root}/{audio}/{utt}.wav" for utt, path in data.table("wav.scp").items())
         assert validate(data.path, check_audio=True) == []
 
@@ -62,7 +62,7 @@ def test_any_label_file_comes_back_as_tables(tmp_path_factory, trials):
         (LABELS.replace("fake", "faked"), ":2: unknown label 'faked'"),
         (LABELS.replace("1.wav", "1"), ":2: 'ADD_D_00000001' is not a .wav file"),
         ("SSB13650058.wav real 0\n", ":1: 3 columns, expected 2"),
-        ("ADD2023_T3_E_00000000.wav 8\n", ":1: unknown system '8'"),
+        ("ADD2023_T3_E_00000000.wav 8\n", ":1: unknown attack '8'"),
     ],
 )
 def test_mistakes(labels, text, message):

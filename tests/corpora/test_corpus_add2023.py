@@ -26,9 +26,9 @@ def test_sets(root, tmp_path):
         assert data.table("wav.scp")[utts[0]] == f"{root}/{folder}/wav/{utts[0]}.wav"
         assert validate(data.path, check_audio=True) == []
         if name.startswith("t3"):
-            assert set(data.table("utt2system").values()) == {"-", *labels} - {"0"}
+            assert set(data.table("utt2attack").values()) == {"-", *labels} - {"0"}
         else:
-            assert "utt2system" not in data.tables
+            assert "utt2attack" not in data.tables
 
 
 @pytest.mark.parametrize(

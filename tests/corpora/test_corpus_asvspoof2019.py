@@ -32,10 +32,10 @@ def test_sets(root, tmp_path, inside):
     prepared = prepare(root / "LA" if inside else root, tmp_path / "data")
     assert [data.path.name for data in prepared] == ["train", "dev", "eval"]
     for data, (_, _, bonafide, spoof, attacks) in zip(prepared, miniature.SETS.values(), strict=True):
-        labels, systems = data.table("utt2label"), data.table("utt2system")
+        labels, attacks = data.table("utt2label"), data.table("utt2attack")
         assert sorted(labels.values()) == ["bonafide"] * bonafide + ["spoof"] * spoof
-        assert set(systems.values()) == {"-", *attacks}
-        assert all((systems[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
+        assert set(attacks.values()) == {"-", *attacks}
+        assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         assert validate(data.path, check_audio=True) == []
         assert (data.path / "convention").read_text() == "asvspoof2019\n"
     assert (tmp_path / "data/dev/extra.txt").read_text() == "LA_D_9999999.flac\n"
@@ -45,7 +45,7 @@ def test_official_lines(protocol):
     tables = asvspoof2019.read_protocol(protocol(TRAIN)).tables
     assert tables["utt2spk"] == {"LA_T_1138215": "LA_0079", "LA_T_9839348": "LA_0098"}
     assert tables["utt2label"] == {"LA_T_1138215": "bonafide", "LA_T_9839348": "spoof"}
-    assert tables["utt2system"] == {"LA_T_1138215": "-", "LA_T_9839348": "A06"}
+    assert tables["utt2attack"] == {"LA_T_1138215": "-", "LA_T_9839348": "A06"}
 
 
 def test_partial_releases_must_be_allowed(root, tmp_path):
@@ -66,7 +66,7 @@ def test_a_half_unpacked_release(root, tmp_path):
     [
         (TRAIN + "\nLA_0079 LA_T_1138215 - - bonafide", ":3: 'LA_T_1138215' is listed a second time"),
         ("LA_0001 LA_T_0000001 - A01 fakes", ":1: unknown label 'fakes'"),
-        ("LA_0001 LA_T_0000001 - A20 spoof", ":1: unknown system 'A20'"),
+        ("LA_0001 LA_T_0000001 - A20 spoof", ":1: unknown attack 'A20'"),
         ("LA_0001 PA_T_0000001 - AA spoof", ":1: 'PA_T_0000001' is not an utterance id"),
         ("LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval", ":1: 8 columns, expected 5"),
     ],

@@ -43,9 +43,9 @@ def test_sets(root, tmp_path):
     la, df = prepare(root, tmp_path / "data")
     assert (la.path.name, df.path.name) == ("la_eval", "df_eval")
     for data in (la, df):
-        labels, systems = data.table("utt2label"), data.table("utt2system")
+        labels, attacks = data.table("utt2label"), data.table("utt2attack")
         assert sorted(labels.values()) == ["bonafide"] * 10 + ["spoof"] * 20
-        assert all((systems[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
+        assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         assert set(data.table("utt2subset").values()) == {"progress", "eval", "hidden"}
         assert validate(data.path, check_audio=True) == []
         assert (data.path / "convention").read_text() == "asvspoof2021\n"
@@ -60,7 +60,7 @@ def test_official_lines(key):
     assert asvspoof2021.read_protocol(key(LA)).tables == {
         "utt2spk": {"LA_E_9332881": "LA_0009", "LA_E_8589971": "LA_0007"},
         "utt2label": {"LA_E_9332881": "spoof", "LA_E_8589971": "bonafide"},
-        "utt2system": {"LA_E_9332881": "A07", "LA_E_8589971": "-"},
+        "utt2attack": {"LA_E_9332881": "A07", "LA_E_8589971": "-"},
         "utt2cond": {"LA_E_9332881": "alaw", "LA_E_8589971": "none"},
         "utt2transmission": {"LA_E_9332881": "ita_tx", "LA_E_8589971": "loc_tx"},
         "utt2trim": {"LA_E_9332881": "notrim", "LA_E_8589971": "trim"},
@@ -70,7 +70,7 @@ def test_official_lines(key):
     first, second, third = "DF_E_2000011", "DF_E_2000013", "DF_E_2000024"
     assert tables["utt2spk"] == {first: "LA_0023", second: "TEF2", third: "TEM1"}
     assert tables["utt2label"] == {first: "spoof", second: "spoof", third: "bonafide"}
-    assert tables["utt2system"] == {first: "A14", second: "Task1-team20", third: "-"}
+    assert tables["utt2attack"] == {first: "A14", second: "Task1-team20", third: "-"}
     assert tables["utt2source"] == {first: "asvspoof", second: "vcc2020", third: "vcc2020"}
     assert tables["utt2vocoder"][second] == "neural_vocoder_nonautoregressive"
     assert tables["utt2vocoder"][third] == "-"
@@ -161,8 +161,8 @@ def test_counts_of_the_key_add_up_to_its_lines():
         (LA.replace("hidden", "hidden2"), ":2: unknown subset 'hidden2'"),
         (LA.replace("notrim", "no"), ":1: unknown trim 'no'"),
         (LA.replace("A07 spoof", "A07 fraud"), ":1: unknown label 'fraud'"),
-        (LA.replace("A07 spoof", "A20 spoof"), ":1: unknown system 'A20'"),
-        (LA.replace("A07 spoof", "A07 bonafide"), ":1: 'LA_E_9332881' is bonafide, but its system is 'A07'"),
+        (LA.replace("A07 spoof", "A20 spoof"), ":1: unknown attack 'A20'"),
+        (LA.replace("A07 spoof", "A07 bonafide"), ":1: 'LA_E_9332881' is bonafide, but its attack is 'A07'"),
         ("LA_0009 LA_E_9332881 alaw ita_tx spoof A07 notrim eval", ":1: unknown label 'A07'"),
         ("LA_0079 LA_T_1138215 - - bonafide", ":1: 5 columns, expected 8 or 13"),
         ("a PA_E_1000001 c d e spoof g eval", ":1: 'PA_E_1000001' is not an utterance id of ASVspoof 2021"),

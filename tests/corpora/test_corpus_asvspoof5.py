@@ -47,10 +47,10 @@ def test_sets(root, tmp_path):
     prepared = prepare(root, tmp_path / "data")
     assert [data.path.name for data in prepared] == ["train", "dev", "eval"]
     for data, (_, _, bonafide, spoof, first, last) in zip(prepared, miniature.SETS.values(), strict=True):
-        labels, systems = data.table("utt2label"), data.table("utt2system")
+        labels, attacks = data.table("utt2label"), data.table("utt2attack")
         assert sorted(labels.values()) == ["bonafide"] * bonafide + ["spoof"] * spoof
-        assert set(systems.values()) == {"-", *(f"A{number:02d}" for number in range(first, last + 1))}
-        assert all((systems[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
+        assert set(attacks.values()) == {"-", *(f"A{number:02d}" for number in range(first, last + 1))}
+        assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         assert validate(data.path, check_audio=True) == []
         assert (data.path / "convention").read_text() == "asvspoof5\n"
         assert not (data.path / "extra.txt").exists(), "enrolment speech is known"
@@ -62,12 +62,12 @@ def test_sets(root, tmp_path):
 def test_official_lines(file):
     tables = asvspoof5.read_protocol(file(TRAIN)).tables
     assert tables["utt2label"] == {"T_0000000000": "spoof", "T_0000000011": "bonafide"}
-    assert tables["utt2system"] == {"T_0000000000": "A05", "T_0000000011": "-"}
+    assert tables["utt2attack"] == {"T_0000000000": "A05", "T_0000000011": "-"}
     coded, plain, device = "E_0009538969", "E_0007962206", "E_0007962218"
     assert asvspoof5.read_protocol(file(EVAL)).tables == {
         "utt2spk": {coded: "E_1607", plain: "E_1931", device: "E_1931"},
         "utt2label": {coded: "spoof", plain: "spoof", device: "bonafide"},
-        "utt2system": {coded: "A18", plain: "A18", device: "-"},
+        "utt2attack": {coded: "A18", plain: "A18", device: "-"},
         "utt2cond": {coded: "C05", plain: "-", device: "C11"},
         "utt2cond_q": {coded: "4", plain: "0", device: "8"},
         "utt2seed": {coded: plain, plain: "-", device: "E_0007962219"},
@@ -100,7 +100,7 @@ def test_any_protocol_comes_back_as_tables(tmp_path_factory, trials):
         utt = f"E_{number:010d}"
         assert found.tables["utt2cond"][utt] == codec
         assert found.tables["utt2cond_q"][utt] == quality
-        assert found.tables["utt2system"][utt] == attack.replace("bonafide", "-")
+        assert found.tables["utt2attack"][utt] == attack.replace("bonafide", "-")
 
 
 def test_protocols_beside_the_audio_and_a_folder_above(root, tmp_path):
@@ -143,7 +143,7 @@ def test_a_set_that_is_not_unpacked(root, tmp_path, capsys):
         (EVAL.replace("C05", "C00"), ":1: unknown cond 'C00'"),
         (EVAL.replace("C05", "C5"), ":1: unknown cond 'C5'"),
         (EVAL.replace("C11 8", "C11 9"), ":3: unknown cond_q '9'"),
-        (EVAL.replace("A18", "A33"), ":1: unknown system 'A33'"),
+        (EVAL.replace("A18", "A33"), ":1: unknown attack 'A33'"),
         (EVAL.replace("M - 0", "X - 0"), ":2: unknown gender 'X'"),
         (EVAL.replace("A18 spoof", "A18 -"), ":1: unknown label '-'"),
         (EVAL.replace(" E_0009538969", " E_95"), ":1: 'E_95' is not an utterance id"),
@@ -166,10 +166,10 @@ def test_track_2_is_written_beside_the_sets(root, tmp_path):
         official = root / f"ASVspoof5_protocols/ASVspoof5.{name}.track_2.trial.tsv"
         assert [tuple(trial) for trial in trials] == asvspoof5.read_trials(official)
         labels = read_table(tmp_path / f"data/{name}/utt2label")
-        systems = read_table(tmp_path / f"data/{name}/utt2system")
+        attacks = read_table(tmp_path / f"data/{name}/utt2attack")
         for _, utt, key, attack in trials:
             assert (labels[utt] == "spoof") == (key == "spoof")
-            assert systems[utt] == attack
+            assert attacks[utt] == attack
         enroll = read_table(folder / "enroll")
         assert enroll[f"{letter}_4001"].split() == [f"{letter}_A{number:09d}" for number in (10, 11, 12)]
         scp = read_table(folder / "wav.scp")

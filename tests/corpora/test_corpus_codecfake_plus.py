@@ -98,9 +98,9 @@ def test_cosg_of_hugging_face(root, tmp_path):
     made = prepare(root, tmp_path, "--draw", 1)
     clips = made["cosg_all"]
     assert clips.table("wav.scp")["CLAMTTS/CLAMTTS_1"] == f"{root}/CoSG/CLAMTTS_1.wav"
-    assert clips.table("utt2system")["CLAMTTS/CLAMTTS_1"] == "CLAMTTS"
+    assert clips.table("utt2attack")["CLAMTTS/CLAMTTS_1"] == "CLAMTTS"
     assert clips.table("utt2codec")["CLAMTTS/CLAMTTS_1"] == "-"
-    assert clips.table("utt2system")["CLAMTTS/CLAMTTS_2"] == "-"
+    assert clips.table("utt2attack")["CLAMTTS/CLAMTTS_2"] == "-"
     assert clips.table("utt2model")["CLAMTTS/CLAMTTS_2"] == "CLAMTTS"
     assert clips.table("utt2vq")["SIMPLESPEECH1/SIMPLESPEECH1_1"] == "sq"
     assert clips.table("utt2dec")["SIMPLESPEECH1/SIMPLESPEECH1_2"] == "real"
@@ -303,7 +303,7 @@ def test_official_lists():
         assert len(codecs) == len(trials.counts("utt2codec")) == 32
     clips = codecfake_plus.read_protocol(OFFICIAL / "CoSG_ALL.txt")
     assert clips.counts() == {"bonafide": 866, "spoof": 931}
-    assert {model: clips.counts("utt2system")[model] for model in MODELS} == {
+    assert {model: clips.counts("utt2attack")[model] for model in MODELS} == {
         name: model.spoof for name, model in MODELS.items()
     }
     known = codecfake_plus.read_protocol(OFFICIAL / "CoSG_SEEN.txt")

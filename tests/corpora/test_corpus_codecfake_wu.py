@@ -47,8 +47,8 @@ def test_sets_of_the_list(root, tmp_path, capsys):
     utt = "descript-audio-codec-44khz+s5_008"
     assert train.table("wav.scp")[utt] == f"{root}/descript-audio-codec-44khz/{utt}.wav"
     assert train.table("utt2nac")[utt] == "44.1 7.74 9"
-    assert train.table("utt2system")[utt] == train.table("utt2codec")[utt] == "descript-audio-codec-44khz"
-    genuine = [train.table(name)["genuine+p225_001"] for name in ("utt2system", "utt2codec")]
+    assert train.table("utt2attack")[utt] == train.table("utt2codec")[utt] == "descript-audio-codec-44khz"
+    genuine = [train.table(name)["genuine+p225_001"] for name in ("utt2attack", "utt2codec")]
     assert genuine == ["-", "real"]
     assert train.table("utt2label")["genuine+p225_001"] == "bonafide"
     assert train.table("utt2nac")["encodec_24khz+p225_001"] == "24 - -"
@@ -63,11 +63,11 @@ def test_sets_of_the_list(root, tmp_path, capsys):
 def test_each_codec_of_the_release_is_counted(root, tmp_path, capsys):
     """Without the list nothing else would tell that one of the zips is not unpacked."""
     assert OFFICIAL["train"] == Expected(None, 641_280, dict.fromkeys(codecfake_wu.CODECS, 42_752))
-    assert {name: sum(expected.systems.values()) for name, expected in OFFICIAL.items()} == {
+    assert {name: sum(expected.attacks.values()) for name, expected in OFFICIAL.items()} == {
         name: expected.spoof for name, expected in OFFICIAL.items()
     }
     shutil.copytree(root, tmp_path / "zips", ignore=shutil.ignore_patterns("encodec_24khz", "datalist.csv"))
-    with pytest.raises(InputError, match="train: 16 spoof instead of 24; 0 of system encodec_24khz instead of 8; "):
+    with pytest.raises(InputError, match="train: 16 spoof instead of 24; 0 of attack encodec_24khz instead of 8; "):
         prepare(tmp_path / "zips", tmp_path / "out")
     assert not (tmp_path / "out/train/utt2spk").exists()
     assert len(prepare(tmp_path / "zips", tmp_path / "out", allow_partial=True)["train"].utts) == 24

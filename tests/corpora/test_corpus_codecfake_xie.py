@@ -40,11 +40,11 @@ def test_prepare(release, tmp_path):
     assert [data.path.name for data in prepared] == list(corpus.SETS)
     for data in prepared:
         assert validate(data.path, check_audio=True) == []
-        labels, systems = data.table("utt2label"), data.table("utt2system")
+        labels, attacks = data.table("utt2label"), data.table("utt2attack")
         assert set(labels.values()) == {"bonafide", "spoof"}
-        assert all((systems[utt] == "-") == (labels[utt] == "bonafide") for utt in data.utts)
+        assert all((attacks[utt] == "-") == (labels[utt] == "bonafide") for utt in data.utts)
     train = prepared[0]
-    assert Counter(train.table("utt2system").values()) == {"-": 8} | dict.fromkeys(corpus.SEEN, 3)
+    assert Counter(train.table("utt2attack").values()) == {"-": 8} | dict.fromkeys(corpus.SEEN, 3)
     assert set(train.table("utt2spk").values()) == {"SSB1365", "SSB0005", "p225", "p303"}
     assert set(train.table("utt2source").values()) == {"aishell3", "vctk"}
     assert train.table("wav.scp")["F01_SSB13650008"] == f"{release}/Codecfake/train/F01_SSB13650008.wav"
@@ -61,7 +61,7 @@ def test_the_root_may_be_the_folder_itself(release, tmp_path):
 def test_lines_of_the_release_with_a_blank_at_their_end(tmp_path):
     lines = "SSB13650058.wav real 0\nF01_SSB13650058.wav fake 1 \nF02_SSB13650058.wav fake 2 \n"
     tables = corpus.read_protocol(write(tmp_path / "train.txt", lines)).tables
-    assert tables["utt2system"] == {"SSB13650058": "-", "F01_SSB13650058": "F01", "F02_SSB13650058": "F02"}
+    assert tables["utt2attack"] == {"SSB13650058": "-", "F01_SSB13650058": "F01", "F02_SSB13650058": "F02"}
     assert tables["utt2codec"] == {"SSB13650058": "real", "F01_SSB13650058": "soundstream"} | {
         "F02_SSB13650058": "speechtokenizer"
     }
@@ -71,7 +71,7 @@ def test_lines_of_the_release_with_a_blank_at_their_end(tmp_path):
 def test_other_classes_are_kept(tmp_path):
     lines = "p225_001.wav real 0\np225_002.wav fake L1\np225_003.wav fake 1\np225_004.wav fake 7\n"
     tables = corpus.read_protocol(write(tmp_path / "A1.txt", lines), classes=None).tables
-    assert list(tables["utt2system"].values()) == ["-", "L1", "1", "7"]  # not the codecs F01 and F07
+    assert list(tables["utt2attack"].values()) == ["-", "L1", "1", "7"]  # not the codecs F01 and F07
     assert list(tables["utt2codec"].values()) == ["real", "-", "-", "-"]
 
 
@@ -87,7 +87,7 @@ def test_other_classes_are_those_of_language_models_only(release, tmp_path):
         prepare(copy, tmp_path / "out")
     shutil.copy(release / "Codecfake/label/C1.txt", labels)
     prepared = {data.path.name: data for data in prepare(copy, tmp_path / "out")}
-    assert "77" in prepared["A1"].table("utt2system").values()
+    assert "77" in prepared["A1"].table("utt2attack").values()
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,6 @@ def test_any_protocol_comes_out_as_it_went_in(tmp_path_factory, entries, blank):
     lines = [f"{utt}.wav {'fake' if kind else 'real'} {kind}{' ' * blank}" for utt, kind in utts.items()]
     path = write(tmp_path_factory.mktemp("labels") / "train.txt", "\n".join(lines))
     tables = corpus.read_protocol(path).tables
-    assert tables["utt2system"] == {utt: f"F{kind:02d}" if kind else "-" for utt, kind in utts.items()}
+    assert tables["utt2attack"] == {utt: f"F{kind:02d}" if kind else "-" for utt, kind in utts.items()}
     assert tables["utt2label"] == {utt: "spoof" if kind else "bonafide" for utt, kind in utts.items()}
     assert "-" not in tables["utt2spk"].values()

@@ -61,8 +61,8 @@ def test_prepare(release, tmp_path):
         assert validate(data.path, check_audio=True) == []
         assert set(data.table("utt2label").values()) == {"bonafide", "spoof"}
         assert not (data.path / "missing.txt").exists()
-    assert Counter(prepared["train"].table("utt2system").values()) == {"-": 10} | dict.fromkeys(corpus.SEEN, 2)
-    assert Counter(prepared["eval"].table("utt2system").values()) == {"-": 7} | dict.fromkeys(corpus.UNSEEN, 2)
+    assert Counter(prepared["train"].table("utt2attack").values()) == {"-": 10} | dict.fromkeys(corpus.SEEN, 2)
+    assert Counter(prepared["eval"].table("utt2attack").values()) == {"-": 7} | dict.fromkeys(corpus.UNSEEN, 2)
     assert set(prepared["dev"].table("utt2source").values()) == {"m4singer", "kiritan", "jvsmusic"}
     assert len(set(prepared["train"].table("utt2spk").values())) == 5
     assert listing(release) == before
@@ -135,10 +135,10 @@ def test_folders_and_recordings_at_other_places(copy, tmp_path):
 
 def test_a14_and_acesinger_are_left_out_by_their_tables(release, tmp_path):
     data = prepare(release, tmp_path / "data", databases=[])["eval"]
-    utts = where(data, ["utt2system!=A14", "utt2source!=acesinger"])
-    systems, labels = data.table("utt2system"), data.table("utt2label")
+    utts = where(data, ["utt2attack!=A14", "utt2source!=acesinger"])
+    attacks, labels = data.table("utt2attack"), data.table("utt2label")
     assert Counter(labels[utt] for utt in utts) == {"bonafide": 5, "spoof": 10}
-    assert "A14" not in {systems[utt] for utt in utts}
+    assert "A14" not in {attacks[utt] for utt in utts}
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_databases_that_are_wrong(words, message):
     ("line", "words"),
     [
         ("m4singer CtrSVDD_0110 CtrSVDD_0110_D_0015417 - - genuinely", "dev.txt:3: unknown label 'genuinely'"),
-        ("m4singer CtrSVDD_0110 CtrSVDD_0110_D_0015417 - A15 deepfake", "dev.txt:3: unknown system 'A15'"),
+        ("m4singer CtrSVDD_0110 CtrSVDD_0110_D_0015417 - A15 deepfake", "dev.txt:3: unknown attack 'A15'"),
         ("m4singer CtrSVDD_0110 CtrSVDD_0110_D_0015416 - - bonafide", "dev.txt:3: 'CtrSVDD_0110_D_0015416' is listed"),
         ("LA_0079 LA_T_1138215 - - bonafide", "dev.txt:3: 5 columns, expected 6; is this the protocol of another"),
         ("a b LA_T_1138215 - - bonafide", "dev.txt:3: 'LA_T_1138215' is not an utterance id of this corpus"),
@@ -221,6 +221,6 @@ def test_any_protocol_comes_out_as_it_went_in(tmp_path_factory, entries):
     path = tmp_path_factory.mktemp("protocol") / "test_groundtruth.txt"
     path.write_text("".join(lines))
     tables = corpus.read_protocol(path).tables
-    assert tables["utt2system"] == rows
+    assert tables["utt2attack"] == rows
     assert tables["utt2label"] == {utt: "bonafide" if attack == "-" else "spoof" for utt, attack in rows.items()}
     assert DataDir.write(path.parent / "data", tables).utts == sorted(rows)

@@ -36,7 +36,7 @@ def test_the_set(root, tmp_path, inside):
     assert sorted(data.table("utt2label").values()) == ["bonafide"] * 12 + ["spoof"] * 16
     assert data.table("wav.scp")["0"] == f"{root}/release_in_the_wild/0.wav"
     assert data.table("utt2spk")["4"] == "John_F._Kennedy"
-    assert "utt2system" not in data.tables
+    assert "utt2attack" not in data.tables
     assert validate(data.path, check_audio=True) == []
 
 

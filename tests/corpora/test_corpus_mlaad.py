@@ -1,4 +1,4 @@
-"""MLAAD: fakes of many systems, the bona fide recordings they copy, and tables that are not what they should be."""
+"""MLAAD: fakes of many attacks, the bona fide recordings they copy, and tables that are not what they should be."""
 
 from argparse import Namespace
 
@@ -20,10 +20,10 @@ def prepare(root, out, bonafide=None, allow_partial=False):
 
 @pytest.fixture
 def fake(tmp_path):
-    """Writes the table of one system."""
+    """Writes the table of one attack."""
 
-    def write(text, system="vits"):
-        folder = tmp_path / "fake/en" / system
+    def write(text, attack="vits"):
+        folder = tmp_path / "fake/en" / attack
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "meta.csv").write_text(text)
         return tmp_path / "fake"
@@ -34,16 +34,16 @@ def fake(tmp_path):
 def test_fakes(root, tmp_path, capsys):
     (data,) = prepare(root, tmp_path / "data")
     assert data.path.name == "mlaad"
-    assert len(data.utts) == len(miniature.SYSTEMS) * miniature.COUNT, "quotation marks swallow no line"
+    assert len(data.utts) == len(miniature.ATTACKS) * miniature.COUNT, "quotation marks swallow no line"
     assert set(data.table("utt2label").values()) == {"spoof"}
     assert set(data.table("utt2spk").values()) == {"-"}
     assert set(data.table("utt2lang").values()) == {"en", "de"}
     assert "--bonafide DIR adds that of M-AILABS" in capsys.readouterr().out
     utt = "en/griffin_lim/jane_eyre_00_f000000"
     assert data.table("wav.scp")[utt] == f"{root}/fake/en/griffin lim/jane_eyre_00_f000000.wav"
-    assert (data.table("utt2system")[utt], data.table("utt2architecture")[utt]) == ("griffin_lim", "Griffin_Lim")
+    assert (data.table("utt2attack")[utt], data.table("utt2architecture")[utt]) == ("griffin_lim", "Griffin_Lim")
     same_clip = [utt for utt in data.utts if utt.endswith("/jane_eyre_00_f000000")]
-    assert len(same_clip) == 4, "one of each system and language"
+    assert len(same_clip) == 4, "one of each attack and language"
     assert validate(data.path, check_audio=True) == []
 
 
@@ -51,7 +51,7 @@ def test_with_bona_fide_speech(root, tmp_path):
     fakes, originals, both = prepare(root, tmp_path / "data", bonafide=root / "mailabs")
     assert [data.path.name for data in (fakes, originals, both)] == ["mlaad", "mailabs", "mlaad_mailabs"]
     assert set(originals.table("utt2label").values()) == {"bonafide"}
-    assert set(originals.table("utt2system").values()) == {"-"}
+    assert set(originals.table("utt2attack").values()) == {"-"}
     assert set(originals.table("utt2spk").values()) == {"elizabeth_klett", "elliot_miller", "-"}
     assert set(originals.table("utt2lang").values()) == {"en", "de"}
     assert len(originals.utts) == 10
@@ -74,7 +74,7 @@ def test_bona_fide_speech_that_is_not_all_there(root, tmp_path):
 
 def test_a_line_of_the_table(fake):
     trials, files, originals = mlaad.read_release(fake(HEADER + LINE))
-    assert trials.tables["utt2system"] == {"en/vits/a": "vits"}
+    assert trials.tables["utt2attack"] == {"en/vits/a": "vits"}
     assert files == {"en/vits/a": "en/vits/a.wav"}
     assert list(originals) == ["en_US/by_book/female/amy/emma/wavs/a.wav"]
     bonafide, bonafide_files = mlaad.bonafide_trials(originals)
@@ -104,5 +104,5 @@ def test_mistakes(fake, text, message):
 
 def test_a_folder_without_tables(tmp_path):
     (tmp_path / "fake/en").mkdir(parents=True)
-    with pytest.raises(InputError, match=r"has no LANGUAGE/SYSTEM/meta.csv"):
+    with pytest.raises(InputError, match=r"has no LANGUAGE/ATTACK/meta.csv"):
         prepare(tmp_path, tmp_path / "data")

@@ -54,9 +54,9 @@ def test_prepare(prepared):
     assert list(prepared) == ["train", "dev", "eval"]
     for name, data in prepared.items():
         assert validate(data.path, check_audio=True) == []
-        labels, systems = data.table("utt2label"), data.table("utt2system")
-        assert set(systems.values()) == {"-", "CON"}
-        assert all((systems[utt] == "CON") == (labels[utt] == "spoof") == utt.startswith("CON") for utt in data.utts)
+        labels, attacks = data.table("utt2label"), data.table("utt2attack")
+        assert set(attacks.values()) == {"-", "CON"}
+        assert all((attacks[utt] == "CON") == (labels[utt] == "spoof") == utt.startswith("CON") for utt in data.utts)
         assert len(data.utts) == sum(miniature.SETS[name][1:])
         for file in [*(f"segment_labels_{resolution}.txt" for resolution in corpus.RESOLUTIONS), "segment_times.txt"]:
             assert list(read_table(data.path / file)) == data.utts
@@ -202,7 +202,7 @@ def test_times_of_no_speech_are_left_out(tmp_path):
     ("line", "words"),
     [
         ("LA_0079 CON_T_0000029 - CON fake-ish", "trl.txt:2: unknown label 'fake-ish'"),
-        ("LA_0079 CON_T_0000029 - A01 spoof", "trl.txt:2: unknown system 'A01'"),
+        ("LA_0079 CON_T_0000029 - A01 spoof", "trl.txt:2: unknown attack 'A01'"),
         ("LA_0079 LA_T_1234567 - - bonafide", "trl.txt:2: 'LA_T_1234567' is listed a second time"),
         ("LA_0079 T_0000000011 - - bonafide", "trl.txt:2: 'T_0000000011' is not an utterance id of this corpus"),
         ("file.wav real 0", "trl.txt:2: 3 columns, expected 5"),

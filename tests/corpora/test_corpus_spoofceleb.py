@@ -46,10 +46,10 @@ def test_sets(root, tmp_path, inside):
     prepared = prepare(root / "spoofceleb" if inside else root, tmp_path / "data")
     assert [data.path.name for data in prepared] == ["train", "dev", "eval"]
     for data, (official, (attacks, count)) in zip(prepared, miniature.SETS.items(), strict=True):
-        systems, labels = data.table("utt2system"), data.table("utt2label")
-        assert set(systems.values()) == {"-", *attacks}
+        attacks, labels = data.table("utt2attack"), data.table("utt2label")
+        assert set(attacks.values()) == {"-", *attacks}
         assert list(labels.values()).count("bonafide") == count
-        assert all((systems[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
+        assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         for utt, path in data.table("wav.scp").items():
             assert path == f"{root}/spoofceleb/flac/{official}/{utt}.flac"
         assert validate(data.path, check_audio=True) == []
@@ -60,7 +60,7 @@ def test_official_lines(metadata):
     assert spoofceleb.read_protocol(metadata(CSV)).tables == {
         "utt2spk": {real: "id10318", fake: "id10318"},
         "utt2label": {real: "bonafide", fake: "spoof"},
-        "utt2system": {real: "-", fake: "a06"},
+        "utt2attack": {real: "-", fake: "a06"},
     }
 
 
@@ -89,7 +89,7 @@ def test_a_split_that_is_not_unpacked(root, tmp_path, capsys):
     [
         (CSV + CSV.splitlines()[1], ":4: 'a00/id10318/YYsxcZ5saac-00002-006' is listed a second time"),
         (CSV.replace("id10318,a06", "id10318,a07"), ":3: 'a06/id10318/.*' is not in the folder of its attack, 'a07'"),
-        (CSV.replace("a06", "a24"), ":3: unknown system 'a24'"),
+        (CSV.replace("a06", "a24"), ":3: unknown attack 'a24'"),
         (CSV.replace("a06/id10318/", "a06/"), ":3: 'a06/YYsxcZ5saac-00002-006' is not an utterance id"),
         (CSV + "a06/id10318/x.flac,id10318\n", ":4: not the 3 columns of line 1"),
         ("file,speaker,label\n10.wav,Bernie Sanders,spoof\n", ":1: no column 'attack'"),

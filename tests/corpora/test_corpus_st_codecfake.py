@@ -50,15 +50,15 @@ def test_sets(prepared):
         assert validate(data.path, check_audio=True) == []
     for name in ("train", "dev", "eval_id"):
         assert set(prepared[name].table("utt2label").values()) == {"bonafide", "spoof"}
-    assert Counter(prepared["train"].table("utt2system").values()) == {"-": 8} | dict.fromkeys("123456", 3)
+    assert Counter(prepared["train"].table("utt2attack").values()) == {"-": 8} | dict.fromkeys("123456", 3)
     assert set(prepared["train"].table("utt2spk").values()) == {"SSB1125", "SSB0342", "p230", "p340"}
 
 
 def test_both_label_files_of_the_unseen_codecs_are_one_set(prepared):
     data = prepared["eval_ood"]
-    systems, codecs = data.table("utt2system"), data.table("utt2codec")
-    assert sorted(systems.values(), key=int) == ["7", "7", "8", "9", "10", "11"]
-    assert {systems[utt]: codecs[utt] for utt in data.utts} == {
+    attacks, codecs = data.table("utt2attack"), data.table("utt2codec")
+    assert sorted(attacks.values(), key=int) == ["7", "7", "8", "9", "10", "11"]
+    assert {attacks[utt]: codecs[utt] for utt in data.utts} == {
         "7": "wavtokenizer",
         "8": "academicodec",
         "9": "dac",
@@ -80,7 +80,7 @@ def test_parameters(prepared):
 
 
 @pytest.mark.parametrize(
-    ("name", "system", "codec", "nac"),
+    ("name", "attack", "codec", "nac"),
     [
         ("config_C3-1", "3", "funcodec", "- - -"),
         ("config_C3-4", "3", "funcodec", "- - -"),  # 4 in the authors' README
@@ -92,10 +92,10 @@ def test_parameters(prepared):
         ("alm_valle", "4", "encodec", "24 6 8"),
     ],
 )
-def test_sets_without_labels(prepared, name, system, codec, nac):
+def test_sets_without_labels(prepared, name, attack, codec, nac):
     data = prepared[name]
     assert set(data.table("utt2label").values()) == {"spoof"}
-    for table, value in (("utt2system", system), ("utt2codec", codec), ("utt2nac", nac)):
+    for table, value in (("utt2attack", attack), ("utt2codec", codec), ("utt2nac", nac)):
         assert set(data.table(table).values()) == {value}
 
 
@@ -136,7 +136,7 @@ def test_file_names_of_the_authors_results(tmp_path):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("mimi_p230_135.wav fake 12", "eval.txt:2: unknown system '12' of 'mimi_p230_135'"),
+        ("mimi_p230_135.wav fake 12", "eval.txt:2: unknown attack '12' of 'mimi_p230_135'"),
         ("mimi_p230_135.wav false 1", "eval.txt:2: unknown label 'false'"),
         ("p230_135.wav real 0", "eval.txt:2: 'p230_135' is listed a second time"),
         ("p230_136.wav real 1", "eval.txt:2: 'p230_136.wav' is real, but of class 1"),

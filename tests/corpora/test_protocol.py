@@ -116,13 +116,13 @@ def test_every_spelling_of_the_classes():
 
 
 def test_columns_become_tables_in_the_order_of_the_protocol():
-    trials = Trials(r"u\d", {"utt2system": {"-", "A01"}})
-    trials.add(AT, "u2", speaker="s2", label="spoof", system="A01", cond="C05")
-    trials.add(AT, "u1", speaker="s1", label="bonafide", system="-", cond="-")
+    trials = Trials(r"u\d", {"utt2attack": {"-", "A01"}})
+    trials.add(AT, "u2", speaker="s2", label="spoof", attack="A01", cond="C05")
+    trials.add(AT, "u1", speaker="s1", label="bonafide", attack="-", cond="-")
     assert trials.tables == {
         "utt2spk": {"u2": "s2", "u1": "s1"},
         "utt2label": {"u2": "spoof", "u1": "bonafide"},
-        "utt2system": {"u2": "A01", "u1": "-"},
+        "utt2attack": {"u2": "A01", "u1": "-"},
         "utt2cond": {"u2": "C05", "u1": "-"},
     }
     assert trials.counts() == {"spoof": 1, "bonafide": 1}
@@ -136,21 +136,21 @@ def test_columns_become_tables_in_the_order_of_the_protocol():
         ("x1", {}, "'x1' is not an utterance id of this corpus"),
         ("u2x", {}, "'u2x' is not an utterance id"),
         ("u2", {"label": "real-ish"}, "unknown label 'real-ish'; known are bonafide"),
-        ("u2", {"system": "A99"}, "unknown system 'A99' of 'u2'"),
-        ("u2", {"system": "-"}, "'u2' is spoof, but its system is '-'"),
-        ("u2", {"label": "bonafide"}, "'u2' is bonafide, but its system is 'A01'"),
+        ("u2", {"attack": "A99"}, "unknown attack 'A99' of 'u2'"),
+        ("u2", {"attack": "-"}, "'u2' is spoof, but its attack is '-'"),
+        ("u2", {"label": "bonafide"}, "'u2' is bonafide, but its attack is 'A01'"),
     ],
 )
 def test_what_is_wrong_is_named_with_file_and_line(utt, values, message):
-    trials = Trials(r"u\d", {"utt2system": {"-", "A01"}})
-    trials.add(("protocol.txt", 6), "u1", speaker="s", label="spoof", system="A01")
+    trials = Trials(r"u\d", {"utt2attack": {"-", "A01"}})
+    trials.add(("protocol.txt", 6), "u1", speaker="s", label="spoof", attack="A01")
     with pytest.raises(InputError, match=rf"^protocol.txt:7: {message}"):
-        trials.add(AT, utt, **{"speaker": "s", "label": "spoof", "system": "A01"} | values)
+        trials.add(AT, utt, **{"speaker": "s", "label": "spoof", "attack": "A01"} | values)
 
 
 def test_equal_values_are_one_object():
     trials = Trials()
     for number in range(3):
-        trials.add(AT, f"u{number}", speaker="".join(["am", "y"]), label="spoof", system="".join(["A", "01"]))
-    for table in ("utt2spk", "utt2system"):
+        trials.add(AT, f"u{number}", speaker="".join(["am", "y"]), label="spoof", attack="".join(["A", "01"]))
+    for table in ("utt2spk", "utt2attack"):
         assert len({id(value) for value in trials.tables[table].values()}) == 1

@@ -13,15 +13,15 @@ from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.corpora.tree import Tree
 from spooftrace.datadir import DataDir, validate
 
-COUNTS = Expected(bonafide=2, spoof=2, systems={"A01": 1, "A02": 1})
+COUNTS = Expected(bonafide=2, spoof=2, attacks={"A01": 1, "A02": 1})
 NAMES = [name for name in CORPORA if name != "mini"]
 
 
-def make_trials(*systems):
+def make_trials(*attacks):
     trials = Trials()
-    for number, system in enumerate(systems):
-        label = "bonafide" if system == "-" else "spoof"
-        trials.add(("protocol", number + 1), f"u{number}", speaker=f"s{number % 2}", label=label, system=system)
+    for number, attack in enumerate(attacks):
+        label = "bonafide" if attack == "-" else "spoof"
+        trials.add(("protocol", number + 1), f"u{number}", speaker=f"s{number % 2}", label=label, attack=attack)
     return trials
 
 
@@ -48,7 +48,7 @@ def release(root, tmp_path):
 def test_a_complete_set(release, root, trials, capsys):
     data = release.write("eval", trials, COUNTS, release.find("flac"))
     assert data.table("wav.scp")["u3"] == f"{root}/flac/u3.flac"
-    assert data.table("utt2system") == {"u0": "-", "u1": "-", "u2": "A01", "u3": "A02"}
+    assert data.table("utt2attack") == {"u0": "-", "u1": "-", "u2": "A01", "u3": "A02"}
     assert validate(data.path, check_audio=True) == []
     assert release.prepared == [data]
     assert (data.path / "convention").read_text() == "plain\n"
@@ -64,7 +64,7 @@ def test_the_convention_of_evaluation_is_noted(root, tmp_path, trials):
 
 def test_other_counts_than_released(release, root, tmp_path, capsys):
     trials = make_trials("-", "A01", "A01", "A02")
-    with pytest.raises(InputError, match="Toy eval: 1 bonafide instead of 2; 3 spoof instead of 2; 2 of system A01"):
+    with pytest.raises(InputError, match="Toy eval: 1 bonafide instead of 2; 3 spoof instead of 2; 2 of attack A01"):
         release.write("eval", trials, COUNTS, root / "flac")
     assert not (tmp_path / "data/eval/utt2spk").exists()
     partial = Release("Toy", root, tmp_path / "data", allow_partial=True)
@@ -74,8 +74,8 @@ def test_other_counts_than_released(release, root, tmp_path, capsys):
 
 def test_an_expected_attack_that_is_absent():
     assert COUNTS.differences(make_trials("-", "-", "A01", "A01")) == [
-        "2 of system A01 instead of 1",
-        "0 of system A02 instead of 1",
+        "2 of attack A01 instead of 1",
+        "0 of attack A02 instead of 1",
     ]
     assert Expected(2, 2).differences(make_trials("-", "-", "A01", "A01")) == []
     assert Expected(None, 3).differences(make_trials("-", "A01", "A01")) == ["2 spoof instead of 3"]

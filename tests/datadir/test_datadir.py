@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir, read_list, read_table, validate, write_table
+from spooftrace.datadir.edit import fix
 from spooftrace.datadir.split import split_by_speaker, split_evenly
 from spooftrace.datadir.tables import table_text
+from spooftrace.evaluation.keys import read_data_key
 
 UTTS = ["a-1", "a-2", "b-1", "c-1"]
 
@@ -172,6 +174,31 @@ def test_write_removes_files_of_other_utterances(folder):
     (folder / "README").write_text("mine")
     DataDir.write(folder, {"utt2spk": {"x": "y"}, "wav.scp": {"x": "x.wav"}})
     assert sorted(path.name for path in folder.iterdir()) == ["README", "spk2utt", "utt2spk", "wav.scp"]
+
+
+def test_the_earlier_name_of_utt2attack_is_read(folder):
+    attacks = {utt: "A07" if utt == "b-1" else "-" for utt in UTTS}
+    write_table(folder / "utt2system", attacks)
+    data = DataDir.read(folder)
+    assert data.tables["utt2attack"] == data.table("utt2attack") == data.table("utt2system") == attacks
+    assert "utt2system" not in data.tables and validate(folder) == []
+    assert read_data_key(folder).columns["attack"].values == ("-", "A07")
+    write_table(folder / "utt2attack", attacks)  # both, and equal
+    assert DataDir.read(folder).table("utt2attack") == attacks
+    write_table(folder / "utt2attack", attacks | {"b-1": "A08"})
+    for read in (DataDir.read, read_data_key):
+        with pytest.raises(InputError, match="my data/utt2attack: differs from utt2system"):
+            read(folder)
+    DataDir.write(folder, tables() | {"utt2attack": attacks})
+    assert not (folder / "utt2system").exists() and DataDir.read(folder).table("utt2attack") == attacks
+
+
+def test_fixing_renames_tables_of_earlier_versions(folder):
+    write_table(folder / "utt2system", dict.fromkeys(UTTS, "A07"))
+    assert fix(folder) == [f"{folder}/utt2attack: renamed from utt2system"]
+    assert (folder / ".backup/utt2system").exists() and not (folder / "utt2system").exists()
+    assert DataDir.read(folder).table("utt2attack") == dict.fromkeys(UTTS, "A07")
+    assert fix(folder) == []
 
 
 def test_write_refuses_contradictions_and_touches_nothing(folder):

@@ -46,10 +46,10 @@ def test_what_is_refused_takes_no_earlier_copies_away(data, capsys, words):
     assert everything() == before
 
 
-@pytest.mark.parametrize("system", ["nosystem", "encodec_24khz_q3", "codec_q8", "../../x", "/tmp/x"])
-def test_a_system_that_is_not_there_lists_nothing(data, capsys, system):
+@pytest.mark.parametrize("attack", ["noattack", "encodec_24khz_q3", "codec_q8", "../../x", "/tmp/x"])
+def test_an_attack_that_is_not_there_lists_nothing(data, capsys, attack):
     before = everything()
-    assert main(["codec", "resynthesize", str(data), "--out", "data/new", "--system", "world", system]) == 1
+    assert main(["codec", "resynthesize", str(data), "--out", "data/new", "--attack", "world", attack]) == 1
     assert everything() == before
 
 
@@ -70,7 +70,7 @@ def test_a_foreign_table_does_not_say_where_files_go(data, recipe, capsys, targe
     outside = recipe.parent / "outside"
     outside.mkdir()
     copy = "ev_000-world"
-    tables = {"wav.scp": target.format(outside=outside), "utt2source": "audio/ev/ev_000.flac", "utt2system": "world"}
+    tables = {"wav.scp": target.format(outside=outside), "utt2source": "audio/ev/ev_000.flac", "utt2attack": "world"}
     DataDir.write(
         Path("data/listed"), {name: {copy: value} for name, value in {**tables, "utt2spk": "speaker"}.items()}
     )
@@ -88,7 +88,7 @@ def test_ids_with_slashes_name_no_folders(data, recipe):
         name: {"../../../x": value} for name, value in {"wav.scp": "audio/ev/ev_000.flac", "utt2spk": "s"}.items()
     }
     DataDir.write(Path("data/odd"), tables)
-    assert main(["codec", "resynthesize", "data/odd", "--out", "data/new", "--system", "world"]) == 0
+    assert main(["codec", "resynthesize", "data/odd", "--out", "data/new", "--attack", "world"]) == 0
     (copy,) = Path().rglob("*world.flac")
     assert copy.parent == Path("data/new/audio/world")
     assert not list(recipe.parent.glob("*.flac"))

@@ -17,7 +17,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir, validate
 from spooftrace.derive import recoding
-from spooftrace.derive.listed_copies import load_system
+from spooftrace.derive.listed_copies import load_attack
 from spooftrace.derive.recoding import Rejected, recode
 
 CORPUS = Path(__file__).resolve().parents[2] / "egs/mini/corpus"
@@ -51,7 +51,7 @@ def data(speech, tmp_path, monkeypatch):
         "wav.scp": {path.stem: str(path) for path in speech[:3]},
         "utt2spk": dict.fromkeys(utts, "it"),
         "utt2label": dict(zip(utts, ("bonafide", "bonafide", "spoof"), strict=True)),
-        "utt2system": dict(zip(utts, ("-", "-", "A07"), strict=True)),
+        "utt2attack": dict(zip(utts, ("-", "-", "A07"), strict=True)),
         "utt2content": dict.fromkeys(utts, "prompt"),
     }
     DataDir.write("my data/x", tables)
@@ -75,7 +75,7 @@ def add(data, name, samples, rate=16000):
     if samples is not None:
         soundfile.write(path, samples, rate, subtype="FLOAT")
     tables = dict(DataDir.read(data).tables)
-    values = {"wav.scp": str(path.resolve()), "utt2spk": "it", "utt2label": "bonafide", "utt2system": "-"}
+    values = {"wav.scp": str(path.resolve()), "utt2spk": "it", "utt2label": "bonafide", "utt2attack": "-"}
     tables = {key: {**table, name: values.get(key, "prompt")} for key, table in tables.items() if key != "spk2utt"}
     DataDir.write(data, tables)
 
@@ -87,7 +87,7 @@ def test_own_codec_equals_its_class(speech):
     wave = read_audio(speech[0])
     copy = load_codec(RVQ).double().copy(torch.from_numpy(wave)[None].double(), 4)[0].float().numpy()
     np.testing.assert_array_equal(load_coder(find_setting("rvq8_freq_q4")).copy(wave), copy)
-    np.testing.assert_array_equal(load_system("rvq8_freq_q4")(wave), copy)
+    np.testing.assert_array_equal(load_attack("rvq8_freq_q4")(wave), copy)
 
 
 def test_a_file_of_codec_train_has_its_own_labels(tmp_path):
@@ -113,13 +113,13 @@ def test_labels_of_copies(data, capsys):
     assert validate("my data/out", check_audio=True) == []
     original = DataDir.read(data)
     for utt in out.utts:
-        source, _, system = utt.rpartition("-")
+        source, _, attack = utt.rpartition("-")
         expected = {
-            **find_setting(system).labels,
+            **find_setting(attack).labels,
             "utt2spk": "it",
             "utt2content": "prompt",
             "utt2source": original.table("wav.scp")[source],
-            "wav.scp": f"my data/out/audio/{system}/{utt}.flac",
+            "wav.scp": f"my data/out/audio/{attack}/{utt}.flac",
         }
         assert {name: out.table(name)[utt] for name in expected} == expected
         wave, copy = read_audio(original.table("wav.scp")[source]), read_audio(out.table("wav.scp")[utt])
@@ -192,7 +192,7 @@ def test_a_killed_run_goes_on(data, monkeypatch, capsys):
     assert "1 made, 2 were there" in capsys.readouterr().out
     assert resynthesize(data, "--codec", "rvq8_freq_q4") == 0
     assert "3 made, 0 were there" in capsys.readouterr().out
-    assert set(DataDir.read("my data/out").table("utt2system").values()) == {"rvq8_freq_q4"}
+    assert set(DataDir.read("my data/out").table("utt2attack").values()) == {"rvq8_freq_q4"}
 
 
 # ---- channels ----
@@ -220,7 +220,7 @@ def test_a_channel_leaves_the_labels(data):
     for utt in out.utts:
         source, _, channel = utt.rpartition("-")
         assert out.table("utt2cond")[utt] == channel
-        for name in ("utt2label", "utt2system", "utt2spk", "utt2content"):
+        for name in ("utt2label", "utt2attack", "utt2spk", "utt2content"):
             assert out.table(name)[utt] == original.table(name)[source]
         wave, sent = read_audio(original.table("wav.scp")[source]), read_audio(out.table("wav.scp")[utt])
         assert len(wave) == len(sent)
@@ -318,7 +318,7 @@ def test_nothing_but_rejected_utterances_is_an_error(data, capsys):
         (["--channel", "mulaw", "--quantizers", "2"], "go with --codec"),
         ([], "give --codec NAME or --channel NAME"),
         (["--codec", "rvq8_freq_q8", "--job", "3", "--num-jobs", "2"], "must be between 1 and"),
-        (["--codec", "rvq8_freq_q8", "--system", "world"], "--data DIR goes with --out DIR"),
+        (["--codec", "rvq8_freq_q8", "--attack", "world"], "--data DIR goes with --out DIR"),
     ],
 )
 def test_options_that_do_not_go_together(data, capsys, options, message):

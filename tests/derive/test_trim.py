@@ -46,7 +46,7 @@ def speech():
 def data(recipe, speech):
     """Speech between half a second of near silence, ids with '/', one utterance of near silence only."""
     rng = np.random.default_rng(1)
-    tables = {name: {} for name in ("wav.scp", "utt2spk", "utt2label", "utt2system", "utt2subset", "feats.scp")}
+    tables = {name: {} for name in ("wav.scp", "utt2spk", "utt2label", "utt2attack", "utt2subset", "feats.scp")}
     Path("audio files").mkdir()
     for number in range(6):
         utt = f"sys/u{number}"
@@ -138,7 +138,7 @@ def test_copy_of_a_data_directory(data, method, capsys):
     assert run(data, "--method", method, "--collect") == 0
     out, source = DataDir.read("data/eval_trim"), DataDir.read(data)
     assert validate(out.path, check_audio=True) == []
-    for name in ("utt2spk", "utt2label", "utt2system", "utt2subset", "spk2utt"):
+    for name in ("utt2spk", "utt2label", "utt2attack", "utt2subset", "spk2utt"):
         assert out.tables[name] == source.tables[name]
     assert "feats.scp" not in out.tables
     assert (out.path / "convention").read_text() == "asvspoof2021\n"

@@ -25,8 +25,8 @@ TRIALS = [
 
 
 def scored(rows, **columns):
-    labels, systems, conditions, scores = zip(*rows, strict=True)
-    columns = {"system": systems, "cond": conditions} | columns
+    labels, attacks, conditions, scores = zip(*rows, strict=True)
+    columns = {"attack": attacks, "cond": conditions} | columns
     return ScoredTrials(
         "eval",
         [f"u{index}" for index in range(len(rows))],
@@ -52,7 +52,7 @@ def test_a_property_that_only_spoof_trials_have_takes_all_bona_fide_ones():
 
 
 def test_codec_filters_both_classes_and_attack_only_spoof():
-    table = breakdown(scored(TRIALS), "system", "cond")["eer"]
+    table = breakdown(scored(TRIALS), "attack", "cond")["eer"]
     assert table.rows == ("A1", "A2", POOLED, MEAN)
     assert table.columns == ("C0", "C1", "C2", POOLED, MEAN)
     everything = [2.0, 0.5, 1.0, 3.0, -1.0]
@@ -71,7 +71,7 @@ def test_codec_filters_both_classes_and_attack_only_spoof():
 
 
 def test_means_are_of_single_cells_and_not_of_totals():
-    table = breakdown(scored(TRIALS), "system", "cond", ("min_dcf",))["min_dcf"]
+    table = breakdown(scored(TRIALS), "attack", "cond", ("min_dcf",))["min_dcf"]
     assert cell(table, MEAN, "C0") == pytest.approx((cell(table, "A1", "C0") + cell(table, "A2", "C0")) / 2)
     assert cell(table, "A1", MEAN) == pytest.approx((cell(table, "A1", "C0") + cell(table, "A1", "C1")) / 2)
     assert cell(table, "A2", MEAN) == cell(table, "A2", "C0")
@@ -89,8 +89,8 @@ def test_a_single_property_gives_one_column_per_metric():
 
 def test_categories_without_a_trial_have_no_row():
     trials = scored(TRIALS)
-    kept = trials.select(~trials.columns["system"].is_in(["A1"]) & ~trials.columns["cond"].is_in(["C1"]))
-    table = breakdown(kept, "system", "cond")["eer"]
+    kept = trials.select(~trials.columns["attack"].is_in(["A1"]) & ~trials.columns["cond"].is_in(["C1"]))
+    table = breakdown(kept, "attack", "cond")["eer"]
     assert table.rows == ("A2", POOLED, MEAN)
     assert table.columns == ("C0", "C2", POOLED, MEAN)
     assert cell(table, "A2", "C0") == eer([2.0, 0.5], [-3.0, 2.5])[0]
@@ -98,7 +98,7 @@ def test_categories_without_a_trial_have_no_row():
 
 def test_what_bona_fide_trials_are_called_does_not_matter():
     renamed = [(label, "bonafide" if label == "bonafide" else a, c, s) for label, a, c, s in TRIALS]
-    table, expected = (breakdown(scored(rows), "system", "cond")["eer"] for rows in (renamed, TRIALS))
+    table, expected = (breakdown(scored(rows), "attack", "cond")["eer"] for rows in (renamed, TRIALS))
     assert table.rows == expected.rows
     np.testing.assert_array_equal(table.values, expected.values)
 
@@ -110,7 +110,7 @@ def test_tdcf_takes_the_weights_of_each_cell():
         ("A1", "C1"): TandemWeights(0.0, 0.8, 0.0),  # never let through by the ASV system: nothing to divide by
     }
     asked = breakdown(
-        scored(TRIALS), "system", "cond", ("min_tdcf",), lambda attack, cond: given_weights.get((attack, cond))
+        scored(TRIALS), "attack", "cond", ("min_tdcf",), lambda attack, cond: given_weights.get((attack, cond))
     )["min_tdcf"]
     assert cell(asked, "A1", "C0") == min_tdcf([2.0, 0.5], [0.7, -1.0], given_weights["A1", "C0"])[0]
     assert cell(asked, POOLED, "C0") == min_tdcf([2.0, 0.5], [0.7, -1.0, -3.0, 2.5], given_weights[POOLED, "C0"])[0]
@@ -127,7 +127,7 @@ def test_no_tdcf_by_a_property_that_asv_systems_are_not_measured_by():
 
 
 def test_unknown_property():
-    with pytest.raises(ValueError, match="no 'source'; known are system, cond"):
+    with pytest.raises(ValueError, match="no 'source'; known are attack, cond"):
         breakdown(scored(TRIALS), "source")
 
 
@@ -147,17 +147,17 @@ def test_table_checks_its_shape():
         min_size=1,
         max_size=40,
     ),
-    st.sampled_from([("system", "cond"), ("cond", "system"), ("cond", None), ("system", None)]),
+    st.sampled_from([("attack", "cond"), ("cond", "attack"), ("cond", None), ("attack", None)]),
 )
 def test_cells_are_what_filtering_gives(rows, axes):
     trials = scored(rows)
-    names = {axis: np.array([row[1 if axis == "system" else 2] for row in rows]) for axis in axes if axis}
+    names = {axis: np.array([row[1 if axis == "attack" else 2] for row in rows]) for axis in axes if axis}
     for *where, curve in cells(trials, *axes):
         spoof, bonafide = ~trials.is_bonafide, trials.is_bonafide.copy()
         for axis, value in zip(axes, where, strict=True):
             if value != POOLED:
                 spoof &= names[axis] == value
-                bonafide &= (names[axis] == value) | (axis == "system")
+                bonafide &= (names[axis] == value) | (axis == "attack")
         if not spoof.any() or not bonafide.any():
             assert curve is None
             continue

@@ -21,7 +21,7 @@ def evaluated(tmp_path, capsys):
         tables = {
             "utt2spk": dict.fromkeys(utts, "s"),
             "utt2label": {utt: "bonafide" if attack == "-" else "spoof" for utt, attack in utts.items()},
-            "utt2system": utts,
+            "utt2attack": utts,
         }
         DataDir.write(tmp_path / "data" / "eval", tables)
         scores, asv = tmp_path / "scores.txt", tmp_path / "asv.txt"
@@ -53,9 +53,9 @@ def test_attacks_with_few_trials_and_their_mean_are_marked(evaluated):
     metrics, text, tables = evaluated({"A07": 120, "A08": 4, "A09": 2})
     assert metrics["few_trials"] == {"A08": 4, "A09": 2}
     rows = [line.split("  ")[0] for line in text.splitlines()]
-    assert {"pooled", "A07", "A08~", "A09~", "mean over systems~"} <= set(rows)
+    assert {"pooled", "A07", "A08~", "A09~", "mean over attacks~"} <= set(rows)
     assert "A09 50.0 (2), A08 25.0 (4)" in text
-    assert all("A09 50.0 (2)" in tables[f"eer_by_system.{kind}"] for kind in ("txt", "csv", "tex"))
+    assert all("A09 50.0 (2)" in tables[f"eer_by_attack.{kind}"] for kind in ("txt", "csv", "tex"))
 
 
 def test_few_bona_fide_trials_touch_everything(evaluated):
@@ -75,8 +75,8 @@ def test_means_say_what_they_leave_out(evaluated, measured):
     metrics, text, tables = evaluated({"A07": 100, "A08": 100, "A09": 100}, measured=measured)
     lacking = sorted({"A07", "A08", "A09"} - set(measured))
     assert metrics["left_out_of_mean"] == {"min_tdcf": lacking}
-    assert f"{metrics['mean_min_tdcf_over_systems']:.4f} ({len(measured)} of 3)" in text
+    assert f"{metrics['mean_min_tdcf_over_attacks']:.4f} ({len(measured)} of 3)" in text
     note = f"the mean is over {len(measured)} of 3; the others have no value ({', '.join(lacking)})"
     assert note in text
-    assert all(note in tables[f"min_tdcf_by_system.{kind}"] for kind in ("txt", "csv", "tex"))
-    assert note not in tables["eer_by_system.csv"]
+    assert all(note in tables[f"min_tdcf_by_attack.{kind}"] for kind in ("txt", "csv", "tex"))
+    assert note not in tables["eer_by_attack.csv"]

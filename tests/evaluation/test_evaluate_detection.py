@@ -39,11 +39,11 @@ def trials():
     """Two attacks, two codecs, two subsets, 240 trials."""
     rng = np.random.default_rng(3)
     is_bonafide = np.arange(240) % 3 == 0
-    system = np.where(is_bonafide, "-", np.where(np.arange(240) % 2, "A07", "A08"))
+    attack = np.where(is_bonafide, "-", np.where(np.arange(240) % 2, "A07", "A08"))
     return scored(
         is_bonafide,
-        rng.normal(np.where(is_bonafide, 1.5, np.where(system == "A07", 0.0, 0.6)), 1),
-        system=system.tolist(),
+        rng.normal(np.where(is_bonafide, 1.5, np.where(attack == "A07", 0.0, 0.6)), 1),
+        attack=attack.tolist(),
         cond=rng.choice(["none", "alaw"], 240).tolist(),
         subset=rng.choice(["eval", "progress"], 240).tolist(),
     )
@@ -53,7 +53,7 @@ def part(trials, **values):
     """Scores of the bona fide and the spoof trials with these values; an attack selects spoof trials alone."""
     keep = np.ones(len(trials), bool)
     for name, value in values.items():
-        keep &= trials.columns[name].is_in([value]) | ((name == "system") & trials.is_bonafide)
+        keep &= trials.columns[name].is_in([value]) | ((name == "attack") & trials.is_bonafide)
     return trials.scores[keep & trials.is_bonafide], trials.scores[keep & ~trials.is_bonafide]
 
 
@@ -84,7 +84,7 @@ def test_pooled_figures(trials):
 @pytest.mark.parametrize("convention", [name for name in CONVENTIONS if name != "ctrsvdd"])
 def test_rows_of_breakdowns(trials, convention):
     metrics = evaluate_detection(trials, convention)
-    for axis, values in {"system": ("A07", "A08"), "cond": ("alaw", "none"), "subset": ("eval", "progress")}.items():
+    for axis, values in {"attack": ("A07", "A08"), "cond": ("alaw", "none"), "subset": ("eval", "progress")}.items():
         assert tuple(metrics[f"by_{axis}"]) == values
         for value, row in metrics[f"by_{axis}"].items():
             bonafide, spoof = part(trials, **{axis: value})
@@ -95,7 +95,7 @@ def test_rows_of_breakdowns(trials, convention):
             assert {name: row.get(name) for name in costs} == (
                 costs if convention == "asvspoof5" else dict.fromkeys(costs)
             )
-    assert metrics["mean_over_systems"] == pytest.approx(np.mean([r["eer"] for r in metrics["by_system"].values()]))
+    assert metrics["mean_over_attacks"] == pytest.approx(np.mean([r["eer"] for r in metrics["by_attack"].values()]))
     json.dumps(metrics, allow_nan=False)
 
 
@@ -122,12 +122,12 @@ def test_legacy_tdcf_pooled_and_by_attack(trials):
     metrics = evaluate_detection(trials, "asvspoof2019", asv)
     assert metrics["min_tdcf"] == min_tdcf(trials.bonafide, trials.spoof, legacy_weights(RATES))[0]
     assert metrics["min_tdcf_convention"].startswith("legacy")
-    expected = min_tdcf(*part(trials, system="A07"), legacy_weights(WEAK))[0]
-    assert metrics["by_system"]["A07"]["min_tdcf"] == expected
-    assert "min_tdcf" not in metrics["by_system"]["A08"]
-    assert metrics["mean_min_tdcf_over_systems"] == expected
+    expected = min_tdcf(*part(trials, attack="A07"), legacy_weights(WEAK))[0]
+    assert metrics["by_attack"]["A07"]["min_tdcf"] == expected
+    assert "min_tdcf" not in metrics["by_attack"]["A08"]
+    assert metrics["mean_min_tdcf_over_attacks"] == expected
     assert "legacy min t-DCF" in format_text(metrics)
-    table = breakdown_tables(trials, "asvspoof2019", asv)["min_tdcf_by_system"]
+    table = breakdown_tables(trials, "asvspoof2019", asv)["min_tdcf_by_attack"]
     assert table.title == "eval: legacy min t-DCF, attack"
     assert table.values[0, 0] == expected
 
@@ -146,10 +146,10 @@ def test_revised_tdcf_with_weights_of_each_condition(trials):
     assert "min_tdcf" not in metrics["by_subset"]["eval"]
     tables = breakdown_tables(trials, "asvspoof2021", asv)
     assert "min_tdcf_by_subset" not in tables
-    table = tables["min_tdcf_by_system_and_cond"]
+    table = tables["min_tdcf_by_attack_and_cond"]
     assert table.rows == ("A07", "A08", "pooled", "mean")
     assert table.columns == ("alaw", "none", "pooled", "mean")
-    assert table.values[1, 0] == min_tdcf(*part(trials, system="A08", cond="alaw"), TandemWeights(0.06, 0.9, 0.2))[0]
+    assert table.values[1, 0] == min_tdcf(*part(trials, attack="A08", cond="alaw"), TandemWeights(0.06, 0.9, 0.2))[0]
     assert table.values[2, 0] == alaw
     assert np.isnan(table.values[0]).all()
 
@@ -165,10 +165,10 @@ def test_tables_of_asvspoof5(trials):
     tables = breakdown_tables(trials, "asvspoof5")
     assert list(tables) == [
         f"{metric}_by_{by}"
-        for by in ("system", "cond", "subset", "system_and_cond")
+        for by in ("attack", "cond", "subset", "attack_and_cond")
         for metric in ("min_dcf", "act_dcf", "cllr", "eer")
     ]  # fmt: skip
-    assert tables["eer_by_system_and_cond"].values[0, 0] == eer(*part(trials, system="A07", cond="alaw"))[0]
+    assert tables["eer_by_attack_and_cond"].values[0, 0] == eer(*part(trials, attack="A07", cond="alaw"))[0]
 
 
 def test_a_property_of_one_value_gets_no_table(trials):
@@ -176,14 +176,14 @@ def test_a_property_of_one_value_gets_no_table(trials):
     metrics = evaluate_detection(kept, "asvspoof2021")
     assert metrics["subsets"] == ["eval"]
     assert "by_cond" not in metrics and "by_subset" not in metrics
-    assert list(breakdown_tables(kept, "asvspoof2021")) == ["eer_by_system"]
+    assert list(breakdown_tables(kept, "asvspoof2021")) == ["eer_by_attack"]
     assert "subsets pooled: eval" in format_text(metrics)
 
 
 def test_trials_without_any_property(trials):
     bare = scored(trials.is_bonafide, trials.scores)
     metrics = evaluate_detection(bare)
-    assert metrics["by_system"] == {} and metrics["mean_over_systems"] is None
+    assert metrics["by_attack"] == {} and metrics["mean_over_attacks"] is None
     assert breakdown_tables(bare) == {}
     assert f"{100 * metrics['eer']:.3f}" in format_text(metrics)
 
@@ -194,16 +194,16 @@ def singing():
     rng = np.random.default_rng(5)
     is_bonafide = np.arange(180) % 2 == 0
     source = rng.choice(["kising", "m4singer", "acesinger"], 180)
-    system = np.where(is_bonafide, "-", np.where(source == "acesinger", "A14", rng.choice(["A09", "A10"], 180)))
-    system[(system == "A14").nonzero()[0][:3]] = "A09"
+    attack = np.where(is_bonafide, "-", np.where(source == "acesinger", "A14", rng.choice(["A09", "A10"], 180)))
+    attack[(attack == "A14").nonzero()[0][:3]] = "A09"
     scores = rng.normal(np.where(is_bonafide, 2.0, 0.0) + (source == "acesinger") * 0.8, 1)
-    return scored(is_bonafide, scores, system=system.tolist(), source=source.tolist())
+    return scored(is_bonafide, scores, attack=attack.tolist(), source=source.tolist())
 
 
 def test_ctrsvdd_leaves_out_a14_and_acesinger_to_rank(singing):
     metrics = evaluate_detection(singing, "ctrsvdd")
-    ace, a14 = singing.columns["source"].is_in(["acesinger"]), singing.columns["system"].is_in(["A14"])
-    a09 = singing.columns["system"].is_in(["A09"])
+    ace, a14 = singing.columns["source"].is_in(["acesinger"]), singing.columns["attack"].is_in(["A14"])
+    a09 = singing.columns["attack"].is_in(["A09"])
     bonafide, spoof = singing.is_bonafide, ~singing.is_bonafide
     scores = singing.scores
     ranking = eer(scores[bonafide & ~ace], scores[spoof & ~a14 & ~ace])[0]
@@ -211,16 +211,16 @@ def test_ctrsvdd_leaves_out_a14_and_acesinger_to_rank(singing):
     assert metrics["eer_ranking"] == ranking
     assert metrics["ranking_trials"] == {"bonafide": (bonafide & ~ace).sum(), "spoof": (spoof & ~a14 & ~ace).sum()}
     assert metrics["eer"] == eer(scores[bonafide], scores[spoof])[0] != ranking
-    assert list(metrics["by_system"]) == ["A09", "A10", "A14"]
-    assert metrics["by_system"]["A09"]["eer"] == eer(scores[bonafide & ~ace], scores[a09])[0]
-    assert metrics["by_system"]["A14"]["eer"] == eer(scores[bonafide], scores[a14])[0]
+    assert list(metrics["by_attack"]) == ["A09", "A10", "A14"]
+    assert metrics["by_attack"]["A09"]["eer"] == eer(scores[bonafide & ~ace], scores[a09])[0]
+    assert metrics["by_attack"]["A14"]["eer"] == eer(scores[bonafide], scores[a14])[0]
     assert metrics["by_source"]["acesinger"]["eer"] == eer(scores[bonafide & ace], scores[spoof & ace])[0]
     assert "acesinger" in metrics["eer_convention"]
 
-    table = breakdown_tables(singing, "ctrsvdd")["eer_by_system"]
+    table = breakdown_tables(singing, "ctrsvdd")["eer_by_attack"]
     assert table.rows == ("A09", "A10", "A14", "pooled without A14", "pooled", "mean")
     assert table.values[3:5, 0].tolist() == [ranking, metrics["eer"]]
-    assert table.values[5, 0] == pytest.approx(metrics["mean_over_systems"])
+    assert table.values[5, 0] == pytest.approx(metrics["mean_over_attacks"])
     assert f"primary metric (ctrsvdd): EER (%) without A14 and acesinger {100 * ranking:.3f}" in format_text(metrics)
 
 

@@ -12,7 +12,7 @@ from spooftrace.evaluation.uncertainty import UNITS
 from spooftrace.metrics import AsvErrorRates, eer, legacy_weights, min_tdcf, revised_weights
 from spooftrace.metrics.intervals import bootstrap_interval, paired_difference
 
-# utterance -> (label, system, score); one tie across the classes (b2, s1).
+# utterance -> (label, attack, score); one tie across the classes (b2, s1).
 TRIALS = {
     "b1": ("bonafide", "bonafide", 2.0),
     "b2": ("bonafide", "bonafide", 0.5),
@@ -28,7 +28,7 @@ TRIALS = {
 def data(tmp_path):
     folder = tmp_path / "my data" / "eval"
     folder.mkdir(parents=True)
-    for name, column in (("utt2label", 0), ("utt2system", 1)):
+    for name, column in (("utt2label", 0), ("utt2attack", 1)):
         (folder / name).write_text("".join(f"{utt} {trial[column]}\n" for utt, trial in TRIALS.items()))
     return folder
 
@@ -54,8 +54,8 @@ def evaluate(data, scores, out, *words):
 def test_official_key_and_subset(tmp_path, capsys):
     subsets = ["eval", "progress", "eval"]
     lines = [
-        f"LA_0001 LA_E_{1000000 + 10 * index + part} alaw ita_tx {system} {label} notrim {subset}"
-        for index, (label, system, _) in enumerate(TRIALS.values())
+        f"LA_0001 LA_E_{1000000 + 10 * index + part} alaw ita_tx {attack} {label} notrim {subset}"
+        for index, (label, attack, _) in enumerate(TRIALS.values())
         for part, subset in enumerate(subsets)
     ]
     key, scores, out = tmp_path / "trial_metadata.txt", tmp_path / "scores.txt", tmp_path / "metrics.json"
@@ -104,7 +104,7 @@ def test_tables_and_export(data, scores, tmp_path, capsys):
     metrics = evaluate(data, scores, tmp_path / "a.json", "--tables", folder, "--export", f"asvspoof5:{exported}")
     printed = capsys.readouterr().out
     assert {path.suffix for path in folder.iterdir()} == {".txt", ".csv", ".tex"}
-    assert f"{100 * metrics['eer']:.2f}" in (folder / "eer_by_system.txt").read_text()
+    assert f"{100 * metrics['eer']:.2f}" in (folder / "eer_by_attack.txt").read_text()
     assert f"wrote {len(list(folder.iterdir())) // 3} tables to {folder}" in printed
     assert f"wrote {exported} (asvspoof5, 7 trials)" in printed
     assert exported.read_text().startswith("filename\tcm-score\nb1\t2.0\n")
@@ -119,7 +119,7 @@ def larger(tmp_path):
     attacks = ["-", "A07", "A08", "A09"]
     tables = {
         "utt2label": {utt: "spoof" if index % 4 else "bonafide" for index, utt in enumerate(utts)},
-        "utt2system": {utt: attacks[index % 4] for index, utt in enumerate(utts)},
+        "utt2attack": {utt: attacks[index % 4] for index, utt in enumerate(utts)},
         "utt2spk": {utt: f"s{rng.integers(9)}" for utt in utts},
     }
     folder.mkdir()
@@ -144,7 +144,7 @@ def test_intervals(larger, tmp_path, capsys, unit):
         assert cell["low"] < cell["point"] < cell["high"]
         assert (cell["level"], cell["draws"]) == (0.95, 1000)
     trials = evaluation.read_trials(data, scores)
-    speakers, attacks = trials.columns["spk"].codes, trials.columns["system"].codes
+    speakers, attacks = trials.columns["spk"].codes, trials.columns["attack"].codes
     is_bonafide = trials.is_bonafide
     settings = {
         "trial": {"scheme": "stratified"},
@@ -153,7 +153,7 @@ def test_intervals(larger, tmp_path, capsys, unit):
             "bonafide_groups": speakers[is_bonafide],
             "spoof_groups": speakers[~is_bonafide],
         },
-        "system": {"scheme": "groups", "spoof_groups": attacks[~is_bonafide]},
+        "attack": {"scheme": "groups", "spoof_groups": attacks[~is_bonafide]},
     }
     expected = bootstrap_interval(trials.bonafide, trials.spoof, **settings[unit])
     assert (found["eer"]["low"], found["eer"]["high"]) == (expected.low, expected.high)
@@ -171,7 +171,12 @@ def test_speakers_that_are_not_known_are_not_one_speaker(larger, tmp_path):
 
 @pytest.mark.parametrize(
     ("unit", "warned"),
-    [("trial", ""), ("speaker", "9 speakers to resample"), ("system", "3 systems to resample")],
+    [
+        ("trial", ""),
+        ("speaker", "9 speakers to resample"),
+        ("attack", "3 attacks to resample"),
+        ("system", "3 attacks to resample"),  # the word of earlier versions
+    ],
 )
 def test_too_little_to_resample_is_said(larger, tmp_path, capsys, unit, warned):
     data, scores, _ = larger

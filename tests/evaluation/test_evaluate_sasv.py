@@ -107,16 +107,16 @@ def test_tandem_scores_give_every_metric(scores, key):
     assert figures(metrics, wanted) == pytest.approx(wanted, abs=1e-12)
     assert metrics["a_dcf"] != metrics["a_dcf1"]
     assert metrics["a_dcf_threshold"] in [trial[6] for trial in TRIALS]
-    assert list(metrics["by_system"]) == ["A17", "A18"]
-    for attack, cell in metrics["by_system"].items():
+    assert list(metrics["by_attack"]) == ["A17", "A18"]
+    for attack, cell in metrics["by_attack"].items():
         trials = [trial for trial in TRIALS if trial[3] in ("-", attack)]
         assert cell["spoof"] == len(trials) - 5
         here = expected(trials)
         assert figures(cell, cell.keys() - {"spoof"}) == pytest.approx(
             {name: here[name] for name in cell if name != "spoof"}, abs=1e-12
         )
-    mean = np.mean([cell["a_dcf"] for cell in metrics["by_system"].values()])
-    assert metrics["mean_a_dcf_over_systems"] == pytest.approx(mean)
+    mean = np.mean([cell["a_dcf"] for cell in metrics["by_attack"].values()])
+    assert metrics["mean_a_dcf_over_attacks"] == pytest.approx(mean)
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -132,7 +132,7 @@ def test_key_with_a_header_knows_no_attacks(scores, key, tmp_path):
         f"{kind}\t{utt}\t{spk}\t{'spoof' if kind == 'spoof' else 'bonafide'}" for spk, utt, kind, *_ in reversed(TRIALS)
     ]
     metrics = evaluate_sasv(scores, written(tmp_path / "key.tsv", lines, "asv-label\tfilename\tspk\tcm-label\n"))
-    assert metrics["by_system"] == {}
+    assert metrics["by_attack"] == {}
     assert tables(metrics) == {}
     names = expected(TRIALS)
     assert figures(metrics, names) == figures(evaluate_sasv(scores, key), names)
@@ -147,7 +147,7 @@ def test_scores_of_the_a_dcf_package_have_their_key(scores, key, tmp_path):
     assert figures(metrics, names) == figures(tandem, names)
     assert not {"min_tdcf", "t_eer"} & metrics.keys()
     with_attacks = evaluate_sasv(path, key)
-    assert with_attacks["by_system"]["A18"]["a_dcf"] == tandem["by_system"]["A18"]["a_dcf"]
+    assert with_attacks["by_attack"]["A18"]["a_dcf"] == tandem["by_attack"]["A18"]["a_dcf"]
     lines[0] = lines[0].replace("target", "nontarget")
     with pytest.raises(InputError, match=r"a_dcf.txt:1: 'E_0002 u1' is nontarget here, but target in .*trials"):
         evaluate_sasv(written(path, lines), key)
@@ -178,7 +178,7 @@ def test_command_writes_json_text_and_tables(scores, key, tmp_path, capsys):
     assert (metrics["set"], metrics["data"]) == ("eval_track2", key.as_posix())
     assert f"a-DCF {metrics['a_dcf']:.4f}, pooled" in printed
     row = next(line.split() for line in printed.splitlines() if line.startswith("A18"))
-    cell = metrics["by_system"]["A18"]
+    cell = metrics["by_attack"]["A18"]
     assert row[1:] == [
         "3",
         *(f"{cell[name]:.4f}" for name in ("a_dcf", "a_dcf1")),
@@ -197,14 +197,14 @@ def test_command_writes_json_text_and_tables(scores, key, tmp_path, capsys):
         assert words in metrics[f"{name}_convention"]
         assert words in printed
     assert {path.name for path in folder.glob("*.txt")} == {
-        f"{name}_by_system.txt" for name in ("a_dcf", "a_dcf1", "sasv_eer", "spf_eer", "min_tdcf", "t_eer")
+        f"{name}_by_attack.txt" for name in ("a_dcf", "a_dcf1", "sasv_eer", "spf_eer", "min_tdcf", "t_eer")
     }
-    table = (folder / "a_dcf_by_system.csv").read_text().splitlines()
+    table = (folder / "a_dcf_by_attack.csv").read_text().splitlines()
     assert table[1:] == [
-        f"A17,{metrics['by_system']['A17']['a_dcf']:.10g}",
+        f"A17,{metrics['by_attack']['A17']['a_dcf']:.10g}",
         f"A18,{cell['a_dcf']:.10g}",
         f"pooled,{metrics['a_dcf']:.10g}",
-        f"mean,{metrics['mean_a_dcf_over_systems']:.10g}",
+        f"mean,{metrics['mean_a_dcf_over_attacks']:.10g}",
     ]
 
 
@@ -370,5 +370,5 @@ def test_files_give_what_the_official_packages_print(seed, tmp_path):
     assert 100 * metrics["t_eer"] == pytest.approx(official.pop("t_eer in per cent"), abs=1e-12)
     assert metrics["min_tdcf"] != pytest.approx(official.pop("min_tdcf of --asv_org"), abs=1e-3)
     assert figures(metrics, official) == pytest.approx(official, abs=1e-12)
-    names = metrics["by_system"]["A17"].keys() - {"spoof"}
-    assert figures(metrics["by_system"]["A17"], names) == figures(metrics, names)
+    names = metrics["by_attack"]["A17"].keys() - {"spoof"}
+    assert figures(metrics["by_attack"]["A17"], names) == figures(metrics, names)

@@ -18,7 +18,7 @@ from spooftrace.metrics import (
     min_dcf,
 )
 
-# utterance -> (label, system, score); one tie across the classes (b2, s1).
+# utterance -> (label, attack, score); one tie across the classes (b2, s1).
 TRIALS = {
     "b1": ("bonafide", "bonafide", 2.0),
     "b2": ("bonafide", "bonafide", 0.5),
@@ -41,7 +41,7 @@ def data(tmp_path):
             "utt2spk": {utt: utt for utt in TRIALS},
             "wav.scp": {utt: f"{utt}.wav" for utt in TRIALS},
             "utt2label": {utt: label for utt, (label, _, _) in TRIALS.items()},
-            "utt2system": {utt: system for utt, (_, system, _) in TRIALS.items()},
+            "utt2attack": {utt: attack for utt, (_, attack, _) in TRIALS.items()},
         },
     )
     return folder
@@ -88,10 +88,10 @@ def test_metrics_file(data, scores, tmp_path, capsys):
         "cost_convention": evaluation.COST_CONVENTION,
         "pooled": True,
         "ties_across_classes": 2,
-        "by_system": {
+        "by_attack": {
             name: {"trials": 5, "bonafide": 3, "spoof": 2, "eer": value} for name, value in cells.items()
         },
-        "mean_over_systems": pytest.approx(sum(cells.values()) / 2),
+        "mean_over_attacks": pytest.approx(sum(cells.values()) / 2),
     }  # fmt: skip
     assert {name: metrics.get(name) for name in expected} == expected
     assert "subset" not in metrics
@@ -115,11 +115,11 @@ def test_output_bytes_are_the_same_each_time(data, scores, tmp_path):
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
-def test_without_attack_systems_there_is_only_the_pooled_eer(data, scores, tmp_path):
-    (data / "utt2system").unlink()
+def test_without_attacks_there_is_only_the_pooled_eer(data, scores, tmp_path):
+    (data / "utt2attack").unlink()
     metrics = evaluate(data, scores, tmp_path / "metrics.json")
-    assert metrics["by_system"] == {}
-    assert metrics["mean_over_systems"] is None
+    assert metrics["by_attack"] == {}
+    assert metrics["mean_over_attacks"] is None
 
 
 def test_flipped_scores_are_reported_and_not_flipped(data, scores, tmp_path, capsys):
@@ -178,7 +178,7 @@ BAD_TABLES = {
     "unknown label": ("utt2label", "s2 spoof", "s2 deepfake", r"utt2label:5: label 'deepfake' of s2 is neither"),
     "no bona fide": ("utt2label", " bonafide", " spoof", r"utt2label: no bona fide trial"),
     "no spoof": ("utt2label", " spoof", " bonafide", r"utt2label: no spoof trial"),
-    "system missing": ("utt2system", "s2 A07\n", "", r"utt2system: no system for 1 spoof trials \(s2\)"),
+    "attack missing": ("utt2attack", "s2 A07\n", "", r"utt2attack: no attack for 1 spoof trials \(s2\)"),
     "duplicate trial": ("utt2label", "s2 spoof\n", "s2 spoof\ns2 spoof\n", r"utt2label:6: .*s2"),
 }
 
@@ -196,7 +196,7 @@ def test_bad_data_directories(data, scores, tmp_path, case):
 def test_every_layout_gives_the_same_metrics(data, scores, tmp_path):
     expected = evaluate(data, scores, tmp_path / "expected.json")
     layouts = {
-        "asvspoof2019": [f"{utt} {system} {label} {score}" for utt, (label, system, score) in TRIALS.items()],
+        "asvspoof2019": [f"{utt} {attack} {label} {score}" for utt, (label, attack, score) in TRIALS.items()],
         "asvspoof5": ["filename\tcm-score", *(line.replace(" ", "\t") for line in LINES)],
         "with endings": [line.replace(" ", ".flac ") for line in LINES],
     }

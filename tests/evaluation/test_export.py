@@ -20,10 +20,10 @@ TEXTS = {
 }
 
 
-def trials_of(scores, systems=True):
+def trials_of(scores, attacks=True):
     is_bonafide = np.arange(len(scores)) % 2 == 0
     names = ["bonafide" if bonafide else "A07" for bonafide in is_bonafide]
-    columns = {"system": Column.of(names)} if systems else {}
+    columns = {"attack": Column.of(names)} if attacks else {}
     utts = [f"{'b' if bonafide else 's'}{index // 2 + 1}" for index, bonafide in enumerate(is_bonafide)]
     return ScoredTrials("eval", utts, np.array(scores, dtype=float), is_bonafide, columns)
 
@@ -54,7 +54,7 @@ def test_reading_back_gives_the_same_scores(tmp_path_factory, form, scores):
 
 def test_a_format_whose_column_the_key_lacks(tmp_path):
     with pytest.raises(InputError, match="eval: the asvspoof2019 format has a column of attacks, which the key lacks"):
-        write_export(trials_of([0.5, 1.0], systems=False), "asvspoof2019", tmp_path / "scores.txt")
+        write_export(trials_of([0.5, 1.0], attacks=False), "asvspoof2019", tmp_path / "scores.txt")
     assert not list(tmp_path.iterdir())
 
 

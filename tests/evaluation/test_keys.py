@@ -15,23 +15,23 @@ from spooftrace.evaluation.trials import Column, join
 KEYS = {
     "asvspoof2019": (
         "LA_0052 LA_E_2894498 - - bonafide\nLA_0039 LA_E_2834763 - A11 spoof\n",
-        {"system": ["-", "A11"], "spk": ["LA_0052", "LA_0039"]},
+        {"attack": ["-", "A11"], "spk": ["LA_0052", "LA_0039"]},
     ),
     "asvspoof2019, score file": (
         "LA_E_2894498 - bonafide 2.5\nLA_E_2834763 A11 spoof -1\n",
-        {"system": ["-", "A11"]},
+        {"attack": ["-", "A11"]},
     ),
     "asvspoof2021, LA": (
         "LA_0009 LA_E_9332880 none loc_tx bonafide bonafide notrim progress\n"
         "LA_0009 LA_E_9332881 alaw ita_tx A07 spoof notrim eval\n",
-        {"system": ["-", "A07"], "cond": ["none", "alaw"], "subset": ["progress", "eval"]},
+        {"attack": ["-", "A07"], "cond": ["none", "alaw"], "subset": ["progress", "eval"]},
     ),
     "asvspoof2021, DF": (
         "TEF2 DF_E_2000012 nocodec vcc2020 bonafide bonafide notrim eval bonafide - - - -\n"
         "TEF2 DF_E_2000013 low_m4a vcc2020 Task1-team20 spoof notrim eval neural_vocoder_nonautoregressive "
         "Task1 team20 FF E\n",
         {
-            "system": ["-", "Task1-team20"],
+            "attack": ["-", "Task1-team20"],
             "cond": ["nocodec", "low_m4a"],
             "source": ["vcc2020", "vcc2020"],
             "vocoder": ["-", "neural_vocoder_nonautoregressive"],
@@ -39,7 +39,7 @@ KEYS = {
     ),
     "asvspoof5": (
         "E_0461 E_0000000190 M - 0 - - bonafide bonafide -\nE_4461 E_0000000169 F C05 3 - AC3 A25 spoof -\n",
-        {"system": ["-", "A25"], "cond": ["-", "C05"], "spk": ["E_0461", "E_4461"]},
+        {"attack": ["-", "A25"], "cond": ["-", "C05"], "spk": ["E_0461", "E_4461"]},
     ),
     "asvspoof5, package": (
         "filename\tcm-label\nE_0000000190\tbonafide\nE_0000000169\tspoof\n",
@@ -47,12 +47,12 @@ KEYS = {
     ),
     "asvspoof5, full key": (
         "trial_anon cm-label attack_anon codec\nE_0000000190 bonafide bonafide -\nE_0000000169 spoof A25 C05\n",
-        {"system": ["-", "A25"], "cond": ["-", "C05"]},
+        {"attack": ["-", "A25"], "cond": ["-", "C05"]},
     ),
     "ctrsvdd": (
         "m4singer CtrSVDD_0110 CtrSVDD_0110_E_0015416 - - bonafide\n"
         "acesinger CtrSVDD_0097 CtrSVDD_0097_E_0010993 - A14 deepfake\n",
-        {"system": ["-", "A14"], "source": ["m4singer", "acesinger"]},
+        {"attack": ["-", "A14"], "source": ["m4singer", "acesinger"]},
     ),
     "plain": ("u1 genuine\n3.wav fake\n", {"spk": ["-", "-"]}),
     "plain, other words": ("u1.flac bona-fide\nu2 Deepfake\n", {}),
@@ -123,12 +123,12 @@ def test_plain_keys_round_trip(tmp_path_factory, trials):
 
 def test_properties_of_a_data_directory(tmp_path):
     written(tmp_path, "b1 bonafide\ns1 spoof\n", "utt2label")
-    written(tmp_path, "s1 A07\n", "utt2system")
+    written(tmp_path, "s1 A07\n", "utt2attack")
     written(tmp_path, "b1 C01\ns1 -\n", "utt2cond")
     written(tmp_path, "b1 3.0\ns1 1.5\n", "utt2dur")
     key = read_data_key(tmp_path)
     assert {name: column.values for name, column in key.columns.items()} == {
-        "system": ("-", "A07"),
+        "attack": ("-", "A07"),
         "cond": ("-", "C01"),
     }
     written(tmp_path, "b1 C01\n", "utt2cond")
@@ -179,8 +179,8 @@ def test_pairing_is_by_id_whatever_the_spelling(tmp_path, key, scores):
 @pytest.mark.parametrize("name", ["pooled", "mean"])
 def test_an_attack_may_not_be_called_like_a_total(tmp_path, name):
     (tmp_path / "utt2label").write_text("u1 bonafide\nu2 spoof\n")
-    (tmp_path / "utt2system").write_text(f"u1 -\nu2 {name}\n")
-    with pytest.raises(InputError, match=rf"utt2system: '{name}' is what tables call their totals; rename it"):
+    (tmp_path / "utt2attack").write_text(f"u1 -\nu2 {name}\n")
+    with pytest.raises(InputError, match=rf"utt2attack: '{name}' is what tables call their totals; rename it"):
         read_data_key(tmp_path)
 
 

@@ -81,12 +81,12 @@ def test_aligned_without_rows():
 
 def test_written_files(tmp_path):
     folder = tmp_path / "my tables"
-    paths = write_tables(folder, {"eer_by_system": TABLE})
-    assert [path.name for path in paths] == ["eer_by_system.txt", "eer_by_system.csv", "eer_by_system.tex"]
+    paths = write_tables(folder, {"eer_by_attack": TABLE})
+    assert [path.name for path in paths] == ["eer_by_attack.txt", "eer_by_attack.csv", "eer_by_attack.tex"]
     assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in paths)
-    assert (folder / "eer_by_system.txt").read_text(encoding="utf-8") == as_text(TABLE) + "\n"
-    assert (folder / "eer_by_system.csv").read_text(encoding="utf-8") == as_csv(TABLE)
-    assert r"\label{tab:eer-by-system}" in (folder / "eer_by_system.tex").read_text(encoding="utf-8")
+    assert (folder / "eer_by_attack.txt").read_text(encoding="utf-8") == as_text(TABLE) + "\n"
+    assert (folder / "eer_by_attack.csv").read_text(encoding="utf-8") == as_csv(TABLE)
+    assert r"\label{tab:eer-by-attack}" in (folder / "eer_by_attack.tex").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("write", [as_text, as_csv, as_latex])

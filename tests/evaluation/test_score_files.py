@@ -63,7 +63,7 @@ CLASSES = ["asvspoof2019", "a-DCF", "NII log", "Codecfake", "class before score"
 def test_classes_in_the_score_file(tmp_path, layout):
     tables = read_score_file(written(tmp_path, LAYOUTS[layout])).tables
     assert tables["utt2label"] == {"LA_E_1": "spoof", "LA_E_2": "bonafide"}
-    assert tables.get("utt2system") == ({"LA_E_1": "A07", "LA_E_2": "-"} if layout == "asvspoof2019" else None)
+    assert tables.get("utt2attack") == ({"LA_E_1": "A07", "LA_E_2": "-"} if layout == "asvspoof2019" else None)
 
 
 def test_line_of(tmp_path):
@@ -175,7 +175,7 @@ def test_asvspoof2019_round_trip(tmp_path_factory, trials):
     path.write_text(text, encoding="utf-8")
     file = read_score_file(path)
     assert file.scores == {utt: score for utt, (_, score) in trials.items()}
-    assert file.tables["utt2system"] == {utt: attack for utt, (attack, _) in trials.items()}
+    assert file.tables["utt2attack"] == {utt: attack for utt, (attack, _) in trials.items()}
 
 
 @settings(max_examples=50)

@@ -7,8 +7,8 @@ from pathlib import Path
 from miniature.speech import Speech
 
 HEADER = "path|original_file|language|is_original_language|duration|training_data|model_name|architecture|transcript\n"
-# language, folder of the system, architecture, sampling rate
-SYSTEMS = [
+# language, folder of the attack, architecture, sampling rate
+ATTACKS = [
     ("en", "tts_models_en_ljspeech_vits", "VITS", 22050),
     ("en", "tts_models_multilingual_multi-dataset_bark", "bark", 24000),
     ("en", "griffin lim", "Griffin Lim", 16000),
@@ -23,8 +23,8 @@ TRANSCRIPTS = ['"Well," she said.', '"Stop, he cried.', "Nothing more.", "A; b, 
 def lay_out(speech: Speech, root: Path) -> None:
     """Write ``fake`` and ``mailabs`` below ``root``."""
     originals: list[str] = []
-    for number, (language, system, architecture, rate) in enumerate(SYSTEMS):
-        folder = root / "fake" / language / system
+    for number, (language, attack, architecture, rate) in enumerate(ATTACKS):
+        folder = root / "fake" / language / attack
         lines = [HEADER]
         for index in range(COUNT):
             locale = {"en": "en_US", "de": "de_DE"}[language]
@@ -34,8 +34,8 @@ def lay_out(speech: Speech, root: Path) -> None:
             originals.append(original)
             speech.write(folder / name, "spoof", index, rate)
             # Both ways to write the path occur.
-            path = f"./fake/{language}/{system}/{name}" if number % 2 else name
-            fields = [path, original, language, "True", "2.5", "?", system, architecture, TRANSCRIPTS[index]]
+            path = f"./fake/{language}/{attack}/{name}" if number % 2 else name
+            fields = [path, original, language, "True", "2.5", "?", attack, architecture, TRANSCRIPTS[index]]
             lines.append("|".join(fields) + "\n")
         (folder / "meta.csv").write_text("".join(lines))
     for index, original in enumerate(dict.fromkeys(originals)):

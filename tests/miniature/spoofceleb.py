@@ -11,7 +11,7 @@ SETS = {"train": (["a01", "a02"], 8), "development": (["a06"], 8), "evaluation":
 
 
 def lay_out(speech: Speech, root: Path) -> None:
-    """Write ``spoofceleb`` below ``root``; every system speaks the same utterances."""
+    """Write ``spoofceleb`` below ``root``; every attack speaks the same utterances."""
     metadata = root / "spoofceleb/metadata"
     metadata.mkdir(parents=True)
     for number, (name, (attacks, count)) in enumerate(SETS.items()):

@@ -43,7 +43,7 @@ def test_all_stages_end_in_a_table(finished):
         metrics = json.loads((exp / "eval/metrics.json").read_text(encoding="utf-8"))
         assert (metrics["bonafide"], metrics["spoof"]) == (BONAFIDE["eval"], COPIES["eval"])
         assert 0 < metrics["eer"] < 0.5, "a trained detector is better than chance"
-        assert set(metrics["by_system"]) == {system for turns in mini.OPEN for system in turns.systems}
+        assert set(metrics["by_attack"]) == {attack for turns in mini.OPEN for attack in turns.attacks}
         assert set(metrics["by_subset"]) == {"seen", "unseen_setting", "unseen_codec", "vocoder"}
         assert {cell["bonafide"] for cell in metrics["by_subset"].values()} == {BONAFIDE["eval"]}
         assert (exp / "model.safetensors").exists()
@@ -66,7 +66,7 @@ def test_no_single_cue_tells_copies_from_bona_fide_speech(finished):
 
 def test_synthesis_from_text_is_a_set_of_its_own(finished):
     recipe, result = finished
-    made = recipe / "data/eval_tts/utt2system"
+    made = recipe / "data/eval_tts/utt2attack"
     if not made.exists():
         assert "make_tts.py: not installed: espeak-ng, flite, hibari" in result.stderr
         pytest.skip("no program for speech synthesis is installed")

@@ -26,13 +26,13 @@ OTHER_PROCESSOR = {
 COPY = """
 import hashlib, json, sys
 from spooftrace.audio import read_audio
-from spooftrace.derive.listed_copies import load_system, resynthesize
+from spooftrace.derive.listed_copies import load_attack, resynthesize
 wave = read_audio(sys.argv[1], 16000)
-samples = {name: resynthesize(wave, load_system(name), "utt").tobytes() for name in sys.argv[2:]}
+samples = {name: resynthesize(wave, load_attack(name), "utt").tobytes() for name in sys.argv[2:]}
 print(json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in samples.items()}))
 """
 # A codec of each quantizer and each decoder, one with a voice, one at another rate, and what is not neural.
-SYSTEMS = ["rvq8_freq_q8", "svq_time", "fsq_freq_q24", "rvq_freq_dis_q8", "rvq_freq_8k_q4", "griffinlim", "world24"]
+ATTACKS = ["rvq8_freq_q8", "svq_time", "fsq_freq_q24", "rvq_freq_dis_q8", "rvq_freq_8k_q4", "griffinlim", "world24"]
 
 
 def test_copies_do_not_depend_on_the_processor(tmp_path):
@@ -41,7 +41,7 @@ def test_copies_do_not_depend_on_the_processor(tmp_path):
     recording = tmp_path / "bonafide" / f"{utts[0]}.flac"
 
     def copies(variables):
-        command = [sys.executable, "-c", COPY, str(recording), *SYSTEMS]
+        command = [sys.executable, "-c", COPY, str(recording), *ATTACKS]
         done = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
 
@@ -58,15 +58,15 @@ def script():
 
 @pytest.fixture
 def data(tmp_path, monkeypatch, script):
-    """The six sets with one copy each by two systems, and sums of these."""
+    """The six sets with one copy each by two attacks, and sums of these."""
     (tmp_path / "audio").mkdir()
     rng = np.random.default_rng(0)
     for name in mini.SETS:
-        wav = {f"{name}-{system}": str(tmp_path / f"audio/{name}-{system}.flac") for system in ("world", "svq_time")}
+        wav = {f"{name}-{attack}": str(tmp_path / f"audio/{name}-{attack}.flac") for attack in ("world", "svq_time")}
         for file in wav.values():
             soundfile.write(file, rng.integers(-999, 999, 400, dtype=np.int16), 16000)
         tables = {"wav.scp": wav, "utt2spk": dict.fromkeys(wav, "s"), "utt2source": dict.fromkeys(wav, "a.flac")}
-        DataDir.write(tmp_path / name, {**tables, "utt2system": {utt: utt.rpartition("-")[2] for utt in wav}})
+        DataDir.write(tmp_path / name, {**tables, "utt2attack": {utt: utt.rpartition("-")[2] for utt in wav}})
     monkeypatch.setattr(script, "SUMS", tmp_path / "copies.sha256")
     monkeypatch.setattr(sys, "argv", ["check_copies.py", str(tmp_path), "--write"])
     assert script.main() == 0
@@ -97,8 +97,8 @@ def test_other_copies_are_named(script, data, capsys, change):
     assert "the copies by svq_time are not sample for sample" in output.err and output.out == ""
 
 
-def test_every_system_has_a_sum(script):
-    systems = {system for chosen in mini.SETS.values() for turns in chosen.turns for system in turns.systems}
+def test_every_attack_has_a_sum(script):
+    attacks = {attack for chosen in mini.SETS.values() for turns in chosen.turns for attack in turns.attacks}
     sums = script.read_sums(MINI / "corpus/copies.sha256")
-    assert sums.keys() == systems
+    assert sums.keys() == attacks
     assert all(len(digest) == 64 for digest in sums.values())

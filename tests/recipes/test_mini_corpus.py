@@ -19,7 +19,7 @@ from spooftrace.codecs.table import find_setting
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir
-from spooftrace.derive.listed_copies import align, load_system, make_copies, resynthesize
+from spooftrace.derive.listed_copies import align, load_attack, make_copies, resynthesize
 
 CORPUS = Path(__file__).resolve().parents[2] / "egs/mini/corpus"
 CODEC = CORPUS / "codec_rvq8.safetensors"
@@ -74,12 +74,12 @@ def test_copies_share_split_voice_and_length(prepared, rows):
         assert "bonafide" not in labels.values() or not name.endswith("_8khz")
 
 
-def test_the_systems_of_a_subset_are_balanced(prepared):
+def test_the_attacks_of_a_subset_are_balanced(prepared):
     _, directories = prepared
     for name, data in directories.items():
-        found = Counter(system for system in data.table("utt2system").values() if system != "-")
+        found = Counter(attack for attack in data.table("utt2attack").values() if attack != "-")
         for turns in mini.SETS[name].turns:
-            counts = [found[system] for system in turns.systems]
+            counts = [found[attack] for attack in turns.attacks]
             assert max(counts) - min(counts) <= turns.copies, name
 
 
@@ -88,17 +88,17 @@ def test_what_is_unseen_is_in_eval_only(prepared):
     subsets = {name: set(data.table("utt2subset").values()) for name, data in directories.items()}
     assert subsets["train"] == subsets["dev"] == {"-", "seen", "vocoder"}
     assert subsets["eval"] == {"-", "seen", "unseen_setting", "unseen_codec", "vocoder"}
-    systems = {name: set(data.table("utt2system").values()) for name, data in directories.items()}
-    assert systems["train"] == systems["dev"]
+    attacks = {name: set(data.table("utt2attack").values()) for name, data in directories.items()}
+    assert attacks["train"] == attacks["dev"]
     codecs = {name: set(data.table("utt2codec").values()) for name, data in directories.items()}
     evaluated = directories["eval"]
     for utt, subset in evaluated.table("utt2subset").items():
-        system, codec = evaluated.table("utt2system")[utt], evaluated.table("utt2codec")[utt]
+        attack, codec = evaluated.table("utt2attack")[utt], evaluated.table("utt2codec")[utt]
         assert (subset == "-") == (evaluated.table("utt2label")[utt] == "bonafide")
         if subset == "seen":
-            assert system in systems["train"]
+            assert attack in attacks["train"]
         elif subset == "unseen_setting":
-            assert system not in systems["train"] and codec in codecs["train"]
+            assert attack not in attacks["train"] and codec in codecs["train"]
         elif subset == "unseen_codec":
             assert codec not in codecs["train"]
         else:
@@ -124,20 +124,20 @@ def test_only_codecs_at_8_khz_are_apart(prepared):
 def test_codec_labels_are_those_of_the_table(prepared):
     _, directories = prepared
     data = directories["eval"]
-    for utt, system in data.table("utt2system").items():
+    for utt, attack in data.table("utt2attack").items():
         labels = [data.table(name)[utt] for name in mini.CODEC_LABELS]
-        if system == "-":
+        if attack == "-":
             assert labels == ["real", "real", "real", "real", "- - -"]
         elif data.table("utt2subset")[utt] == "vocoder":
             assert labels == ["-", "-", "-", "-", "- - -"]
         else:
-            assert labels == [find_setting(system).labels[name] for name in mini.CODEC_LABELS]
+            assert labels == [find_setting(attack).labels[name] for name in mini.CODEC_LABELS]
     assert data.table("utt2nac")["klettres-ar-000-rvq8_freq_q8"] == "16 3.2 8"
 
 
-@pytest.mark.parametrize("system", sorted(system for system in mini.SUBSETS if mini.SUBSETS[system] != "vocoder"))
-def test_only_settings_that_passed_the_gate_are_used(system):
-    setting = find_setting(system)
+@pytest.mark.parametrize("attack", sorted(attack for attack in mini.SUBSETS if mini.SUBSETS[attack] != "vocoder"))
+def test_only_settings_that_passed_the_gate_are_used(attack):
+    setting = find_setting(attack)
     measured = json.loads((CORPUS / f"codecs/{setting.codec.name}.json").read_text(encoding="utf-8"))
     assert setting.quantizers in measured["passed"]
     assert own_weights(setting.codec).stat().st_size < 2_000_000
@@ -155,10 +155,10 @@ def test_recordings_are_what_the_table_says(prepared, rows):
 def test_copies_of_real_speech(prepared, name):
     out, _ = prepared
     original = read_audio(out / "audio/bonafide/ast-it-000.flac")
-    copy = resynthesize(original, load_system(name), "utt")
+    copy = resynthesize(original, load_attack(name), "utt")
     assert copy.dtype == np.int16
     assert len(copy) == len(original)
-    np.testing.assert_array_equal(copy, resynthesize(original, load_system(name), "utt"))
+    np.testing.assert_array_equal(copy, resynthesize(original, load_attack(name), "utt"))
     # The loudness contour survives: it is a copy of this utterance, in time with it.
     frames = len(original) // 320
 
@@ -187,7 +187,7 @@ def test_making_copies_goes_on_where_it_stopped(prepared, tmp_path, monkeypatch)
     keep = ["ast-it-000", "ast-it-001"]
     tables = {"wav.scp": {u: str(out / f"audio/bonafide/{u}.flac") for u in keep}, "utt2spk": dict.fromkeys(keep, "s")}
     DataDir.write("originals", tables)
-    command = ["codec", "resynthesize", "originals", "--out", "copies", "--system", "codec_q4", "codec_q8"]
+    command = ["codec", "resynthesize", "originals", "--out", "copies", "--attack", "codec_q4", "codec_q8"]
     assert main([*command, "--codec", str(CODEC), "--job", "1", "--num-jobs", "2"]) == 0
     made = {path: path.stat().st_mtime_ns for path in Path("copies/audio").rglob("*.flac")}
     assert len(made) == 2
@@ -196,13 +196,13 @@ def test_making_copies_goes_on_where_it_stopped(prepared, tmp_path, monkeypatch)
     assert soundfile.info("copies/audio/codec_q4/ast-it-001-codec_q4.flac").samplerate == 16000
 
 
-def test_unknown_system_and_missing_codec():
+def test_unknown_attack_and_missing_codec():
     with pytest.raises(InputError, match=r"'opus': unknown; use one of world"):
-        load_system("opus")
+        load_attack("opus")
     with pytest.raises(InputError, match="give --codec FILE"):
-        load_system("codec_q8")
+        load_attack("codec_q8")
     with pytest.raises(InputError, match="16 codebooks are needed"):
-        load_system("codec_q16", CODEC)
+        load_attack("codec_q16", CODEC)
 
 
 # ---- damage ----

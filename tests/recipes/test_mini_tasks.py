@@ -16,7 +16,7 @@ from spooftrace.datadir.edit import restrict
 
 pytestmark = pytest.mark.slow
 
-KEPT = 8  # bona fide utterances of each split; enough for a copy by every system
+KEPT = 8  # bona fide utterances of each split; enough for a copy by every attack
 QUICK = ["--stage", "2", "--nj", "2", "--train_args"]
 
 
@@ -39,7 +39,7 @@ def metrics_of(recipe: Path, exp: str, test: str) -> dict:
 
 
 def test_which_kind_of_quantizer(prepared):
-    result = run(prepared, "--task", "vq", "--system", "lfcc_linear", *QUICK, "--trainer.max_epochs 5")
+    result = run(prepared, "--task", "vq", "--attack", "lfcc_linear", *QUICK, "--trainer.max_epochs 5")
     assert result.returncode == 0, result.stderr[-3000:]
     for test in ("dev_codecs", "eval_codecs", "eval_codecs_trim"):
         metrics = metrics_of(prepared, "lfcc_linear_vq_s1234", test)
@@ -50,8 +50,8 @@ def test_which_kind_of_quantizer(prepared):
     assert (
         metrics["trials"] == metrics["known_trials"] == sum(1 for _ in (prepared / "data/eval_codecs/wav.scp").open())
     )
-    systems = set(DataDir.read(prepared / "data/eval_codecs").table("utt2system").values())
-    assert systems.isdisjoint({*mini.VOCODERS, *mini.UNSEEN_VOCODER}), "which have no quantizer"
+    attacks = set(DataDir.read(prepared / "data/eval_codecs").table("utt2attack").values())
+    assert attacks.isdisjoint({*mini.VOCODERS, *mini.UNSEEN_VOCODER}), "which have no quantizer"
     assert "lfcc_linear_vq" in (prepared / "RESULTS.md").read_text(encoding="utf-8")
 
 
@@ -62,7 +62,7 @@ def test_parameters_of_the_codec(prepared, tmp_path):
         prepared,
         "--task",
         "parse",
-        "--system",
+        "--attack",
         "parse_linear",
         *QUICK,
         options,

@@ -37,7 +37,7 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "my bin"))
     (tmp_path / "my bin").mkdir()
     out = tmp_path / "my data"
-    tables = {"utt2spk": "s", "wav.scp": "x.flac", "utt2dur": "2.5", "utt2system": "-"}
+    tables = {"utt2spk": "s", "wav.scp": "x.flac", "utt2dur": "2.5", "utt2attack": "-"}
     tables = {name: {"a": value, "a-copy": value} for name, value in tables.items()}
     DataDir.write(out / "eval", tables | {"utt2label": {"a": "bonafide", "a-copy": "spoof"}})
     return out
@@ -61,11 +61,11 @@ def test_what_is_installed_speaks(script, data, capsys):
     install_python(data.parent / "my bin/flite", hum(data, "-o"))
     made = script.make_set(data)
     assert "not installed: espeak-ng, hibari" in capsys.readouterr().err
-    labels, systems = made.table("utt2label"), made.table("utt2system")
+    labels, attacks = made.table("utt2label"), made.table("utt2attack")
     assert [utt for utt in made.utts if labels[utt] == "bonafide"] == ["a"]
     spoken = [utt for utt in made.utts if labels[utt] == "spoof"]
     assert len(spoken) == len(script.SENTENCES)
-    assert {systems[utt] for utt in spoken} == {"flite"}
+    assert {attacks[utt] for utt in spoken} == {"flite"}
     wave = read_audio(made.table("wav.scp")[spoken[0]], 16000)
     assert len(wave) / 16000 == pytest.approx(0.6, abs=0.05), "silence is cut but for a margin"
     assert active_level(wave) == pytest.approx(LEVEL, abs=0.2)

@@ -121,7 +121,7 @@ def experiment(tmp_path, monkeypatch):
     """Scores of two systems on an incomplete test set; a function that evaluates them."""
     monkeypatch.chdir(tmp_path)
     data = make_data(tmp_path / "data" / "eval")
-    (data.path / "utt2system").write_text("u1 -\nu2 -\nu3 A07\nu4 A08\n")
+    (data.path / "utt2attack").write_text("u1 -\nu2 -\nu3 A07\nu4 A08\n")
     for system in ("a_1", "b_1"):
         folder = tmp_path / "exp" / system / "eval"
         folder.mkdir(parents=True)

@@ -41,7 +41,7 @@ def recipe(tmp_path, monkeypatch):
     labels = {utt: "bonafide" if system == "bonafide" else "spoof" for utt, system in system_of.items()}
     for name in ("dev", "eval"):
         tables = {"utt2spk": {utt: utt for utt in labels}, "wav.scp": {utt: f"{utt}.wav" for utt in labels}}
-        DataDir.write(folder / "data" / name, {**tables, "utt2label": labels, "utt2system": system_of})
+        DataDir.write(folder / "data" / name, {**tables, "utt2label": labels, "utt2attack": system_of})
     return folder
 
 
@@ -97,7 +97,7 @@ def test_numbers_of_the_page_are_those_of_the_metrics(recipe, capsys):
     assert header[3:] == ["Pooled EER %", "Mean EER %", "A07", "A08"]
     for row, name in zip(rows, ("aasist_base", "sls_base"), strict=False):
         metrics = metrics_of(recipe, name)
-        values = [metrics["eer"], metrics["mean_over_systems"], *(c["eer"] for c in metrics["by_system"].values())]
+        values = [metrics["eer"], metrics["mean_over_attacks"], *(c["eer"] for c in metrics["by_attack"].values())]
         assert row == [name.split("_")[0], "1", "317.4M (1,234)", *(f"{100 * value:.2f}" for value in values)]
     assert rows[2][0] == "spoof trials"
     assert [cell for cell in rows[2] if cell.isdigit()] == ["160", "40", "120"]
@@ -375,14 +375,34 @@ def test_runs_evaluated_on_other_trials_are_refused(recipe):
         make_report()
 
 
+def test_metrics_of_earlier_versions_are_read(recipe, capsys):
+    """They called attacks systems."""
+    add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1})
+    make_report()
+    page = (recipe / "RESULTS.md").read_text()
+    assert "'by_attack'" in page
+    for path in recipe.glob("exp/sls_base/*/metrics.json"):
+        text = path.read_text()
+        for current, earlier in (
+            ('"by_attack"', '"by_system"'),
+            ("_over_attacks", "_over_systems"),
+            ("'by_attack' takes the spoof trials of one attack", "'by_system' takes the spoof trials of one system"),
+        ):
+            assert current in text
+            text = text.replace(current, earlier)
+        path.write_text(text)
+    make_report()
+    assert (recipe / "RESULTS.md").read_text() == page
+
+
 def test_bad_input_is_named(recipe):
     with pytest.raises(InputError, match=r"exp: no <system>_<tag>/<set>/metrics.json there"):
         make_report()
     add_run(recipe, "sls_base", {**RUN, "system": "sls", "seed": 1})
     metrics = metrics_of(recipe, "sls_base")
     path = recipe / "exp" / "sls_base" / "eval" / "metrics.json"
-    path.write_text(json.dumps({key: value for key, value in metrics.items() if key != "by_system"}))
-    with pytest.raises(InputError, match=r"metrics.json: lacks by_system"):
+    path.write_text(json.dumps({key: value for key, value in metrics.items() if key != "by_attack"}))
+    with pytest.raises(InputError, match=r"metrics.json: lacks by_attack"):
         make_report()
     path.write_text(json.dumps(metrics | {"task": "sasv"}))
     with pytest.raises(InputError, match=r"metrics.json: task 'sasv' cannot be reported"):

@@ -29,7 +29,7 @@ def made_up(folder, models=MODELS):
     common = {
         "utt2spk": {row[0]: "-" for row in rows},
         "utt2label": {row[0]: "bonafide" if row[2] == "real" else "spoof" for row in rows},
-        "utt2system": {row[0]: "-" if row[2] == "real" else row[1] for row in rows},
+        "utt2attack": {row[0]: "-" if row[2] == "real" else row[1] for row in rows},
         "utt2model": {row[0]: row[1] for row in rows},
         "utt2vq": {row[0]: row[2] for row in rows},
     }

@@ -20,8 +20,8 @@ from spooftrace.report.names import ATTRIBUTION, PARSING
 from spooftrace.report.published import COLUMNS, published_table, read_published
 
 CLASSES = ("real", "mvq", "svq", "sq")
-# system -> its class, subset, and the kHz, kbit/s and quantizers of its codec; None: a vocoder, nothing to trace
-SYSTEMS = {
+# attack -> its class, subset, and the kHz, kbit/s and quantizers of its codec; None: a vocoder, nothing to trace
+ATTACKS = {
     "rvq_q8": ("mvq", "seen", "16 3.2 8"),
     "single": ("svq", "seen", "24 2 1"),
     "rvq_q4": ("mvq", "unseen_setting", "16 1.6 4"),
@@ -30,14 +30,14 @@ SYSTEMS = {
 }
 
 
-def made_up(folder, per_system=6, bonafide=True):
-    """A data directory with utterances of each system, and bona fide ones."""
+def made_up(folder, per_attack=6, bonafide=True):
+    """A data directory with utterances of each attack, and bona fide ones."""
     rows = [
-        (f"{system}-{number}", "spoof", system, subset, vq, "-" if nac == "- - -" else system.split("_q")[0], nac)
-        for (system, (vq, subset, nac)), number in product(SYSTEMS.items(), range(per_system))
+        (f"{attack}-{number}", "spoof", attack, subset, vq, "-" if nac == "- - -" else attack.split("_q")[0], nac)
+        for (attack, (vq, subset, nac)), number in product(ATTACKS.items(), range(per_attack))
     ]
     rows += [(f"b{number}", "bonafide", "-", "-", "real", "-", "- - -") for number in range(5 if bonafide else 0)]
-    names = ("utt2label", "utt2system", "utt2subset", "utt2vq", "utt2codec", "utt2nac")
+    names = ("utt2label", "utt2attack", "utt2subset", "utt2vq", "utt2codec", "utt2nac")
     for column, name in enumerate(names, start=1):
         write_table(folder / name, {row[0]: row[column] for row in sorted(rows)})
     return folder
@@ -155,12 +155,12 @@ def rows_by(table, *columns):
 # ---------------------------------------------------------------- evaluation
 
 
-def test_subsets_count_bona_fide_and_systems_do_not(tmp_path):
+def test_subsets_count_bona_fide_and_attacks_do_not(tmp_path):
     data = made_up(tmp_path / "eval")
     metrics = evaluate_attribution(data, write_logits(tmp_path / "o.tsv", data, 3))
     outputs = [line.split("\t") for line in (tmp_path / "o.tsv").read_text().splitlines()[1:]]
     decided = {utt: CLASSES[int(np.argmax(list(map(float, logits))))] for utt, *logits in outputs}
-    truth, subset, system = (table_of(data, name) for name in ("utt2vq", "utt2subset", "utt2system"))
+    truth, subset, attack = (table_of(data, name) for name in ("utt2vq", "utt2subset", "utt2attack"))
     assert list(metrics["by_subset"]) == ["seen", "unseen_codec", "unseen_setting"], "vocoders have nothing to trace"
     for name, cell in metrics["by_subset"].items():
         utts = [utt for utt in truth if truth[utt] != "-" and subset[utt] in (name, "-")]
@@ -168,9 +168,9 @@ def test_subsets_count_bona_fide_and_systems_do_not(tmp_path):
         for figure in ("accuracy", "macro_f1", "weighted_f1", "num_classes"):
             assert cell[figure] == getattr(expected, figure)
         assert cell["trials"] == len(utts)
-    assert list(metrics["by_system"]) == ["fsq", "rvq_q4", "rvq_q8", "single"]
-    for name, cell in metrics["by_system"].items():
-        own = [utt for utt in truth if system[utt] == name]
+    assert list(metrics["by_attack"]) == ["fsq", "rvq_q4", "rvq_q8", "single"]
+    for name, cell in metrics["by_attack"].items():
+        own = [utt for utt in truth if attack[utt] == name]
         assert cell["accuracy"] == pytest.approx(np.mean([decided[utt] == truth[utt] for utt in own]))
 
 
@@ -179,7 +179,7 @@ def test_a_part_of_unknown_classes_has_no_figures(tmp_path):
     metrics = evaluate_attribution(data, write_logits(tmp_path / "o.tsv", data, 3, classes=("real", "mvq", "svq")))
     empty = metrics["by_subset"]["unseen_codec"]
     assert (empty["trials"], empty["known_trials"], empty["macro_f1"]) == (11, 5, None), "not those of bona fide speech"
-    assert metrics["by_system"]["fsq"]["accuracy"] is None
+    assert metrics["by_attack"]["fsq"]["accuracy"] is None
     json.dumps(metrics, allow_nan=False)
 
 
@@ -195,7 +195,7 @@ def test_parsing_by_subset_and_against_the_mean(recipe):
     metrics = evaluate_parsing(recipe / "data/eval", outputs, recipe / "data/train")
     assert list(metrics["by_subset"]) == ["seen", "unseen_codec", "unseen_setting"]
     assert [cell["trials"] for cell in metrics["by_subset"].values()] == [12, 6, 6]
-    assert metrics["by_system"]["rvq_q4"]["targets"] == metrics["by_subset"]["unseen_setting"]["targets"]
+    assert metrics["by_attack"]["rvq_q4"]["targets"] == metrics["by_subset"]["unseen_setting"]["targets"]
     assert metrics["by_codec"]["fsq"]["true"] == {"sampling_rate_khz": 16, "bitrate_kbps": None, "quantizers": 24}
     spread = metrics["by_codec"]["fsq"]["predicted"]["quantizers"]
     assert spread["p05"] < spread["median"] < spread["p95"]
@@ -241,7 +241,7 @@ def test_attribution_figures_are_those_of_the_metrics(recipe, capsys):
     assert f" {100 * metrics[1]['macro_f1']:.2f} |" in printed
 
 
-def test_per_class_systems_subsets_and_confusions(recipe):
+def test_per_class_attacks_subsets_and_confusions(recipe):
     for seed in (1, 2):
         add_tracer(f"s_vq_s{seed}", seed=seed)
     make_report()
@@ -254,9 +254,9 @@ def test_per_class_systems_subsets_and_confusions(recipe):
     assert header[2:] == list(CLASSES), "in the order of the model"
     assert row[2:] == [spread([one["by_class"][name]["f1"] for one in both]) for name in CLASSES]
     assert counts[2:] == ["5", "12", "6", "6"]
-    header, row, _ = table_with(text, heading, "Accuracy % by system")
+    header, row, _ = table_with(text, heading, "Accuracy % by attack")
     assert header[2:] == ["fsq", "rvq_q4", "rvq_q8", "single"]
-    assert row[2] == spread([one["by_system"]["fsq"]["accuracy"] for one in both])
+    assert row[2] == spread([one["by_attack"]["fsq"]["accuracy"] for one in both])
     parts = table_with(text, heading, "unseen_setting")
     assert parts[0] == ["System", "Runs", "Figure", "all", "seen", "unseen_codec", "unseen_setting"]
     rows = rows_by(parts, "System", "Figure")

@@ -3,7 +3,7 @@
 
 Usage: local/check_copies.py DATA [--write]      DATA holds train, dev, eval and their 8 kHz sets
 
-corpus/copies.sha256 holds, for each system, the SHA-256 of the samples (16 bit, little-endian) of all its copies in the
+corpus/copies.sha256 holds, for each attack, the SHA-256 of the samples (16 bit, little-endian) of all its copies in the
 order of their ids. Samples and not files: a FLAC encoder may pack the same samples in several ways. --write makes the
 file anew.
 """
@@ -23,18 +23,18 @@ SUMS = Path(__file__).resolve().parents[1] / "corpus/copies.sha256"
 
 
 def sums(copies: list[Copy]) -> dict[str, str]:
-    """System -> SHA-256 of the samples of its copies, in the order of their ids."""
+    """Attack -> SHA-256 of the samples of its copies, in the order of their ids."""
     digests: dict[str, hashlib._Hash] = {}
     for copy in sorted(copies, key=lambda copy: copy.utt):
         samples, _ = soundfile.read(copy.target, dtype="int16")
-        digests.setdefault(copy.system, hashlib.sha256()).update(samples.astype("<i2").tobytes())
-    return {system: digest.hexdigest() for system, digest in sorted(digests.items())}
+        digests.setdefault(copy.attack, hashlib.sha256()).update(samples.astype("<i2").tobytes())
+    return {attack: digest.hexdigest() for attack, digest in sorted(digests.items())}
 
 
 def read_sums(path: Path) -> dict[str, str]:
-    """System -> SHA-256, of a file with lines "SHA256  SYSTEM"."""
+    """Attack -> SHA-256, of a file with lines "SHA256  ATTACK"."""
     pairs = (line.split("  ") for line in path.read_text(encoding="utf-8").splitlines())
-    return {system: digest for digest, system in pairs}
+    return {attack: digest for digest, attack in pairs}
 
 
 def main() -> int:
@@ -46,10 +46,10 @@ def main() -> int:
     current = sums(copies)
     if args.write:
         with atomic_write(SUMS, "w") as file:
-            file.writelines(f"{digest}  {system}\n" for system, digest in current.items())
+            file.writelines(f"{digest}  {attack}\n" for attack, digest in current.items())
         return 0
     known = read_sums(SUMS)
-    other = sorted(system for system in current if current[system] != known.get(system))
+    other = sorted(attack for attack in current if current[attack] != known.get(attack))
     if other:
         print(
             f"check_copies.py: {args.data}: the copies by {', '.join(other)} are not sample for sample those that the "

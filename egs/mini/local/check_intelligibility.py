@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Can the codec's copies still be understood? Whisper's transcript of a copy against that of its original.
 
-    spooftrace codec resynthesize OUT/heldout --out copies --system codec_q8 codec_q4 \\
+    spooftrace codec resynthesize OUT/heldout --out copies --attack codec_q8 codec_q4 \\
         --codec corpus/codec_rvq8.safetensors
     python3 local/check_intelligibility.py copies
 
-For each system: mean character error rate over the utterances, each at most 1. Needs Whisper-base with its decoder
+For each attack: mean character error rate over the utterances, each at most 1. Needs Whisper-base with its decoder
 (tools/get_model.sh whisper-base).
 """
 
@@ -43,11 +43,11 @@ def main() -> int:
                 for utt in data.utts:
                     original = transcribe(data.table("utt2source")[utt])
                     copy = transcribe(data.table("wav.scp")[utt])
-                    rates[data.table("utt2system")[utt]].append(character_error_rate(original, copy))
+                    rates[data.table("utt2attack")[utt]].append(character_error_rate(original, copy))
                     progress.advance()
-            for system, values in sorted(rates.items()):
+            for attack, values in sorted(rates.items()):
                 mean = sum(values) / len(values)
-                print(f"{folder}  {system}  CER {mean:.3f}  over {len(values)} utterances, worst {max(values):.3f}")
+                print(f"{folder}  {attack}  CER {mean:.3f}  over {len(values)} utterances, worst {max(values):.3f}")
     except InputError as error:
         print(f"check_intelligibility.py: {error}", file=sys.stderr)
         return 1

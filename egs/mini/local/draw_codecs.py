@@ -28,7 +28,7 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.corpora import mini
-from spooftrace.derive.listed_copies import load_system, resynthesize
+from spooftrace.derive.listed_copies import load_attack, resynthesize
 
 N_FFT, HOP = 512, 128
 RANGE = 70  # dB below the loudest point of the original that the colours span
@@ -60,13 +60,13 @@ def spectrogram(wave: np.ndarray) -> np.ndarray:
     return 10 * np.log10(power.T + 1e-12)
 
 
-def heading(system: str) -> str:
-    """What a panel shows: the system, and of a codec its taxonomy, rate and bitrate."""
-    if mini.SUBSETS[system] == "vocoder":
-        return f"{system}\nvocoder"
-    setting = find_setting(system)
+def heading(attack: str) -> str:
+    """What a panel shows: the attack, and of a codec its taxonomy, rate and bitrate."""
+    if mini.SUBSETS[attack] == "vocoder":
+        return f"{attack}\nvocoder"
+    setting = find_setting(attack)
     codec = setting.codec
-    return f"{system}\n{codec.vq}, {codec.aux}, {codec.dec}, {codec.khz:g} kHz, {setting.kbps:.3g} kbit/s"
+    return f"{attack}\n{codec.vq}, {codec.aux}, {codec.dec}, {codec.khz:g} kHz, {setting.kbps:.3g} kbit/s"
 
 
 def draw(panels: dict[str, np.ndarray], path: Path) -> None:
@@ -107,8 +107,8 @@ def main() -> int:
     try:
         original = read_original(args.corpus / mini.ARCHIVE, args.utt)
         panels = {"bona fide": np.rint(original * 32768).astype(np.int16)}
-        for system in mini.SUBSETS:
-            panels[heading(system)] = resynthesize(original, load_system(system), f"{args.utt}-{system}")
+        for attack in mini.SUBSETS:
+            panels[heading(attack)] = resynthesize(original, load_attack(attack), f"{args.utt}-{attack}")
     except InputError as error:
         print(f"draw_codecs.py: {error}", file=sys.stderr)
         return 1

@@ -28,7 +28,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 
-TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2label", "utt2system")
+TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2label", "utt2attack")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A detector learns whatever differs between the classes. Before a corpus is trained or tested on, this measures what has
 nothing to do with generation (duration, level, silence, band ...) and reports how far each of these cues gets alone,
-and a small classifier with all of them, for every label that the data directories have: pooled, and for each system or
+and a small classifier with all of them, for every label that the data directories have: pooled, and for each attack or
 class. What to do about a telling cue is said beside it.
 
 | module | does |
@@ -29,6 +29,7 @@ from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_part
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, gaps_of, read_gaps
+from spooftrace.datadir.tables import current_name
 
 __all__ = ["add_arguments", "run"]
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=float, default=0.35, metavar="EER", help="a cue below it, or as good in F1, is telling (0.35)")
     add(
         "--strict", nargs="?", const="any", choices=("any", "pooled"),
-        help="exit with status 1 if a single cue is telling; pooled: over all systems together only",
+        help="exit with status 1 if a single cue is telling; pooled: over all attacks together only",
     )  # fmt: skip
     add("--on-bad-audio", choices=("fail", "skip"), default="fail", help="fail (default), or leave such files out")
     add("--job", type=int, metavar="J", help="only measure: number of this job, from 1; then run without --job")
@@ -93,10 +94,10 @@ def _audits(folders: Sequence[DataDir], tables: Sequence[str], measured: Measure
     """
     from spooftrace.audit.page import as_text
 
-    speakers, systems = _joined(folders, "utt2spk"), _joined(folders, "utt2system")
+    speakers, attacks = _joined(folders, "utt2spk"), _joined(folders, "utt2attack")
     audits: list[Audit] = []
     for name in tables:
-        audit = audit_label(name, measured, _joined(folders, name), speakers, systems, limit)
+        audit = audit_label(name, measured, _joined(folders, name), speakers, attacks, limit)
         if audit is None:
             print(f"{name}: no two classes of at least {FEW} utterances\n")
             continue
@@ -140,7 +141,7 @@ def _tables(folders: Sequence[DataDir], asked: Sequence[str] | None) -> list[str
         for data in folders:
             for name in asked:
                 data.table(name)
-        return list(asked)
+        return [current_name(name) for name in asked]
     found = [name for name in LABELS if all(name in data.tables for data in folders)]
     if not found:
         raise InputError(f"{folders[0].path}: has none of {', '.join(LABELS)}; name a table with --label")

@@ -1,4 +1,4 @@
-"""The audit as a heat map: a row for each cue, a column for all of a label and each of its systems or classes."""
+"""The audit as a heat map: a row for each cue, a column for all of a label and each of its attacks or classes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spooftrace.audit.findings import ALL_CUES, POOLED, Audit, Finding
 from spooftrace.audit.page import PART_MEASURES
 from spooftrace.common.atomic import atomic_write
 
-MAX_PARTS = 24  # systems or classes of a label: the most telling ones
+MAX_PARTS = 24  # attacks or classes of a label: the most telling ones
 
 
 def draw_audit(audits: Sequence[Audit], title: str, path: Path) -> None:
@@ -61,7 +61,7 @@ def draw_audit(audits: Sequence[Audit], title: str, path: Path) -> None:
 
 
 def _parts(audit: Audit) -> list[str]:
-    """``pooled`` and the systems or classes, in the order of their names."""
+    """``pooled`` and the attacks or classes, in the order of their names."""
     best: dict[str, float] = {}
     for one in audit.findings:
         if one.part != POOLED:

@@ -1,4 +1,4 @@
-"""What the cues say about the labels of a corpus, pooled and for each system or class: every figure as one row."""
+"""What the cues say about the labels of a corpus, pooled and for each attack or class: every figure as one row."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from spooftrace.audit.separation import (
 
 Array = np.ndarray
 DETECTION = ("bonafide", "spoof")
-LABELS = ("utt2label", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2system")
-NOTHING = "-"  # no codec, no system: an utterance that the label says nothing of
+LABELS = ("utt2label", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2attack")
+NOTHING = "-"  # no codec, no attack: an utterance that the label says nothing of
 POOLED = "pooled"
 ALL_CUES = "all cues"
 FEW = 20  # utterances; of fewer nothing is claimed
@@ -37,7 +37,7 @@ class Finding:
     Attributes:
         cue: a cue, or ``all cues``.
         measure: ``eer``; ``error``, the mean error rate of the decisions of a histogram; ``macro_f1``; ``f1``.
-        part: ``pooled``, the system whose spoof is compared with all bona fide, or the class.
+        part: ``pooled``, the attack whose spoof is compared with all bona fide, or the class.
         utterances: of the two classes, of the class and all others, or of the smallest and the largest class.
         figure: its value, interval and chance.
         telling: better than the limit, of at least 20 utterances each, and not by luck: the 5 % risk of one such
@@ -92,7 +92,7 @@ def audit_label(
     measured: Measured,
     class_of: Mapping[str, str],
     speaker_of: Mapping[str, str],
-    system_of: Mapping[str, str],
+    attack_of: Mapping[str, str],
     limit: float,
 ) -> Audit | None:
     """How well each cue tells the classes of a label apart; ``None`` where there are no two such classes.
@@ -103,7 +103,7 @@ def audit_label(
         class_of: utterance -> class; ``-`` is none, and classes of fewer than 20 utterances are left out. Bona fide
             against spoof is judged by error rates, other classes by F1.
         speaker_of: utterance -> speaker.
-        system_of: utterance -> system, for detection; may be empty.
+        attack_of: utterance -> attack, for detection; may be empty.
         limit: the EER below which a cue is telling; an F1 must be as far on the way from chance to 1.
     """
     counts = Counter(class_of[utt] for utt in measured.utts)
@@ -123,8 +123,8 @@ def audit_label(
     decided = {cue: histogram_decisions(values, classes, folds) for cue, values in scores.items()}
     decided[ALL_CUES], scores[ALL_CUES] = joint_decisions(measured.values[chosen], classes, folds)
     if set(counts) == set(DETECTION):
-        systems = np.array([system_of.get(utt, NOTHING) for utt in utts])
-        found = {cue: list(_error_rates(cue, scores[cue], decided[cue], classes, speakers, systems)) for cue in scores}
+        attacks = np.array([attack_of.get(utt, NOTHING) for utt in utts])
+        found = {cue: list(_error_rates(cue, scores[cue], decided[cue], classes, speakers, attacks)) for cue in scores}
     else:
         found = {cue: list(_f1_scores(cue, decided[cue], classes, speakers, list(kept))) for cue in scores}
 
@@ -136,11 +136,11 @@ def audit_label(
 
 
 def _error_rates(
-    cue: str, scores: Array, decided: Array, classes: Array, speakers: Array, systems: Array
+    cue: str, scores: Array, decided: Array, classes: Array, speakers: Array, attacks: Array
 ) -> Iterator[Finding]:
-    """EER of all spoof and of that of each system, and the error rate of the histogram."""
+    """EER of all spoof and of that of each attack, and the error rate of the histogram."""
     bonafide, spoof = classes == 0, classes == 1
-    parts = {POOLED: spoof} | {str(name): spoof & (systems == name) for name in np.unique(systems[spoof])}
+    parts = {POOLED: spoof} | {str(name): spoof & (attacks == name) for name in np.unique(attacks[spoof])}
     for part, chosen in parts.items():
         figure = equal_error(scores[bonafide], scores[chosen], (speakers[bonafide], speakers[chosen]))
         yield Finding(cue, "eer", part, (int(bonafide.sum()), int(chosen.sum())), figure)

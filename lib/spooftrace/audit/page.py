@@ -26,15 +26,15 @@ CONVENTION = (
 REMEDIES = {cue.name: cue.remedy for cue in CUES}
 COLUMNS = "label cue measure part utterances others value low high chance telling".split()
 MEASURES = {"eer": "EER", "error": "histogram error", "macro_f1": "macro-F1", "f1": "F1"}
-PART_MEASURES = ("eer", "f1")  # that are there for each system or class
+PART_MEASURES = ("eer", "f1")  # that are there for each attack or class
 
 
 def as_text(audit: Audit) -> str:
-    """One line a cue: pooled figures, and the system or class in which it tells most."""
+    """One line a cue: pooled figures, and the attack or class in which it tells most."""
     sizes = ", ".join(f"{count:,} {name}" for name, count in audit.classes.items())
     lines = [f"{audit.label}: {sizes}; cross-validated over {'speakers' if audit.by_speaker else 'utterances'}"]
     if audit.is_detection:
-        header = ["cue", "EER %", "95 % interval", "histogram %", "lowest EER of a system"]
+        header = ["cue", "EER %", "95 % interval", "histogram %", "lowest EER of an attack"]
     else:
         header = ["cue", "macro-F1 %", "95 % interval", "chance %", "best told class: F1 % (chance %)"]
     rows = []

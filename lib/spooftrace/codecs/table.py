@@ -2,7 +2,7 @@
 
 The head of that file says what its cells mean. Reading is strict: an unknown, missing or contradictory cell is an error
 that names the line. A codec at one of its settings has a name of its own, ``encodec_24khz_q8`` for the first 8
-codebooks; such names stand in ``utt2system``, and the codec's own, ``encodec_24khz``, in ``utt2codec``.
+codebooks; such names stand in ``utt2attack``, and the codec's own, ``encodec_24khz``, in ``utt2codec``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REQUIRED = ("family", *CELLS, "source", "verified")
 OPTIONAL = ("settings", "run", "arithmetic")
 PROVIDERS = ("own", "encodec", "dac", "mimi", "xcodec")
 LARGEST = 1_000_000  # no cell is anywhere near; a slip of the keyboard is
-LABELS = ("utt2label", "utt2system", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
+LABELS = ("utt2label", "utt2attack", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """As in ``utt2system``: the codec's name where it has one setting only, otherwise with ``_qN``."""
+        """As in ``utt2attack``: the codec's name where it has one setting only, otherwise with ``_qN``."""
         return f"{self.codec.name}_q{self.quantizers}" if self.codec.settings else self.codec.name
 
     @property

@@ -10,7 +10,7 @@ How it lies on disk (``--root``; sets that are not there are left out)::
     track2adp_out/label.txt                      track2adp_out/*.wav                   track2_adapt (partially fake)
     track3.2_eval_R2/track3_R2_label.txt         track3.2_eval_R2/wav/*.wav            track32_eval_r2
 
-A line is ``FILE.wav LABEL``, ``genuine`` or ``fake``. Nothing is said about speakers and systems.
+A line is ``FILE.wav LABEL``, ``genuine`` or ``fake``. Speakers and attacks are not given.
 
 Not verified: neither tree nor counts could be compared with the release, which is not public. The names above are those
 that public programs open; counts are not checked.
@@ -62,19 +62,19 @@ def write_sets(release: Release, sets: Mapping[str, tuple[tuple[str, str], ...]]
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of a label file of ADD 2022 or 2023: labels, or numbers of algorithms (``utt2system``; 0 is genuine).
+    """The trials of a label file of ADD 2022 or 2023: labels, or numbers of algorithms (``utt2attack``; 0 is genuine).
 
     Raises:
         InputError: a line is not of these corpora (file and line are named).
     """
-    trials = Trials(known={"utt2system": ("-", *ALGORITHMS)})
+    trials = Trials(known={"utt2attack": ("-", *ALGORITHMS)})
     for number, (file, label) in rows(path, 2):
         utt = file.removesuffix(".wav")
         if utt == file:
             raise InputError(f"{path}:{number}: '{file}' is not a .wav file; is it the protocol of another corpus?")
         if label.isdigit():
-            system, label = ("-", "genuine") if label == "0" else (label, "fake")
-            trials.add((path, number), utt, speaker="-", label=label, system=system)
+            attack, label = ("-", "genuine") if label == "0" else (label, "fake")
+            trials.add((path, number), utt, speaker="-", label=label, attack=attack)
         else:
             trials.add((path, number), utt, speaker="-", label=label)
     return trials

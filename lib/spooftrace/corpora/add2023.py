@@ -14,7 +14,7 @@ How it lies on disk (``--root``; sets that are not there are left out)::
 Folders are also found under the names ``track1.2`` (with ``test`` and ``test2``), ``track3`` and ``ADD2023track3``. A
 line of Track 1.2 is ``FILE.wav LABEL``, ``genuine`` or ``fake``, e.g. ``ADD2023_T1.2R2_E_00000003.wav genuine``; one of
 Track 3 is ``FILE.wav NUMBER``, e.g. ``ADD2023_T3_E_00000008.wav 7``: 0 is genuine, 1 to 6 are the algorithms of train
-and dev, 7 in eval is one that they do not have. The number becomes ``utt2system``. Nothing is said about speakers.
+and dev, 7 in eval is one that they do not have. The number becomes ``utt2attack``. Nothing is said about speakers.
 
 Not verified: neither the tree nor, but for the 79,490 lines of the eval labels of Track 3, the counts could be compared
 with the release; the names are those that public programs open. Counts are not checked. Track 2, locating manipulated

@@ -59,12 +59,12 @@ def audio_places(name: str) -> list[str]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of a countermeasure protocol: speaker, label, attack (``utt2system``).
+    """The trials of a countermeasure protocol: speaker, label, attack (``utt2attack``).
 
     Raises:
         InputError: a line is not of this corpus (file and line are named).
     """
-    trials = Trials(r"LA_[TDE]_\d{7}", {"utt2system": {"-", *SEEN, *UNSEEN}})
+    trials = Trials(r"LA_[TDE]_\d{7}", {"utt2attack": {"-", *SEEN, *UNSEEN}})
     for number, (speaker, utt, _, attack, label) in rows(path, 5):
-        trials.add((path, number), utt, speaker=speaker, label=label, system=attack)
+        trials.add((path, number), utt, speaker=speaker, label=label, attack=attack)
     return trials

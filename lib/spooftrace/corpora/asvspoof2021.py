@@ -131,13 +131,13 @@ def read_protocol(path: str | Path, track: str = "") -> Trials:
     known = TRACKS[track or _track_of(path)]
     values = {"utt2cond": known.codecs, "utt2subset": SUBSETS, "utt2trim": ("trim", "notrim")}
     if known.attacks:
-        values["utt2system"] = ("-", *known.attacks)
+        values["utt2attack"] = ("-", *known.attacks)
     trials = Trials(known.utt, values)
     for number, (speaker, utt, codec, value, attack, label, trim, subset, *more) in rows(path, known.columns):
         columns = {"cond": codec, known.fourth: value, "trim": trim, "subset": subset}
         if more:
             columns["vocoder"] = _dash(more[0])
-        trials.add((path, number), utt, speaker=speaker, label=label, system=_dash(attack), **columns)
+        trials.add((path, number), utt, speaker=speaker, label=label, attack=_dash(attack), **columns)
     return trials
 
 

@@ -73,7 +73,7 @@ SETS = {
 ATTACKS = [f"A{number:02d}" for number in range(1, 33)]
 CODECS = [f"C{number:02d}" for number in range(1, 12)]
 KNOWN = {
-    "utt2system": {"-", *ATTACKS},
+    "utt2attack": {"-", *ATTACKS},
     "utt2cond": {"-", *CODECS},
     "utt2cond_q": {"-", *map(str, range(9))},
     "utt2gender": {"F", "M"},
@@ -120,7 +120,7 @@ def read_protocol(path: str | Path) -> Trials:
             utt,
             speaker=speaker,
             label=label,
-            system="-" if attack == "bonafide" else attack,
+            attack="-" if attack == "bonafide" else attack,
             cond=codec,
             cond_q=quality,
             seed=seed,

@@ -27,7 +27,7 @@ Data directories::
     cors_all                       CoRS_ALL.txt: test with 30 of the 31 codecs (only with --lists)
     cosg_all, cosg_known           CoSG; without the three models whose codec is not in CoRS
 
-``utt2system`` and ``utt2codec`` are the codec in CoRS. In CoSG the system is the model, the id ``MODEL/CLIP``, and
+``utt2attack`` and ``utt2codec`` are the codec in CoRS. In CoSG the attack is the model, the id ``MODEL/CLIP``, and
 ``utt2model`` tells the model of bona fide clips too. CoSG's speakers are not known (``-``).
 
 Beware. CoSG has two sets of names: the lists have those of the demo pages, in a folder for each model; on Hugging Face
@@ -68,10 +68,10 @@ ENDINGS = {"vq": ("_bal_vq",), "aux": ("", "_bal_aux"), "dec": ("_bal_dec",)}
 # Classes as the files spell them, in lower case, where we do not.
 CLASSES = {"trad": "none", "scq": "sq"}
 
-BONAFIDE = {"system": "-", "codec": REAL, "vq": REAL, "aux": REAL, "dec": REAL, "nac": "- - -"}
+BONAFIDE = {"attack": "-", "codec": REAL, "vq": REAL, "aux": REAL, "dec": REAL, "nac": "- - -"}
 # Codec key -> what the tables say; made once, not for each of a million rows.
 COLUMNS = {"": BONAFIDE} | {
-    key: {"system": key, "codec": key, "vq": codec.vq, "aux": codec.aux, "dec": codec.dec, "nac": codec.nac}
+    key: {"attack": key, "codec": key, "vq": codec.vq, "aux": codec.aux, "dec": codec.dec, "nac": codec.nac}
     for key, codec in CODECS.items()
 }
 
@@ -295,7 +295,7 @@ def _cosg_columns(
     columns = {**BONAFIDE, "model": model}
     if LABELS.get(label.lower()) == "spoof":
         known = MODELS[model]
-        columns |= {"system": model, "codec": "-", "vq": known.vq, "aux": known.aux, "dec": known.dec}
+        columns |= {"attack": model, "codec": "-", "vq": known.vq, "aux": known.aux, "dec": known.dec}
     if label.lower() in LABELS:  # Trials.add reports another one
         _check_classes(at, f"{model}/{clip}", classes, columns)
     return {"speaker": "-", "label": label, **columns}

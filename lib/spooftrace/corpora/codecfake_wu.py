@@ -114,7 +114,7 @@ def _audio_files(release: Release, top: Path) -> dict[str, str]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of ``datalist.csv``: speaker, label, codec (``utt2system``, ``utt2codec``), parameters (``utt2nac``).
+    """The trials of ``datalist.csv``: speaker, label, codec (``utt2attack``, ``utt2codec``), parameters (``utt2nac``).
 
     Raises:
         InputError: a row is not of this corpus (file and line are named).
@@ -155,5 +155,5 @@ def _add(trials: Trials, at: tuple[str | Path, int], utt: str, speaker: str, cod
             f"{at[0]}:{at[1]}: '{utt}' is not an utterance of '{speaker}' by '{codec}'; "
             "is it the list of another corpus?"
         )
-    system, name = ("-", "real") if codec == GENUINE else (codec, codec)
-    trials.add(at, utt, speaker=speaker, label=label, system=system, codec=name, nac=CODECS.get(codec, UNKNOWN))
+    attack, name = ("-", "real") if codec == GENUINE else (codec, codec)
+    trials.add(at, utt, speaker=speaker, label=label, attack=attack, codec=name, nac=CODECS.get(codec, UNKNOWN))

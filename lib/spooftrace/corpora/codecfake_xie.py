@@ -14,8 +14,8 @@ A line is ``FILE real|fake CLASS``, e.g. ``F01_SSB13650058.wav fake 1``; some li
 speech of AISHELL-3 (``SSB...``) or VCTK (``p225_001``), whose ids tell the speaker. C1 to C6 test one codec each, C7 an
 unseen one; A1 to A3 are audio language models.
 
-``utt2system`` has F01 to F07 for the classes 1 to 7, as the file names begin. A1 to A3 number their classes otherwise,
-and what a number means there is not documented: ``utt2system`` has the class as it stands, ``utt2codec`` has ``-``.
+``utt2attack`` has F01 to F07 for the classes 1 to 7, as the file names begin. A1 to A3 number their classes otherwise,
+and what a number means there is not documented: ``utt2attack`` has the class as it stands, ``utt2codec`` has ``-``.
 Elsewhere ``utt2codec`` follows a secondary description of the classes; only F03 and F04 have been
 confirmed (by the names in ST-Codecfake).
 
@@ -44,7 +44,7 @@ CODECS = {
     "F06": "academicodec",
     "F07": "dac",
 }
-SYSTEMS = {str(number): name for number, name in enumerate(CODECS, start=1)}
+ATTACKS = {str(number): name for number, name in enumerate(CODECS, start=1)}
 SEEN = list(CODECS)[:6]
 LINE = r"\S+\.wav\s+(real|fake)\s+\d+\s*$"
 LANGUAGE_MODELS = ("A1", "A2", "A3")
@@ -70,18 +70,18 @@ def run(args: argparse.Namespace) -> list[DataDir]:
     for name, path in release.labels(protocols, LINE).items():
         with release.part(name):
             folders = [name] if name in ("train", "dev") else [f"test/{name}", name]
-            classes = None if name in LANGUAGE_MODELS else SYSTEMS
+            classes = None if name in LANGUAGE_MODELS else ATTACKS
             release.write(name, read_protocol(path, classes), SETS[name], folders, ".wav", labels=path)
     return release.finish()
 
 
-def read_protocol(path: str | Path, classes: Mapping[str, str] | None = SYSTEMS) -> Trials:
-    """The utterances of a label file: speaker and source, label, system, codec.
+def read_protocol(path: str | Path, classes: Mapping[str, str] | None = ATTACKS) -> Trials:
+    """The utterances of a label file: speaker and source, label, attack, codec.
 
     Args:
         path: the file.
-        classes: class of spoofed speech -> system F01 to F07; None where the classes are not those of the codecs (A1
-            to A3), so that the system is the class as it stands and the codec ``-``.
+        classes: class of spoofed speech -> attack F01 to F07; None where the classes are not those of the codecs (A1
+            to A3), so that the attack is the class as it stands and the codec ``-``.
 
     Raises:
         InputError: a line is not of this corpus, or of a class that ``classes`` does not have (file and line are
@@ -89,9 +89,9 @@ def read_protocol(path: str | Path, classes: Mapping[str, str] | None = SYSTEMS)
     """
     trials = Trials()
     for number, (file, label, kind) in rows(path, 3):
-        system = kind if classes is None else classes.get(kind, "-")
-        codec = "-" if classes is None else CODECS.get(system, "-")
-        add_file(trials, (path, number), file, label, kind, system=system, codec=codec)
+        attack = kind if classes is None else classes.get(kind, "-")
+        codec = "-" if classes is None else CODECS.get(attack, "-")
+        add_file(trials, (path, number), file, label, kind, attack=attack, codec=codec)
         if classes is not None and kind != "0" and kind not in classes:
             raise InputError(
                 f"{path}:{number}: unknown class '{kind}' of '{file}', known are 0 to {len(classes)}; the file is "

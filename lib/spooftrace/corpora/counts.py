@@ -14,20 +14,25 @@ from spooftrace.datadir.incomplete import AUDIO, TRIALS, Gap
 
 @dataclass(frozen=True)
 class Expected:
-    """The counts of one set as released: utterances of each class, of each attack (or other ``utt2system``), and of
-    values of other tables, ``{"utt2cond": {"C01": 47253}}``, as far as they are known (``bonafide`` may be None).
+    """The counts of one set as its authors released it, as far as they are known.
+
+    Attributes:
+        bonafide: Bona fide utterances; None where the number is unknown.
+        spoof: Spoofed utterances.
+        attacks: Attack -> its utterances.
+        others: Another table -> value -> its utterances, such as ``{"utt2cond": {"C01": 47253}}``.
     """
 
     bonafide: int | None
     spoof: int
-    systems: Mapping[str, int] = field(default_factory=dict)
+    attacks: Mapping[str, int] = field(default_factory=dict)
     others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def differences(self, trials: Trials) -> list[str]:
         """What is not as released, in words; empty if all is."""
         labels = {"spoof": self.spoof} if self.bonafide is None else {"bonafide": self.bonafide, "spoof": self.spoof}
         odd = []
-        for table, wanted in {"utt2label": labels, "utt2system": self.systems, **self.others}.items():
+        for table, wanted in {"utt2label": labels, "utt2attack": self.attacks, **self.others}.items():
             counts = trials.counts(table) if wanted else Counter()
             what = "" if table == "utt2label" else f"of {table.removeprefix('utt2')} "
             odd += [

@@ -11,8 +11,8 @@ How it lies on disk (``--root``)::
 A line is ``SOURCE SINGER UTT - ATTACK KEY``, e.g. ``jvsmusic CtrSVDD_0097 CtrSVDD_0097_D_0010993 - A06 deepfake``;
 ``-`` is the attack of bona fide singing. ``utt2source`` is SOURCE. Train and dev share the attacks A01 to A08, eval has
 A09 to A14. The challenge ranks by the EER without A14 and without the bona fide singing of ``acesinger``:
-``spooftrace evaluate`` follows that rule by ``utt2system`` and ``utt2source``, and a data directory of just these is
-made by ``utils/subset_data_dir.sh --where 'utt2system!=A14' --where 'utt2source!=acesinger'``.
+``spooftrace evaluate`` follows that rule by ``utt2attack`` and ``utt2source``, and a data directory of just these is
+made by ``utils/subset_data_dir.sh --where 'utt2attack!=A14' --where 'utt2source!=acesinger'``.
 
 The bona fide singing of four databases is listed but not in the release; everyone cuts it out of recordings under
 licences of their own, at times listed in github.com/SVDDChallenge/CtrSVDD_Utils (``--timestamps`` is its folder
@@ -103,14 +103,14 @@ def run(args: argparse.Namespace) -> list[DataDir]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of a protocol: singer, label, attack (``utt2system``), database of the singer (``utt2source``).
+    """The trials of a protocol: singer, label, attack (``utt2attack``), database of the singer (``utt2source``).
 
     Raises:
         InputError: a line is not of this corpus (file and line are named).
     """
-    trials = Trials(UTT, {"utt2system": {"-", *SEEN, *UNSEEN}})
+    trials = Trials(UTT, {"utt2attack": {"-", *SEEN, *UNSEEN}})
     for number, (source, singer, utt, _, attack, label) in rows(path, 6):
-        trials.add((path, number), utt, speaker=singer, label=label, system=attack, source=source)
+        trials.add((path, number), utt, speaker=singer, label=label, attack=attack, source=source)
     return trials
 
 

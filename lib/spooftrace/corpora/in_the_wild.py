@@ -14,7 +14,7 @@ files lie one folder deeper, or in folders ``real`` and ``fake`` (also below ``t
 ``meta.csv`` or without; speakers are not known then.
 
 The set is ``in_the_wild``. An utterance id is the file without ``.wav``; blanks in names of speakers become ``_``. The
-release does not say which system made a fake, so there is no ``utt2system``.
+release does not say which attack made a fake, so there is no ``utt2attack``.
 
 Beware: the label is ``bona-fide``; code that looks for ``bonafide`` takes every trial for a fake.
 """

@@ -13,16 +13,16 @@ How it lies on disk::
     corpus/SHA256SUMS
 
     data/audio/bonafide/UTT.flac     unpacked
-    data/audio/SYSTEM/UTT-SYSTEM.flac   made by 'spooftrace codec resynthesize'
+    data/audio/ATTACK/UTT-ATTACK.flac   made by 'spooftrace codec resynthesize'
     data/{train,dev,eval}/           data directories
     data/{train,dev,eval}_8khz/      copies by a codec at 8 kHz, and nothing else
 
 A copy is in the same split as its original, has the same speaker, words and length, and goes through the same final
 processing, so that neither content nor channel gives the class away. Voices of different splits are different people
-as far as credits, languages and speaker embeddings tell. Systems of a kind take turns, so that each makes nearly
+as far as credits, languages and speaker embeddings tell. Attacks of a kind take turns, so that each makes nearly
 equally many copies of a split and of a voice.
 
-``utt2subset`` says how new a copy's system is: ``seen`` in training, an ``unseen_setting`` (number of quantizers) of a
+``utt2subset`` says how new a copy's attack is: ``seen`` in training, an ``unseen_setting`` (number of quantizers) of a
 codec seen in training, an ``unseen_codec``; ``vocoder`` where there is no codec; ``-`` for bona fide speech. A codec at
 8 kHz narrows the band, which any detector hears: its copies are for telling sampling rates, not for detection.
 
@@ -77,10 +77,10 @@ SUBSETS |= dict.fromkeys((*VOCODERS, *UNSEEN_VOCODER), "vocoder")
 
 @dataclass(frozen=True)
 class Turns:
-    """``copies`` of each bona fide utterance, by ``systems`` in turn."""
+    """``copies`` of each bona fide utterance, by ``attacks`` in turn."""
 
     copies: int
-    systems: tuple[str, ...]
+    attacks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -197,20 +197,20 @@ def unpack(archive: Path, out: Path, utts: list[str]) -> None:
 
 def set_tables(rows: list[dict[str, str]], chosen: Set, out: Path) -> dict[str, dict[str, str]]:
     """The tables of one data directory: the bona fide utterances of its split and their copies."""
-    names = ("wav.scp", "utt2source", "utt2spk", "utt2dur", "utt2label", "utt2system", "utt2subset", *CODEC_LABELS)
+    names = ("wav.scp", "utt2source", "utt2spk", "utt2dur", "utt2label", "utt2attack", "utt2subset", *CODEC_LABELS)
     tables: dict[str, dict[str, str]] = {name: {} for name in names}
 
-    def add(utt: str, row: Mapping[str, str], system: str | None = None) -> None:
+    def add(utt: str, row: Mapping[str, str], attack: str | None = None) -> None:
         source = f"{out}/audio/bonafide/{row['utt']}.flac"
         values = {
-            "wav.scp": f"{out}/audio/{system}/{utt}.flac" if system else source,
+            "wav.scp": f"{out}/audio/{attack}/{utt}.flac" if attack else source,
             "utt2source": source,
             "utt2spk": row["speaker"],
             "utt2dur": row["duration"],
-            "utt2label": "spoof" if system else "bonafide",
-            "utt2system": system or "-",
-            "utt2subset": SUBSETS[system] if system else "-",
-            **codec_labels(system),
+            "utt2label": "spoof" if attack else "bonafide",
+            "utt2attack": attack or "-",
+            "utt2subset": SUBSETS[attack] if attack else "-",
+            **codec_labels(attack),
         }
         for name, value in values.items():
             tables[name][utt] = value
@@ -220,17 +220,17 @@ def set_tables(rows: list[dict[str, str]], chosen: Set, out: Path) -> dict[str, 
             add(row["utt"], row)
         for turns in chosen.turns:
             for turn in range(position, position + turns.copies):
-                system = turns.systems[turn % len(turns.systems)]
-                add(f"{row['utt']}-{system}", row, system)
+                attack = turns.attacks[turn % len(turns.attacks)]
+                add(f"{row['utt']}-{attack}", row, attack)
     return tables
 
 
-def codec_labels(system: str | None) -> dict[str, str]:
-    """What the codec tables say about the copies of a system; without one, about bona fide speech."""
-    if system is None:
+def codec_labels(attack: str | None) -> dict[str, str]:
+    """What the codec tables say about the copies of an attack; without one, about bona fide speech."""
+    if attack is None:
         return dict(zip(CODEC_LABELS, REAL, strict=True))
-    if SUBSETS[system] == "vocoder":
+    if SUBSETS[attack] == "vocoder":
         return dict(zip(CODEC_LABELS, NO_CODEC, strict=True))
     from spooftrace.codecs.table import find_setting  # needs a YAML parser, which --help does not
 
-    return {name: find_setting(system).labels[name] for name in CODEC_LABELS}
+    return {name: find_setting(attack).labels[name] for name in CODEC_LABELS}

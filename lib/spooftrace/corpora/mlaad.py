@@ -5,15 +5,15 @@ Where it comes from. Hugging Face ``mueller91/MLAAD``; licence CC BY-NC 4.0. It 
 
 How it lies on disk (``--root``)::
 
-    fake/LANGUAGE/SYSTEM/meta.csv
+    fake/LANGUAGE/ATTACK/meta.csv
                          *.wav        sampling rates differ
 
 A line of ``meta.csv`` is separated by ``|``, below a header that begins ``path|original_file|language|...``; quotation
 marks are part of the text (read as CSV quotes they swallow lines). ``path`` ends in the file's name; ``original_file``
 is the M-AILABS recording whose text is spoken, ``-`` or nothing where there is none.
 
-The set is ``mlaad``. An utterance id is ``LANGUAGE/SYSTEM/CLIP``, as clips of different systems have the same names;
-white space in it becomes ``_``. ``utt2system`` is SYSTEM, the name of the folder; ``utt2lang`` LANGUAGE;
+The set is ``mlaad``. An utterance id is ``LANGUAGE/ATTACK/CLIP``, as clips of different attacks have the same names;
+white space in it becomes ``_``. ``utt2attack`` is ATTACK, the name of the folder; ``utt2lang`` LANGUAGE;
 ``utt2architecture`` the column ``architecture``.
 
 Bona fide speech is not part of MLAAD. With ``--bonafide``, the folder of the M-AILABS speech dataset
@@ -84,18 +84,18 @@ def read_release(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, 
     originals: dict[str, tuple[Path, int]] = {}
     tables = sorted(Path(folder).glob("*/*/meta.csv"))
     if not tables:
-        raise InputError(f"{folder}: has no LANGUAGE/SYSTEM/meta.csv; give the folder of MLAAD with --root")
+        raise InputError(f"{folder}: has no LANGUAGE/ATTACK/meta.csv; give the folder of MLAAD with --root")
     for path in tables:
-        language, system = path.parts[-3:-1]
+        language, attack = path.parts[-3:-1]
         for number, record in csv_rows(path, ("path", "original_file"), delimiter="|", quoted=False):
-            file = f"{language}/{system}/{record['path'].strip().rpartition('/')[2]}"
+            file = f"{language}/{attack}/{record['path'].strip().rpartition('/')[2]}"
             utt = _solid(file.removesuffix(".wav"))
             trials.add(
                 (path, number),
                 utt,
                 speaker="-",
                 label="spoof",
-                system=_solid(system),
+                attack=_solid(attack),
                 lang=language,
                 architecture=_solid(record.get("architecture", "")) or "-",
             )
@@ -124,7 +124,7 @@ def bonafide_trials(originals: Mapping[str, tuple[Path, int]]) -> tuple[Trials, 
             utt,
             speaker=_solid(speaker or "-"),
             label="bonafide",
-            system="-",
+            attack="-",
             lang=language or "-",
             architecture="-",
         )

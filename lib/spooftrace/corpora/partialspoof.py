@@ -72,14 +72,14 @@ def run(args: argparse.Namespace) -> list[DataDir]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of a protocol: speaker, label; ``utt2system`` is CON for spoofed utterances.
+    """The trials of a protocol: speaker, label; ``utt2attack`` is CON for spoofed utterances.
 
     Raises:
         InputError: a line is not of this corpus (file and line are named).
     """
-    trials = Trials(r"(CON|LA)_[TDE]_\d{7}", {"utt2system": {"-", "CON"}})
+    trials = Trials(r"(CON|LA)_[TDE]_\d{7}", {"utt2attack": {"-", "CON"}})
     for number, (speaker, utt, _, attack, label) in rows(path, 5):
-        trials.add((path, number), utt, speaker=speaker, label=label, system=attack)
+        trials.add((path, number), utt, speaker=speaker, label=label, attack=attack)
     return trials
 
 

@@ -135,10 +135,10 @@ class Trials:
     Args:
         utt_pattern: regular expression that every utterance id of this corpus matches in full.
         known: table name -> the values that occur in this corpus, for tables whose values are checked. Where those of
-            ``utt2system`` are, ``-`` must be the system of bona fide speech and of nothing else.
+            ``utt2attack`` are, ``-`` must be the attack of bona fide speech and of nothing else.
 
-    >>> trials = Trials(known={"utt2system": {"-", "A01"}})
-    >>> trials.add(("protocol.txt", 1), "u1", speaker="s1", label="bonafide", system="-")
+    >>> trials = Trials(known={"utt2attack": {"-", "A01"}})
+    >>> trials.add(("protocol.txt", 1), "u1", speaker="s1", label="bonafide", attack="-")
     >>> trials.tables["utt2label"]
     {'u1': 'bonafide'}
     """
@@ -162,12 +162,12 @@ class Trials:
             utt: its id.
             speaker: its speaker, ``-`` if unknown.
             label: its class, in any of the spellings of ``LABELS``.
-            columns: further tables without their ``utt2``: ``system="A07"`` goes to ``utt2system``. Every utterance of
+            columns: further tables without their ``utt2``: ``attack="A07"`` goes to ``utt2attack``. Every utterance of
                 a set must give the same ones.
 
         Raises:
             InputError: the id is there already or does not look like one of this corpus, a value is unknown, or label
-                and system contradict each other.
+                and attack contradict each other.
         """
         speakers = self.tables["utt2spk"]
         if utt in speakers:
@@ -191,9 +191,9 @@ class Trials:
                     raise InputError(
                         f"{at[0]}:{at[1]}: unknown {name} '{value}' of '{utt}'; the file is damaged, or newer"
                     )
-                if name == "system" and (value == "-") != (known_label == "bonafide"):
+                if name == "attack" and (value == "-") != (known_label == "bonafide"):
                     raise InputError(
-                        f"{at[0]}:{at[1]}: '{utt}' is {label}, but its system is '{value}'; get the file again"
+                        f"{at[0]}:{at[1]}: '{utt}' is {label}, but its attack is '{value}'; get the file again"
                     )
             column[utt] = self._one.setdefault(value, value)
 

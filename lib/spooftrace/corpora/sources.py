@@ -284,8 +284,8 @@ flac/{train,development,evaluation}/a##/id#####/*.flac""",
         by_hand="accept its terms on that page, then "
         "'hf download --repo-type dataset mueller91/MLAAD --local-dir DIR' (about 242 GB, no archives)",
         tree="""\
-fake/LANGUAGE/SYSTEM/meta.csv
-fake/LANGUAGE/SYSTEM/*.wav""",
+fake/LANGUAGE/ATTACK/meta.csv
+fake/LANGUAGE/ATTACK/*.wav""",
         notes=("There is no bona fide speech in it; it is made to be paired with M-AILABS.",),
     ),
     # Official: addchallenge.cn.

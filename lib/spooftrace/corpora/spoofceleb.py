@@ -10,10 +10,10 @@ How it lies on disk (``--root`` is the folder with ``spoofceleb``, or that folde
 
 A line is ``FILE,SPEAKER,ATTACK`` below the header ``file,speaker,attack``, e.g.
 ``a00/id10318/YYsxcZ5saac-00002-006.flac,id10318,a00``. There is no column for the label: ``a00`` is bona fide speech
-(``-`` in ``utt2system``), ``a01`` to ``a23`` are the systems.
+(``-`` in ``utt2attack``), ``a01`` to ``a23`` are the attacks.
 
 The sets are ``train``, ``dev`` and ``eval``. An utterance id is FILE without ``.flac``, folders included: different
-systems spoke the same utterances. The lists for speaker verification (``protocol/sasv_*.csv``) are not used here.
+attacks spoke the same utterances. The lists for speaker verification (``protocol/sasv_*.csv``) are not used here.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> list[DataDir]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The trials of a metadata file: speaker, label, attack (``utt2system``).
+    """The trials of a metadata file: speaker, label, attack (``utt2attack``).
 
     Raises:
         InputError: a line is not of this corpus (file and line are named), or FILE is in the folder of another attack.
     """
-    trials = Trials(r"a\d\d/id\d+/\S+", {"utt2system": ("-", *ATTACKS)})
+    trials = Trials(r"a\d\d/id\d+/\S+", {"utt2attack": ("-", *ATTACKS)})
     for number, record in csv_rows(path, ("file", "speaker", "attack")):
         file, attack = record["file"], record["attack"]
         if not file.startswith(f"{attack}/"):
@@ -61,6 +61,6 @@ def read_protocol(path: str | Path) -> Trials:
             file.removesuffix(".flac"),
             speaker=record["speaker"],
             label="bonafide" if bonafide else "spoof",
-            system="-" if bonafide else attack,
+            attack="-" if bonafide else attack,
         )
     return trials

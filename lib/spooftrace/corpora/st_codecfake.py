@@ -18,7 +18,7 @@ A line is ``FILE real|fake CLASS``, e.g. ``encodec_p230_135.wav fake 4``. Data d
 ``eval_id``, ``eval_ood`` (both label files), ``config_C3-1`` ..., ``source_mimi`` ..., ``config_small40``,
 ``source_wavtokenizer``, ``alm_moshi`` ... Sets without bona fide speech are of use for source tracing only.
 
-``utt2system`` is the number of the class, ``-`` for real speech, whose ``utt2codec`` is ``real``. Classes 1 to 7 are
+``utt2attack`` is the number of the class, ``-`` for real speech, whose ``utt2codec`` is ``real``. Classes 1 to 7 are
 the codecs of ``CODECS``. Which of AcademiCodec, DAC, AudioDec and SoundStream is 8, 9, 10 or 11 has not been
 verified, so ``utt2codec`` of these comes from the beginning of the file name, and is ``-`` if that names none of them.
 C3-4 is FunCodec (class 3) as its name says; the authors' README has a 4 there, against their own results.
@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> list[DataDir]:
 
 
 def read_protocol(path: str | Path) -> Trials:
-    """The utterances of a label file: speaker and source, label, class (``utt2system``), codec and its parameters.
+    """The utterances of a label file: speaker and source, label, class (``utt2attack``), codec and its parameters.
 
     Raises:
         InputError: a line is not of this corpus (file and line are named).
@@ -133,7 +133,7 @@ def read_protocol(path: str | Path) -> Trials:
 
 def new_trials() -> Trials:
     """No utterances yet."""
-    return Trials(known={"utt2system": {"-", *CLASSES}})
+    return Trials(known={"utt2attack": {"-", *CLASSES}})
 
 
 def add_protocol(trials: Trials, path: str | Path) -> Trials:
@@ -149,7 +149,7 @@ def add_utterance(
     """Add one file; ``nac`` are its codec parameters where they are not those of the usual checkpoint."""
     named = file.split("_")[0].lower()
     codec = CODECS.get(kind) or (named if named in UNORDERED else "-")
-    add_file(trials, at, file, label, kind, system=kind, codec=codec)
+    add_file(trials, at, file, label, kind, attack=kind, codec=codec)
     parameters = UNKNOWN if label == "real" else nac or PARAMETERS.get(codec, UNKNOWN)
     trials.tables.setdefault("utt2nac", {})[file.removesuffix(".wav")] = parameters
 

@@ -6,7 +6,7 @@
 | ``segments`` | utterance, recording, start, end (seconds); only where utterances are cut out of longer recordings |
 | ``utt2spk``, ``spk2utt`` | utterance, speaker; and the inverse |
 | ``utt2label`` | ``bonafide`` or ``spoof`` |
-| ``utt2system`` | attack or generation system |
+| ``utt2attack`` | what made a spoofed utterance, ``-`` for bona fide speech (``utt2system`` is read, too) |
 | ``utt2dur`` | seconds |
 | ``utt2codec``, ``utt2vq``, ``utt2aux``, ``utt2dec`` | codec; class of its quantizer, auxiliary objective, decoder |
 | ``utt2nac`` | codec parameters: sampling rate (kHz), bitrate (kbit/s), number of quantizers; ``-`` where unknown |
@@ -22,6 +22,7 @@ from spooftrace.datadir.tables import (
     read_list,
     read_table,
     spk2utt_from_utt2spk,
+    table_path,
     utt2spk_from_spk2utt,
     write_table,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "read_list",
     "read_table",
     "spk2utt_from_utt2spk",
+    "table_path",
     "utt2spk_from_spk2utt",
     "validate",
     "write_table",

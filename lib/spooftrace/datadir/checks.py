@@ -143,7 +143,7 @@ CONTENTS: dict[str, tuple[Callable[[str], bool], str]] = {
     "utt2nac": (_codec_parameters, "three fields, kHz, kbit/s and quantizers, '-' where unknown"),
     "segments": (_segment, "recording, start and end in seconds, start before end"),
     **dict.fromkeys(
-        ("utt2spk", "utt2system", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2subset", "utt2cond"),
+        ("utt2spk", "utt2attack", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2subset", "utt2cond"),
         (_one_field, "one field"),
     ),
 }

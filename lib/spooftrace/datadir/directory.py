@@ -13,12 +13,15 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.datadir.checks import is_keyed_by_utterance, problems_in_audio, problems_in_tables
 from spooftrace.datadir.tables import (
+    EARLIER_NAMES,
     by_key,
     check_table,
+    current_name,
     has_content,
     read_aligned_table,
     read_table,
     spk2utt_from_utt2spk,
+    table_path,
     text_of,
 )
 
@@ -29,7 +32,7 @@ FILES = (
     "segments",
     "feats.scp",
     "utt2label",
-    "utt2system",
+    "utt2attack",
     "utt2dur",
     "utt2vq",
     "utt2aux",
@@ -96,10 +99,10 @@ class DataDir:
         for name, table in ordered.items():
             check_table(table, path / name)
         utt2spk = path / "utt2spk"
-        for name in known_files(path):
-            if name not in ordered:
+        for file in (path / name for name in [*known_files(path), *EARLIER_NAMES.values()] if name not in ordered):
+            if file.exists():
                 utt2spk.unlink(missing_ok=True)
-                (path / name).unlink(missing_ok=True)
+                file.unlink()
         for name in [*(name for name in ordered if name != "utt2spk"), "utt2spk"]:
             text = text_of(ordered[name])  # one at a time, to hold less in memory
             if not has_content(path / name, text):
@@ -114,11 +117,12 @@ class DataDir:
         return list(self.tables["utt2spk"])
 
     def table(self, name: str) -> dict[str, str]:
-        """One table by file name.
+        """One table by file name; names of earlier versions work too.
 
         Raises:
             InputError: the directory does not have this file.
         """
+        name = current_name(name)
         if name not in self.tables:
             raise InputError(f"{self.path / name}: no such file, and this step needs it; prepare the directory with it")
         return self.tables[name]
@@ -165,11 +169,12 @@ def validate(path: str | Path, allow_pipes: bool = False, check_audio: bool = Fa
 
 
 def known_files(path: Path) -> list[str]:
-    """Names of the data-directory files in a folder: those of ``FILES``, then any other ``utt2...``."""
+    """Current names of the tables in a folder: those of ``FILES``, then any other ``utt2...``."""
     if not path.is_dir():
         return []
-    others = (entry.name for entry in path.iterdir() if entry.is_file() and re.fullmatch(r"utt2\w+", entry.name))
-    return [name for name in FILES if (path / name).is_file()] + sorted(set(others) - set(FILES))
+    files = (entry.name for entry in path.iterdir() if entry.is_file())
+    names = {current_name(name) for name in files if name in FILES or re.fullmatch(r"utt2\w+", name)}
+    return [name for name in FILES if name in names] + sorted(names - set(FILES))
 
 
 def _load(path: Path, allow_pipes: bool) -> tuple[DataDir, Iterator[str]]:
@@ -188,8 +193,9 @@ def _load(path: Path, allow_pipes: bool) -> tuple[DataDir, Iterator[str]]:
     for name in names:
         try:
             aligned = utts and is_keyed_by_utterance(name, names)
-            table = read_aligned_table(path / name, utts, prefixes) if aligned else None
-            tables[name] = read_table(path / name) if table is None else table
+            file = table_path(path, name)
+            table = read_aligned_table(file, utts, prefixes) if aligned else None
+            tables[name] = read_table(file) if table is None else table
         except InputError as error:
             unreadable[name] = str(error)
         if name == "utt2spk" and name in tables:

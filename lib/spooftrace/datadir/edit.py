@@ -17,6 +17,7 @@ from spooftrace.datadir.tables import (
     read_messy_table,
     select,
     spk2utt_from_utt2spk,
+    table_path,
     table_text,
     write_text,
 )
@@ -53,8 +54,10 @@ def fix(path: str | Path) -> list[str]:
         raise InputError(f"{path}: no such data directory")
     done: list[str] = []
     tables: Tables = {}
+    files: dict[str, Path] = {}
     for name in known_files(path):
-        tables[name], repairs = read_messy_table(path / name)
+        files[name] = table_path(path, name)
+        tables[name], repairs = read_messy_table(files[name])
         if name != "spk2utt":  # is derived again in any case
             done += repairs
     if "utt2spk" not in tables:
@@ -73,6 +76,7 @@ def fix(path: str | Path) -> list[str]:
         if len(table) < len(tables.get(name, {})) and name != "spk2utt":
             done.append(f"{path / name}: kept {len(table)} of {len(tables[name])} entries, those that all files have")
     changed = [name for name, table in fixed.items() if not has_content(path / name, table_text(table, path / name))]
+    done += [f"{path / name}: renamed from {file.name}" for name, file in files.items() if file.name != name]
     if "spk2utt" in changed:
         done.append(f"{path / 'spk2utt'}: derived from utt2spk")
     done += [f"{path / name}: sorted" for name in changed if not any(f"{path / name}:" in line for line in done)]
@@ -81,7 +85,7 @@ def fix(path: str | Path) -> list[str]:
             raise InputError(problem)
         (path / ".backup").mkdir(exist_ok=True)
         for name in set(changed) & set(tables):
-            shutil.copy2(path / name, path / ".backup" / name)
+            shutil.copy2(files[name], path / ".backup" / files[name].name)
     if lost := len(tables["utt2spk"]) - len(fixed["utt2spk"]):
         name = path.resolve().name
         before = sum(gap.missing for gap in read_gaps(path) if (gap.set, gap.what) == (name, REPAIRED))

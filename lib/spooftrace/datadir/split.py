@@ -13,6 +13,7 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.datadir.directory import DataDir, known_files
 from spooftrace.datadir.edit import evenly_spaced, restrict
+from spooftrace.datadir.tables import table_path
 
 Item = TypeVar("Item")
 
@@ -131,7 +132,7 @@ def split_dir(path: str | Path, parts: int, per_utt: bool = False) -> list[Path]
     path = Path(path)
     folder = path / f"split{parts}{'utt' if per_utt else ''}"
     folders = [folder / str(number) for number in range(1, parts + 1)]
-    inputs = [(name, (path / name).stat()) for name in known_files(path)]
+    inputs = [(name, table_path(path, name).stat()) for name in known_files(path)]
     stamp = "".join(f"{name} {stat.st_size} {stat.st_mtime_ns}\n" for name, stat in inputs)
     done = folder / ".done"
     if done.is_file() and done.read_text() == stamp and all((part / "utt2spk").is_file() for part in folders):

@@ -17,6 +17,39 @@ from spooftrace.common.text import MARK, decode, is_plain, read_bytes, read_line
 
 NOT_IN_LINES = ("\n", "\r", "\0", MARK)  # what reading takes for something else than a part of the value
 FIX = "run utils/fix_data_dir.sh on its folder"
+EARLIER_NAMES = {"utt2attack": "utt2system"}  # table -> its file name in data directories of earlier versions
+
+
+def current_name(name: str) -> str:
+    """The name of a table, given that or the name that earlier versions wrote.
+
+    >>> current_name("utt2system")
+    'utt2attack'
+    """
+    return next((current for current, earlier in EARLIER_NAMES.items() if name == earlier), name)
+
+
+def table_path(folder: str | Path, name: str) -> Path:
+    """The file of a table in a data directory, under its current or its earlier name; it need not exist.
+
+    This is the only place that knows of earlier names; all tables of data directories are read through it.
+
+    Args:
+        folder: The data directory.
+        name: Name of the table; the earlier name works too.
+
+    Raises:
+        InputError: Both files exist and differ.
+    """
+    path = Path(folder) / current_name(name)
+    if path.name not in EARLIER_NAMES:
+        return path
+    earlier = path.with_name(EARLIER_NAMES[path.name])
+    if not earlier.is_file():
+        return path
+    if path.is_file() and path.read_bytes() != earlier.read_bytes():
+        raise InputError(f"{path}: differs from {earlier.name}, its name in earlier versions; remove one of the two")
+    return path if path.is_file() else earlier
 
 
 def read_table(path: str | Path) -> dict[str, str]:

@@ -44,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_job_options(copies)
     listed = copies.add_argument_group("copies that are listed, as in egs/mini (here --codec is one file, of codec_qN)")
     listed.add_argument("listed", type=Path, nargs="*", metavar="LISTED", help="data directories with utt2source")
-    listed.add_argument("--system", nargs="+", metavar="NAME", help="first list these copies of LISTED in --out")
+    listed.add_argument(
+        "--attack", "--system", nargs="+", metavar="NAME", help="first list the copies of LISTED by these in --out"
+    )
 
     commands.add_parser("list", help="the codecs and channels there are, and which can be run here")
 
@@ -72,7 +74,7 @@ def _resynthesize(args: argparse.Namespace) -> int:
     from spooftrace.common.errors import InputError
     from spooftrace.derive.recoding import collect, recode_part
 
-    if args.out is None or args.listed or args.system:
+    if args.out is None or args.listed or args.attack:
         raise InputError("--data DIR goes with --out DIR, and --codec or --channel NAME")
     routes = _routes(args)
     if not args.collect:
@@ -108,20 +110,20 @@ def _routes(args: argparse.Namespace) -> list[Route]:
 def _make_listed(args: argparse.Namespace) -> int:
     """Make the audio of copies that data directories list."""
     from spooftrace.common.errors import InputError
-    from spooftrace.derive.listed_copies import list_copies, load_system, make_copies
+    from spooftrace.derive.listed_copies import list_copies, load_attack, make_copies
 
     if not args.listed:
         raise InputError("give --data DIR, or data directories that list copies")
     if not 1 <= args.job <= args.num_jobs:
         raise InputError(f"--job {args.job} must lie in 1 .. --num-jobs {args.num_jobs}")
-    if (args.out is None) != (args.system is None) or (args.out and len(args.listed) > 1):
-        raise InputError("--out OUT and --system NAME belong together, with one LISTED")
+    if (args.out is None) != (args.attack is None) or (args.out and len(args.listed) > 1):
+        raise InputError("--out OUT and --attack NAME belong together, with one LISTED")
     if len(args.codec or []) > 1 or args.channel or args.model or args.quantizers or args.collect:
         raise InputError("LISTED goes with one --codec FILE, --job and --num-jobs; the other options need --data")
     folders, codec = args.listed, args.codec[0] if args.codec else None
-    loaded = {name: load_system(name, codec) for name in args.system or ()}  # before anything is written
+    loaded = {name: load_attack(name, codec) for name in args.attack or ()}  # before anything is written
     if args.out:
-        list_copies(args.listed[0], args.out, args.system)
+        list_copies(args.listed[0], args.out, args.attack)
         folders = [args.out]
     made, there = make_copies(folders, codec, args.job, args.num_jobs, loaded)
     print(f"job {args.job} of {args.num_jobs}: made {made} copies, {there} were there")

@@ -28,23 +28,23 @@ from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import carry_gaps
 from spooftrace.derive.trim import file_name
 
-MAX_LAG = 400  # samples; no system here delays by more than a few milliseconds
+MAX_LAG = 400  # samples; the vocoders and codecs delay by a few milliseconds at most
 
-System = Callable[[np.ndarray], np.ndarray]
+Attack = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One copy to be made: of which file, by which system, to which file."""
+    """A copy to be made of the file ``source`` by ``attack``, to the file ``target``."""
 
     utt: str
-    system: str
+    attack: str
     source: str
     target: str
 
 
-def load_system(name: str, codec: str | Path | None = None) -> System:
-    """The system of this name: a function from float32 (N,) at 16 kHz to float32 (about N,), at any level.
+def load_attack(name: str, codec: str | Path | None = None) -> Attack:
+    """Load an attack (vocoder or codec): a function from float32 (N,) at 16 kHz to float32 (about N,), at any level.
 
     Args:
         name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; a
@@ -52,38 +52,38 @@ def load_system(name: str, codec: str | Path | None = None) -> System:
         codec: weights file for ``codec_qN``.
 
     Raises:
-        InputError: there is no such system, or its weights cannot be had or are unfit.
+        InputError: The attack is unknown, or its weights are missing or unfit.
     """
     from spooftrace.codecs import vocoders
 
     match = re.fullmatch(r"codec_q([1-9]\d*)", name)
     if match:
-        return _load_codec_system(name, int(match[1]), codec)
-    systems: dict[str, System] = {
+        return _load_codec_attack(name, int(match[1]), codec)
+    attacks: dict[str, Attack] = {
         "world": vocoders.world,
         "world24": lambda wave: vocoders.world(wave, coded_dims=24),
         "griffinlim": vocoders.griffin_lim,
     }
-    if name in systems:
-        return systems[name]
+    if name in attacks:
+        return attacks[name]
     try:
         setting = find_setting(name)
     except InputError as error:
-        known = f"{', '.join(systems)}, codec_qN (e.g. codec_q8)"
-        raise InputError(f"system '{name}': unknown; use one of {known} or a codec ({error})") from None
+        known = f"{', '.join(attacks)}, codec_qN (e.g. codec_q8)"
+        raise InputError(f"attack '{name}': unknown; use one of {known} or a codec ({error})") from None
     return load_coder(setting).at(SAMPLE_RATE)
 
 
-def _load_codec_system(name: str, num_quantizers: int, path: str | Path | None) -> System:
+def _load_codec_attack(name: str, num_quantizers: int, path: str | Path | None) -> Attack:
     from spooftrace.codecs.codec import load_codec
 
     if path is None:
-        raise InputError(f"system '{name}': needs the codec's weights; give --codec FILE")
+        raise InputError(f"attack '{name}': needs the codec's weights; give --codec FILE")
     codec = load_codec(path)
     if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != SAMPLE_RATE:
         held = f"{codec.quantizer.num_quantizers} codebooks at {codec.sample_rate} Hz"
         raise InputError(
-            f"system '{name}': {path} has {held}; {SAMPLE_RATE} Hz and {num_quantizers} codebooks are needed"
+            f"attack '{name}': {path} has {held}; {SAMPLE_RATE} Hz and {num_quantizers} codebooks are needed"
         )
     return exact_copy(codec, num_quantizers)
 
@@ -100,15 +100,15 @@ def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.
     return np.pad(copy[: len(original)], (0, max(len(original) - len(copy), 0)))
 
 
-def resynthesize(wave: np.ndarray, system: System, utt: str) -> np.ndarray:
+def resynthesize(wave: np.ndarray, attack: Attack, utt: str) -> np.ndarray:
     """The copy of ``wave`` (N,) as it goes to disk: aligned, equally long, through the corpus's final chain; int16."""
-    return finish(align(system(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
+    return finish(align(attack(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
 
 
-def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> DataDir:
-    """Write a data directory with a copy of every utterance of ``data`` by each of ``systems``, audio still to be made.
+def list_copies(data: str | Path, out: str | Path, attacks: Sequence[str]) -> DataDir:
+    """Write a data directory with a copy of every utterance of ``data`` by each of ``attacks``, audio still to be made.
 
-    The copies are ``UTT-SYSTEM`` in ``out/audio/SYSTEM/``; speakers and durations are those of the originals.
+    The copies are ``UTT-ATTACK`` in ``out/audio/ATTACK/``; speakers and durations are those of the originals.
 
     Raises:
         InputError: ``data`` cannot be used, or cuts its utterances out of longer recordings.
@@ -118,13 +118,13 @@ def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> Da
         raise InputError(f"{original.path / 'segments'}: copies need one audio file per utterance; cut the files first")
     wav = original.table("wav.scp")
     copies = [
-        Copy(f"{u}-{s}", s, wav[u], f"{out}/audio/{s}/{file_name(f'{u}-{s}')}") for u in original.utts for s in systems
+        Copy(f"{u}-{s}", s, wav[u], f"{out}/audio/{s}/{file_name(f'{u}-{s}')}") for u in original.utts for s in attacks
     ]
-    origin = {f"{u}-{s}": u for u in original.utts for s in systems}
+    origin = {f"{u}-{s}": u for u in original.utts for s in attacks}
     tables = {
         "wav.scp": {copy.utt: copy.target for copy in copies},
         "utt2source": {copy.utt: copy.source for copy in copies},
-        "utt2system": {copy.utt: copy.system for copy in copies},
+        "utt2attack": {copy.utt: copy.attack for copy in copies},
         "utt2label": {copy.utt: "spoof" for copy in copies},
     }
     for name in ("utt2spk", "utt2dur"):
@@ -136,7 +136,7 @@ def list_copies(data: str | Path, out: str | Path, systems: Sequence[str]) -> Da
 
 
 def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
-    """All copies that data directories list, ordered by system, so that every n-th of them is a fair share.
+    """All copies that data directories list, ordered by attack, so that every n-th of them is a fair share.
 
     Raises:
         InputError: A directory cannot be used, or wants a copy elsewhere than in its folder ``audio`` or the one beside
@@ -145,12 +145,12 @@ def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
     copies = []
     for folder in folders:
         data = DataDir.read(folder)
-        wav, systems = data.table("wav.scp"), data.table("utt2system")
+        wav, attacks = data.table("wav.scp"), data.table("utt2attack")
         for utt, source in data.table("utt2source").items():
             if source != wav[utt]:
                 _check_target(Path(folder), utt, wav[utt])
-                copies.append(Copy(utt, systems[utt], source, wav[utt]))
-    return sorted(copies, key=lambda copy: (copy.system, copy.utt))
+                copies.append(Copy(utt, attacks[utt], source, wav[utt]))
+    return sorted(copies, key=lambda copy: (copy.attack, copy.utt))
 
 
 def _check_target(folder: Path, utt: str, target: str) -> None:
@@ -177,30 +177,30 @@ def make_copies(
     codec: str | Path | None = None,
     job: int = 1,
     num_jobs: int = 1,
-    loaded: Mapping[str, System] | None = None,
+    loaded: Mapping[str, Attack] | None = None,
 ) -> tuple[int, int]:
     """Make the missing audio of the copies that data directories list.
 
     Args:
-        folders: data directories with ``utt2source``, ``utt2system`` and ``wav.scp``.
-        codec: weights file for the systems ``codec_qN``.
+        folders: data directories with ``utt2source``, ``utt2attack`` and ``wav.scp``.
+        codec: weights file for the attacks ``codec_qN``.
         job: which share of the work to do, from 1.
         num_jobs: number of shares.
-        loaded: systems that are loaded already, by name.
+        loaded: attacks that are loaded already, by name.
 
     Returns:
         How many copies were made, and how many of this share were there already.
 
     Raises:
-        InputError: an original is missing or damaged, a system is unknown, a copy comes out silent or too loud.
+        InputError: an original is missing or damaged, an attack is unknown, a copy comes out silent or too loud.
     """
     share = planned_copies(folders)[job - 1 :: num_jobs]
     # Files appear whole or not at all, so one that is there is finished.
     missing = [copy for copy in share if not _is_made(copy)]
-    systems = dict(loaded or {})
-    systems |= {name: load_system(name, codec) for name in sorted({copy.system for copy in missing} - systems.keys())}
+    attacks = dict(loaded or {})
+    attacks |= {name: load_attack(name, codec) for name in sorted({copy.attack for copy in missing} - attacks.keys())}
     with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:
         for copy in missing:
-            write_flac(copy.target, resynthesize(read_audio(copy.source, SAMPLE_RATE), systems[copy.system], copy.utt))
+            write_flac(copy.target, resynthesize(read_audio(copy.source, SAMPLE_RATE), attacks[copy.attack], copy.utt))
             progress.advance()
     return len(missing), len(share) - len(missing)

@@ -4,7 +4,7 @@ An array job as in ``spooftrace.derive.trim``: job ``J`` of ``N`` writes its par
 in ``OUT/.recoding``; collecting checks that every copy is there and writes the tables. Copies are ``UTT-NAME``, of the
 original's speaker, rate and length.
 
-Through a codec everything becomes spoofed speech of that codec (``utt2label``, ``utt2system``, ``utt2vq``, ``utt2aux``,
+Through a codec everything becomes spoofed speech of that codec (``utt2label``, ``utt2attack``, ``utt2vq``, ``utt2aux``,
 ``utt2dec``, ``utt2codec``, ``utt2nac``), at the level of the original, which would give it away otherwise. Through a
 channel genuine speech stays genuine and spoofed speech what it was: only ``utt2cond`` tells.
 

@@ -1,4 +1,4 @@
-"""Attribution: which known source (codec, quantizer class, system ...) made an utterance, and is it a known one at all.
+"""Attribution: which known source (codec, quantizer class, attack ...) made an utterance, and is it a known one at all.
 
 The output file has either the logits of the model's classes, or its decisions::
 
@@ -25,6 +25,7 @@ from spooftrace.archive import ArchiveReader
 from spooftrace.common.errors import InputError
 from spooftrace.common.records import SCORES_RECORD, read_scores_record
 from spooftrace.common.text_table import text_table
+from spooftrace.datadir.tables import current_name, table_path
 from spooftrace.evaluation.breakdown import AXIS_NAMES, Table
 from spooftrace.evaluation.chance import CHANCE_CONVENTION, chance
 from spooftrace.evaluation.layout import as_text
@@ -86,8 +87,8 @@ def evaluate_attribution(
         InputError: as for :func:`read_outputs`, :func:`judged` and :func:`parts_of`; no utterance of a class that the
             model knows; or embeddings that are missing or do not fit.
     """
-    data, found = Path(data), read_outputs(outputs)
-    table = data / label_table
+    data, found, label_table = Path(data), read_outputs(outputs), current_name(label_table)
+    table = table_path(data, label_table)
     truth = truth_table(data, label_table)
     utts = judged(found, truth, table)
     labels = np.array([truth[utt] for utt in utts])
@@ -199,7 +200,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
         f"{100 * majority['weighted_f1']:.2f} %",
     ]
     found = tables(metrics)
-    lines += [as_text(found[name]) for name in ("by_subset", "by_system") if name in found]
+    lines += [as_text(found[name]) for name in ("by_subset", "by_attack") if name in found]
     if "open_set" in metrics:
         rows = [
             [score, *(f"{100 * cell[key]:.2f}" for key in OPEN_SET_COLUMNS)]

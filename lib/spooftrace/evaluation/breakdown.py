@@ -27,8 +27,8 @@ Cell = tuple[str, str, DetCurve | None]  # row, column, trials
 WeightsOf = Callable[[str, str], TandemWeights | None]
 
 POOLED, MEAN = "pooled", "mean"
-SPOOF_ONLY = ("system", "vocoder")
-AXIS_NAMES = {"system": "attack", "cond": "condition"}  # where the table's name is not what readers say
+SPOOF_ONLY = ("attack", "vocoder")
+AXIS_NAMES = {"cond": "condition"}  # where the name of the table is not the word that readers know
 METRIC_NAMES = {
     "eer": "EER (%)",
     "min_dcf": "minDCF",
@@ -89,7 +89,7 @@ def cells(trials: ScoredTrials, rows: str, columns: str | None = None) -> Iterat
 
     Args:
         trials: N scored trials.
-        rows: the property of the trials, such as "system", that gives the rows.
+        rows: the property of the trials, such as "attack", that gives the rows.
         columns: the one that gives the columns; without it, all cells are in the column POOLED.
 
     Raises:
@@ -184,17 +184,17 @@ def cell_metrics(
 ) -> dict[str, float]:
     """The metrics of one cell by name, without those that it has not enough trials or no ASV rates for.
 
-    ``where`` says which value of each property the cell has, such as ``{"system": "A07"}``.
+    ``where`` says which value of each property the cell has, such as ``{"attack": "A07"}``.
     """
     if curve is None:
         return {}
     figures = {metric: OF_CURVE[metric](curve) for metric in metrics if metric in OF_CURVE}
     # ASV systems are measured by attack and by condition, and not by anything else.
-    measured = all(value == POOLED for axis, value in where.items() if axis not in ("system", "cond"))
+    measured = all(value == POOLED for axis, value in where.items() if axis not in ("attack", "cond"))
     if "min_tdcf" in metrics and weights and measured:
         # No figure where the ASV system was not measured or lets no spoof trial through, or scores are too few.
         with suppress(ValueError):
-            here = weights(where.get("system", POOLED), where.get("cond", POOLED))
+            here = weights(where.get("attack", POOLED), where.get("cond", POOLED))
             figures |= {"min_tdcf": min_tdcf(curve, here)[0]} if here else {}
     return figures
 

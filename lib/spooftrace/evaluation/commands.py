@@ -25,6 +25,7 @@ from spooftrace.evaluation.layout import write_tables
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.trials import Key, ScoredTrials, join
 from spooftrace.evaluation.uncertainty import (
+    EARLIER_UNITS,
     UNITS,
     differences,
     format_differences,
@@ -83,7 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--subset", help="trials to evaluate, 'all' for all (eval, where the key has subsets)")
     add("--asv-scores", help="ASV scores for the t-DCF: of ASVspoof 2019, or score.txt of ASVspoof 2021", **path)
     add("--export", metavar="FORMAT:FILE", help=f"write the scores for submission: {', '.join(export.FORMATS)}")
-    add("--bootstrap", choices=UNITS, help="95 %% intervals of the pooled EER and minDCF; what is resampled")
+    add(
+        "--bootstrap",
+        choices=UNITS,
+        type=lambda unit: EARLIER_UNITS.get(unit, unit),
+        help="95 %% intervals of the pooled EER and minDCF; what is resampled",
+    )
     add("--against", help="scores of another system on the same trials: difference and significance", **path)
 
     group = parser.add_argument_group("attribution and parsing")
@@ -190,7 +196,7 @@ def _key_and_convention(args: argparse.Namespace, file: ScoreFile) -> tuple[Key,
         return read_key(args.key, args.format), args.format
     if args.data:
         return read_data_key(args.data), args.format or convention_of(args.data)
-    return key_of_scores(file), args.format or ("asvspoof2019" if "utt2system" in file.tables else "plain")
+    return key_of_scores(file), args.format or ("asvspoof2019" if "utt2attack" in file.tables else "plain")
 
 
 def _usual_subset(trials: ScoredTrials) -> str:

@@ -10,7 +10,7 @@ from spooftrace.metrics import AsvErrorRates, TandemWeights, legacy_weights, rev
 EER_CONVENTION = (
     "EER as in the ASVspoof 2019, 2021 and ASVspoof 5 packages: trials in the order of a stable sort with bona fide "
     "first inside a tie, ties not grouped; (FRR + FAR) / 2 at the lowest threshold with the smallest |FRR - FAR|, no "
-    "interpolation. 'eer' pools all trials; 'by_system' takes the spoof trials of one system against all bona fide."
+    "interpolation. 'eer' pools all trials; 'by_attack' takes the spoof trials of one attack against all bona fide."
 )
 COST_CONVENTION = (
     "ASVspoof 5 Track 1: spoof prior 0.05, a rejected bona fide trial costs 1, an accepted spoof trial 10, divided by "
@@ -19,7 +19,7 @@ COST_CONVENTION = (
 )
 UNRANKED_ATTACK, UNRANKED_SOURCE = "A14", "acesinger"  # of CtrSVDD
 CTRSVDD_RULE = (
-    "CtrSVDD: 'eer_ranking' leaves out attack A14 and all trials of source acesinger; 'by_system' of A14 takes all "
+    "CtrSVDD: 'eer_ranking' leaves out attack A14 and all trials of source acesinger; 'by_attack' of A14 takes all "
     "bona fide trials, that of the other attacks all but those of acesinger; 'by_source' takes the trials of "
     "one source only."
 )
@@ -51,8 +51,8 @@ class Convention:
 
     primary: str = "eer"
     metrics: tuple[str, ...] = ("eer", "min_tdcf")
-    crossed: tuple[tuple[str, str], ...] = (("system", "cond"),)
-    by: tuple[str, ...] = ("system", "cond", "subset")
+    crossed: tuple[tuple[str, str], ...] = (("attack", "cond"),)
+    by: tuple[str, ...] = ("attack", "cond", "subset")
     tandem_weights: Callable[[AsvErrorRates], TandemWeights] = revised_weights
     tdcf: str = "revised"
 
@@ -62,9 +62,9 @@ CONVENTIONS = {
     "asvspoof2019": Convention(primary="min_tdcf", tandem_weights=legacy_weights, tdcf="legacy"),
     "asvspoof2021": Convention(
         primary="min_tdcf",
-        by=("system", "cond", "transmission", "subset", "source", "vocoder"),
-        crossed=(("system", "cond"), ("vocoder", "cond")),
+        by=("attack", "cond", "transmission", "subset", "source", "vocoder"),
+        crossed=(("attack", "cond"), ("vocoder", "cond")),
     ),
     "asvspoof5": Convention(primary="min_dcf", metrics=("min_dcf", "act_dcf", "cllr", "eer", "min_tdcf")),
-    "ctrsvdd": Convention(primary="eer_ranking", by=("system", "source"), crossed=()),
+    "ctrsvdd": Convention(primary="eer_ranking", by=("attack", "source"), crossed=()),
 }

@@ -1,6 +1,6 @@
 """Detection: scored trials in, the content of ``metrics.json`` and the tables of a challenge out.
 
-Every number says what it is, in its key (``eer`` pools all trials, ``mean_over_systems`` is a mean over attacks) or in
+Every number says what it is, in its key (``eer`` pools all trials, ``mean_over_attacks`` is a mean over attacks) or in
 the ``..._convention`` beside it.
 """
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from spooftrace.common.errors import InputError
 from spooftrace.evaluation.breakdown import (
-    AXIS_NAMES,
     METRIC_NAMES,
     POOLED,
     Cell,
@@ -108,12 +107,12 @@ def evaluate_detection(trials: ScoredTrials, convention: str = "plain", asv: Asv
             for value, _, part in _parts(trials, axis, convention)
             if part is not None and not is_total(value)
         }
-    metrics.setdefault("by_system", {})
-    metrics["mean_over_systems"] = _mean(metrics["by_system"], "eer")
+    metrics.setdefault("by_attack", {})
+    metrics["mean_over_attacks"] = _mean(metrics["by_attack"], "eer")
     metrics |= {
-        f"mean_{name}_over_systems": mean
+        f"mean_{name}_over_attacks": mean
         for name in rules.metrics
-        if name != "eer" and (mean := _mean(metrics["by_system"], name)) is not None
+        if name != "eer" and (mean := _mean(metrics["by_attack"], name)) is not None
     }
     metrics |= _caveats(metrics, rules.metrics)
     negated = eer(DetCurve(-curve.bonafide[::-1], -curve.spoof[::-1]))[0]
@@ -131,7 +130,7 @@ def _caveats(metrics: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
     cells = {POOLED: metrics} | {row: cell for axis in AXES for row, cell in metrics.get(f"by_{axis}", {}).items()}
     if few := few_trials({row: (cell["bonafide"], cell["spoof"]) for row, cell in cells.items()}):
         caveats["few_trials"] = few
-    if lacking := left_out(metrics["by_system"], names):
+    if lacking := left_out(metrics["by_attack"], names):
         caveats["left_out_of_mean"] = lacking
     return caveats
 
@@ -160,7 +159,7 @@ def breakdown_tables(trials: ScoredTrials, convention: str = "plain", asv: Asv |
 def _axes(trials: ScoredTrials, rules: Convention) -> list[str]:
     """The properties to break down by: all attacks, and what else takes at least two values."""
     there = [axis for axis in rules.by if axis in trials.columns]
-    return [axis for axis in there if axis == "system" or len(_occurring(trials, axis)) > 1]
+    return [axis for axis in there if axis == "attack" or len(_occurring(trials, axis)) > 1]
 
 
 def _occurring(trials: ScoredTrials, name: str) -> list[str]:
@@ -171,7 +170,7 @@ def _occurring(trials: ScoredTrials, name: str) -> list[str]:
 
 def _parts(trials: ScoredTrials, axis: str, convention: str) -> Iterator[Cell]:
     """The cells of a breakdown by one property, by the challenge's own rule if it has one."""
-    if (convention, axis) != ("ctrsvdd", "system"):
+    if (convention, axis) != ("ctrsvdd", "attack"):
         yield from cells(trials, axis)
         return
     is_source, is_attack = _unranked(trials)
@@ -184,10 +183,10 @@ def _parts(trials: ScoredTrials, axis: str, convention: str) -> Iterator[Cell]:
 
 def _unranked(trials: ScoredTrials) -> tuple[Array, Array]:
     """Which trials are of the source, and which of the attack, that CtrSVDD does not rank by; each bool (N,)."""
-    for name in ("system", "source"):
+    for name in ("attack", "source"):
         if name not in trials.columns:
             raise InputError(f"{trials.name}: no utt2{name}; the rule of CtrSVDD needs it, prepare the data again")
-    is_attack = trials.columns["system"].is_in([UNRANKED_ATTACK]) & ~trials.is_bonafide
+    is_attack = trials.columns["attack"].is_in([UNRANKED_ATTACK]) & ~trials.is_bonafide
     return trials.columns["source"].is_in([UNRANKED_SOURCE]), is_attack
 
 
@@ -212,13 +211,13 @@ def _weights_of(rules: Convention, asv: Asv | None) -> WeightsOf | None:
 
 def _check_asv_is_of(trials: ScoredTrials, asv: Mapping[tuple[str, str], Any]) -> None:
     """Refuse ASV scores of another set: the t-DCF would be a number all the same."""
-    for place, name in enumerate(("system", "cond")):
+    for place, (name, title) in enumerate((("attack", "attack"), ("cond", "condition"))):
         measured = {cell[place] for cell in asv} - {POOLED}
         if measured and name in trials.columns:
             spoof = trials.select(~trials.is_bonafide)
             if not spoof.columns[name].is_in(measured).any():
                 raise InputError(
-                    f"{trials.name}: no {AXIS_NAMES[name]} ({first(_occurring(spoof, name))}) is one of the ASV scores "
+                    f"{trials.name}: no {title} ({first(_occurring(spoof, name))}) is one of the ASV scores "
                     f"({first(sorted(measured))}); give --asv-scores of the same trials, or none (the DF track of "
                     "ASVspoof 2021 has no t-DCF)"
                 )

@@ -19,7 +19,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     names = [name for name in CONVENTIONS[metrics["convention"]].metrics if name in metrics]
     lines = [
         f"{metrics['set']}: {metrics['trials']} trials ({metrics['bonafide']} bona fide, {metrics['spoof']} spoof)",
-        *(_axis_text(metrics, axis, names) + "\n" for axis in AXES if axis == "system" or metrics.get(f"by_{axis}")),
+        *(_axis_text(metrics, axis, names) + "\n" for axis in AXES if axis == "attack" or metrics.get(f"by_{axis}")),
         f"primary metric ({metrics['convention']}): {NAMES[metrics['primary']]} "
         f"{_figure(metrics['primary'], metrics[metrics['primary']])}, pooled",
         f"minDCF {metrics['min_dcf']:.4f}, actDCF {metrics['act_dcf']:.4f}, Cllr {metrics['cllr']:.4f}, "
@@ -32,7 +32,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
     if metrics["convention"] == "ctrsvdd":
         lines.append(CTRSVDD_RULE)
     lines += [
-        left_out_note(METRIC_NAMES[name], lacking, len(metrics["by_system"]))
+        left_out_note(METRIC_NAMES[name], lacking, len(metrics["by_attack"]))
         for name, lacking in metrics.get("left_out_of_mean", {}).items()
     ]
     if few := few_note(metrics.get("few_trials", {})):
@@ -55,11 +55,11 @@ def _axis_text(metrics: Mapping[str, Any], axis: str, names: Sequence[str]) -> s
         [f"{row}{MARK}" if row in few else row, str(cell["spoof"]), *(_figure(name, cell.get(name)) for name in names)]
         for row, cell in cells.items()
     ]
-    if axis == "system" and metrics["mean_over_systems"] is not None:
-        means = {"eer": metrics["mean_over_systems"]}
-        means |= {name: metrics.get(f"mean_{name}_over_systems") for name in names if name != "eer"}
-        title = f"mean over systems{MARK}" if few.keys() & metrics["by_system"].keys() else "mean over systems"
-        total = len(metrics["by_system"])
+    if axis == "attack" and metrics["mean_over_attacks"] is not None:
+        means = {"eer": metrics["mean_over_attacks"]}
+        means |= {name: metrics.get(f"mean_{name}_over_attacks") for name in names if name != "eer"}
+        title = f"mean over attacks{MARK}" if few.keys() & metrics["by_attack"].keys() else "mean over attacks"
+        total = len(metrics["by_attack"])
         shown = (_figure(name, means[name]) + share_of(lacking.get(name, []), total) for name in names)
         rows.append([title, "", *shown])
     return text_table([AXIS_NAMES.get(axis, axis), "spoof", *(METRIC_NAMES[name] for name in names)], rows)

@@ -52,13 +52,13 @@ def _asvspoof5(trials: ScoredTrials) -> Iterator[str]:
 
 def _asvspoof2019(trials: ScoredTrials) -> Iterator[str]:
     """``utt attack key score``; the attack of bona fide trials is ``-``."""
-    if "system" not in trials.columns:
+    if "attack" not in trials.columns:
         raise InputError(f"{trials.name}: the asvspoof2019 format has a column of attacks, which the key lacks")
-    system = trials.columns["system"]
+    attack = trials.columns["attack"]
     for utt, bonafide, code, score in zip(
-        trials.utts, trials.is_bonafide.tolist(), system.codes.tolist(), trials.scores.tolist(), strict=True
+        trials.utts, trials.is_bonafide.tolist(), attack.codes.tolist(), trials.scores.tolist(), strict=True
     ):
-        yield f"{utt} {'- bonafide' if bonafide else f'{system.values[code]} spoof'} {score!r}"
+        yield f"{utt} {'- bonafide' if bonafide else f'{attack.values[code]} spoof'} {score!r}"
 
 
 FORMATS: dict[str, Callable[[ScoredTrials], Iterator[str]]] = {

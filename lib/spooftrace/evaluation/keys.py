@@ -11,7 +11,7 @@ import numpy as np
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import is_readable, iterate_lines, read_lines, read_text
 from spooftrace.corpora.protocol import LABELS, Trials, rows
-from spooftrace.datadir.tables import read_aligned_table, read_table
+from spooftrace.datadir.tables import read_aligned_table, read_table, table_path
 from spooftrace.evaluation.breakdown import is_total
 from spooftrace.evaluation.columns import Columns, has_quotes, possible
 from spooftrace.evaluation.conventions import CONVENTIONS
@@ -42,7 +42,7 @@ def read_key(path: str | Path, form: str) -> Key:
 
 
 def read_data_key(data: str | Path) -> Key:
-    """The trials of a data directory: ``utt2label``, and ``utt2system`` and so on as far as they are there.
+    """The trials of a data directory: ``utt2label``, and ``utt2attack`` and so on as far as they are there.
 
     Raises:
         InputError: no such table, one that is damaged, an unknown label, a set without one of the classes, or a trial
@@ -58,8 +58,9 @@ def read_data_key(data: str | Path) -> Key:
     utts = list(tables["utt2label"])
     prefixes = [f"{utt} " for utt in utts]
     for name in (f"utt2{name}" for name in PROPERTIES):
-        if (data / name).exists():
-            tables[name] = read_aligned_table(data / name, utts, prefixes) or read_table(data / name)
+        path = table_path(data, name)
+        if path.exists():
+            tables[name] = read_aligned_table(path, utts, prefixes) or read_table(path)
     return _key(data.resolve().name, data, tables)
 
 
@@ -113,8 +114,8 @@ def _key(name: str, path: Path, tables: Tables) -> Key:
 def _column(path: Path, name: str, table: Mapping[str, str], utts: list[str], is_bonafide: np.ndarray) -> Column:
     values = list(table.values()) if list(table) == utts else list(map(table.get, utts))
     if None in values:
-        # A system, and the vocoder that is part of it, is a property of spoof trials.
-        needless = is_bonafide if name in ("system", "vocoder") else np.zeros_like(is_bonafide)
+        # Only spoof trials have an attack, and a vocoder, which is part of the attack.
+        needless = is_bonafide if name in ("attack", "vocoder") else np.zeros_like(is_bonafide)
         without = [utts[index] for index in np.flatnonzero(~needless) if values[index] is None]
         if without:
             kind = "spoof trials" if needless.any() else "trials"
@@ -150,12 +151,12 @@ def _asvspoof2019(path: Path) -> Tables:
 def _asvspoof5(path: Path) -> Tables:
     """The protocol of 10 columns, or one of the two keys of the evaluation package, which have a header."""
     header = _first_line(path)
-    for utt, system, cond, speaker in (
+    for utt, attack, cond, speaker in (
         ("filename", "", "", ""),
         ("trial_anon", "attack_anon", "codec", "tar_spk_anon"),
     ):
         if {utt, "cm-label"} <= set(header):
-            return _with_header(path, header, utt, {"system": system, "cond": cond}, speaker)
+            return _with_header(path, header, utt, {"attack": attack, "cond": cond}, speaker)
     return _corpus("asvspoof5")(path)
 
 
@@ -167,8 +168,8 @@ def _with_header(path: Path, header: list[str], utt: str, columns: Mapping[str, 
     for number, fields in lines:
         label = fields[header.index("cm-label")]
         properties = {name: fields[index] for name, index in at.items()}
-        if LABELS.get(label) == "bonafide" and "system" in properties:
-            properties["system"] = "-"
+        if LABELS.get(label) == "bonafide" and "attack" in properties:
+            properties["attack"] = "-"
         who = fields[header.index(speaker)] if speaker in header else "-"
         trials.add((path, number), fields[header.index(utt)], speaker=who, label=label, **properties)
     return trials.tables

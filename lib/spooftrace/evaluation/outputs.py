@@ -18,7 +18,7 @@ import numpy as np
 from spooftrace.common.contents import check_scores
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
-from spooftrace.datadir import read_table
+from spooftrace.datadir import read_table, table_path
 from spooftrace.evaluation.columns import WHITE_SPACE, possible
 from spooftrace.evaluation.trials import first, unlike
 
@@ -141,6 +141,7 @@ def truth_table(data: Path, name: str) -> dict[str, str]:
     Raises:
         InputError: it is not there or malformed.
     """
-    if not (data / name).is_file():
-        raise InputError(f"{data / name}: no such file; prepare the data with this table, or name another one")
-    return read_table(data / name)
+    path = table_path(data, name)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; prepare the data with this table, or name another one")
+    return read_table(path)

@@ -116,15 +116,15 @@ def evaluate_sasv(scores: str | Path, key: str | Path | None = None) -> dict[str
         "primary": "a_dcf",
         **figures,
         **{f"{name}_convention": text for name, text in CONVENTIONS.items() if name in figures},
-        "by_system": _by_attack(parts, columns, trials, masks[-1]),
+        "by_attack": _by_attack(parts, columns, trials, masks[-1]),
     }
     for name in NAMES:
-        values = [cell[name] for cell in metrics["by_system"].values() if name in cell]
+        values = [cell[name] for cell in metrics["by_attack"].values() if name in cell]
         if values:
-            metrics[f"mean_{name}_over_systems"] = float(np.mean(values))
-    if lacking := left_out(metrics["by_system"], [name for name in NAMES if name in metrics]):
+            metrics[f"mean_{name}_over_attacks"] = float(np.mean(values))
+    if lacking := left_out(metrics["by_attack"], [name for name in NAMES if name in metrics]):
         metrics["left_out_of_mean"] = lacking
-    sizes = {row: [*list(counts.values())[:2], cell["spoof"]] for row, cell in metrics["by_system"].items()}
+    sizes = {row: [*list(counts.values())[:2], cell["spoof"]] for row, cell in metrics["by_attack"].items()}
     if few := few_trials({POOLED: list(counts.values())} | sizes):
         metrics["few_trials"] = few
     negated = sasv_eers(*(-part[::-1] for part in parts[SASV])).sasv
@@ -138,11 +138,11 @@ def evaluate_sasv(scores: str | Path, key: str | Path | None = None) -> dict[str
 
 def tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
     """Each metric by attack, by name; none where the key does not say the attacks."""
-    cells = metrics["by_system"] | {POOLED: metrics}
+    cells = metrics["by_attack"] | {POOLED: metrics}
     found = {}
     for name in NAMES:
-        if (mean := metrics.get(f"mean_{name}_over_systems")) is not None:
-            found[f"{name}_by_system"] = Table(
+        if (mean := metrics.get(f"mean_{name}_over_attacks")) is not None:
+            found[f"{name}_by_attack"] = Table(
                 title=f"{metrics['set']}: {NAMES[name]}, by attack",
                 row_name="attack",
                 rows=(*cells, MEAN),
@@ -158,17 +158,17 @@ def tables(metrics: Mapping[str, Any]) -> dict[str, Table]:
 def format_text(metrics: Mapping[str, Any]) -> str:
     """The metrics as plain text: counts, a table by attack, and what to know before comparing."""
     names = [name for name in NAMES if name in metrics]
-    cells = {POOLED: metrics} | metrics["by_system"]
+    cells = {POOLED: metrics} | metrics["by_attack"]
     few = metrics.get("few_trials", {})
     grid = [
         [f"{row}{MARK}" if row in few else row, str(cell["spoof"]), *(_shown(name, cell.get(name)) for name in names)]
         for row, cell in cells.items()
     ]
-    if metrics["by_system"]:
-        means = (metrics.get(f"mean_{name}_over_systems") for name in names)
+    if metrics["by_attack"]:
+        means = (metrics.get(f"mean_{name}_over_attacks") for name in names)
         lacking = metrics.get("left_out_of_mean", {})
-        shares = (share_of(lacking.get(name, []), len(metrics["by_system"])) for name in names)
-        title = f"mean over attacks{MARK}" if few.keys() & metrics["by_system"].keys() else "mean over attacks"
+        shares = (share_of(lacking.get(name, []), len(metrics["by_attack"])) for name in names)
+        title = f"mean over attacks{MARK}" if few.keys() & metrics["by_attack"].keys() else "mean over attacks"
         grid.append([title, "", *map(str.__add__, map(_shown, names, means), shares)])
     counts = ", ".join(f"{metrics[kind]} {kind}" for kind in ASV_KEYS)
     return "\n".join(
@@ -186,7 +186,7 @@ def format_text(metrics: Mapping[str, Any]) -> str:
 def _notes(metrics: Mapping[str, Any], names: Sequence[str]) -> list[str]:
     """What to know of these figures by attack."""
     lacking = metrics.get("left_out_of_mean", {})
-    notes = [left_out_note(NAMES[n], lacking[n], len(metrics["by_system"])) for n in names if n in lacking]
+    notes = [left_out_note(NAMES[n], lacking[n], len(metrics["by_attack"])) for n in names if n in lacking]
     return [*notes, *filter(None, [few_note(metrics.get("few_trials", {}))])]
 
 

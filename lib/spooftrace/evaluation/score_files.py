@@ -48,7 +48,7 @@ class ScoreFile:
     Attributes:
         path: where it lies.
         scores: utterance -> score, in the order of the file; all finite.
-        tables: what else the file says, "utt2label" and "utt2system"; empty where it holds scores only. Utterances
+        tables: what else the file says, "utt2label" and "utt2attack"; empty where it holds scores only. Utterances
             whose class is unknown are not in "utt2label".
         of_sasv: whether the scores judge the speaker too (a-DCF), and so say little of bona fide against spoof alone.
         layout, lines: how the lines are to be read, for :meth:`line_of`.
@@ -147,9 +147,9 @@ def _line_by_line(path: Path, lines: Sequence[str], layout: Layout) -> ScoreFile
         label = None if layout.label is None else _label(layout, fields[layout.label], utt, at)
         if label and tables["utt2label"].setdefault(utt, label) != label:
             raise InputError(f"{at}: {utt} is {label}, but not on line {line_of[utt]}; correct one")
-        if layout.system is not None:
-            system = fields[layout.system]
-            tables.setdefault("utt2system", {})[utt] = one.setdefault(system, system)
+        if layout.attack is not None:
+            attack = fields[layout.attack]
+            tables.setdefault("utt2attack", {})[utt] = one.setdefault(attack, attack)
     return ScoreFile(path, scores, tables, layout.labels is A_DCF.labels, layout, lines)
 
 

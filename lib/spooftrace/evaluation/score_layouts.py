@@ -36,7 +36,7 @@ class Layout:
         name: of the columns, for messages.
         width: number of columns.
         utt, score: index of these columns.
-        label, system: index of these columns, if there are such.
+        label, attack: index of these columns, if there are such.
         labels: the spelling of the classes in the column ``label`` -> "bonafide" or "spoof".
         has_header: whether the first line names the columns.
         by_claim: whether a trial is a pair of speaker and utterance, so that an utterance may come several times.
@@ -49,7 +49,7 @@ class Layout:
     utt: int
     score: int
     label: int | None = None
-    system: int | None = None
+    attack: int | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: LABELS)
     has_header: bool = False
     by_claim: bool = False
@@ -81,7 +81,7 @@ class Layout:
 PLAIN = Layout("utt score", 2, utt=0, score=1)
 SCORE_LABEL = Layout("utt score label", 3, utt=0, score=1, label=2)
 LABEL_SCORE = Layout("utt label score", 3, utt=0, score=2, label=1)
-ASVSPOOF2019 = Layout("utt attack key score", 4, utt=0, score=3, label=2, system=1)
+ASVSPOOF2019 = Layout("utt attack key score", 4, utt=0, score=3, label=2, attack=1)
 A_DCF = Layout("spk utt score key", 4, utt=1, score=2, label=3, labels=ASV_LABELS, by_claim=True)
 NII_LOG = Layout("Output, utt, label, score", 3, utt=0, score=2, label=1, labels=NII_LABELS, logged=True)
 WITHOUT_HEADER = (PLAIN, SCORE_LABEL, LABEL_SCORE, ASVSPOOF2019, A_DCF)

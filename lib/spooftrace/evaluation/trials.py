@@ -61,8 +61,8 @@ class ScoredTrials:
         utts: the N utterance ids.
         scores: float64 (N,), all finite.
         is_bonafide: bool (N,).
-        columns: what else the key says, by name: "system" (attack), "cond" (codec, channel), "subset", "source",
-            "spk", ... as far as the key has it. The system of a bona fide trial has no meaning.
+        columns: what else the key says, by name: "attack", "cond" (codec, channel), "subset", "source",
+            "spk", ... as far as the key has it. The attack of a bona fide trial has no meaning.
         note: how ids of scores and key were made equal, where they were not as they are written.
     """
 

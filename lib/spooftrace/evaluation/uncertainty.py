@@ -16,7 +16,8 @@ from spooftrace.metrics.intervals import bootstrap_interval, paired_difference
 Figures = dict[str, dict[str, Any]]  # metric -> interval
 
 # unit that is resampled -> the property with its name; trials have none
-UNITS = {"trial": None, "speaker": "spk", "system": "system"}
+UNITS = {"trial": None, "speaker": "spk", "attack": "attack"}
+EARLIER_UNITS = {"system": "attack"}  # word of earlier versions -> unit
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float] | None] = {
     "eer": None,  # None: the EER, counted without sorting every draw
     "min_dcf": lambda bonafide, spoof: min_dcf(bonafide, spoof)[0],
@@ -30,7 +31,7 @@ def intervals(trials: ScoredTrials, unit: str = "trial") -> Figures:
 
     Args:
         trials: the scored trials, both classes.
-        unit: what the bootstrap resamples: "trial" within each class; "speaker", each with all its trials; or "system",
+        unit: what the bootstrap resamples: "trial" within each class; "speaker", each with all its trials; or "attack",
             attacks with all their trials, and bona fide trials one by one.
 
     Raises:
@@ -62,7 +63,7 @@ def too_few(trials: ScoredTrials, unit: str = "trial") -> str:
     counts = {"bona fide trials": np.count_nonzero(is_bonafide), "spoof trials": np.count_nonzero(~is_bonafide)}
     if name := UNITS[unit]:
         codes = trials.columns[name].codes
-        counts[f"{unit}s"] = np.unique(codes[~is_bonafide] if unit == "system" else codes).size
+        counts[f"{unit}s"] = np.unique(codes[~is_bonafide] if unit == "attack" else codes).size
     few = [f"{count} {what}" for what, count in counts.items() if count < FEW]
     return f"only {', '.join(few)} to resample: the bootstrap interval is too narrow" if few else ""
 
@@ -95,14 +96,14 @@ def _resampled(method: Callable, trials: ScoredTrials, unit: str, *scores: Any, 
         raise InputError(f"{trials.name}: the key has no utt2{name}, so nothing can be resampled by {unit}")
     column = trials.columns[name]
     codes = column.codes
-    unknown = np.count_nonzero(column.is_in(["-"]) & ~(trials.is_bonafide & (unit == "system")))
+    unknown = np.count_nonzero(column.is_in(["-"]) & ~(trials.is_bonafide & (unit == "attack")))
     if unknown:
         raise InputError(
             f"{trials.name}: {unknown} trials have no {unit} ('-' in utt2{name}), so they cannot be resampled by it; "
             "give another --bootstrap"
         )
     settings["spoof_groups"] = codes[~trials.is_bonafide]
-    if unit != "system":  # bona fide trials have none
+    if unit != "attack":  # bona fide trials have none
         settings["bonafide_groups"] = codes[trials.is_bonafide]
     try:
         return method(*scores, **settings, scheme="groups")

@@ -1,4 +1,4 @@
-"""Attribution in RESULTS.md: F1 of each test set against chance, by subset and system, confusions, unknown classes."""
+"""Attribution in RESULTS.md: F1 of each test set against chance, by subset and attack, confusions, unknown classes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, pa
         groups = marked(group_by_seed(runs), [test_set, test_set + TRIM])
         there = evaluated_on(groups, test_set)
         claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], metrics_of_table)
-        tables = (results_table, seeds_table, _parts_table, class_table, system_table, confusion_table, open_set_table)
+        tables = (results_table, seeds_table, _parts_table, class_table, attack_table, confusion_table, open_set_table)
         parts = [make(groups, test_set) for make in tables]
         parts += [bullets(trial_notes(there, test_set)), claims]
         title = f"{test_set}: attribution by {labels}"
@@ -89,9 +89,9 @@ def class_table(groups: Sequence[Group], test_set: str) -> str:
     return _named_table(groups, test_set, "F1 % by class", "by_class", "f1", "utterances")
 
 
-def system_table(groups: Sequence[Group], test_set: str) -> str:
-    """The share of each system's utterances whose class was found; "" where systems are unknown, or too many."""
-    return _named_table(groups, test_set, "Accuracy % by system", "by_system", "accuracy", "trials")
+def attack_table(groups: Sequence[Group], test_set: str) -> str:
+    """The share of each attack's utterances whose class was found; "" where attacks are unknown, or too many."""
+    return _named_table(groups, test_set, "Accuracy % by attack", "by_attack", "accuracy", "trials")
 
 
 def open_set_table(groups: Sequence[Group], test_set: str) -> str:
@@ -125,7 +125,7 @@ def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
     notes = [f"{first['trials']:,} utterances; of classes that the model knows: {_counted(classes)}."]
     if "unknown_classes" in first:
         notes.append(f"Of unknown classes: {_counted(first['unknown_classes'])}; in no figure but those of rejection.")
-    for key, what in (("by_class", "classes"), ("by_system", "systems")):
+    for key, what in (("by_class", "classes"), ("by_attack", "attacks")):
         if len(first.get(key, ())) > MAX_COLUMNS:
             notes.append(f"{len(first[key])} {what}: their figures are in the tables of each run.")
     for run in runs:
@@ -152,7 +152,7 @@ def _floors_of(cell: Cell) -> dict[str, Cell]:
 
 
 def _named_table(groups: Sequence[Group], test_set: str, title: str, key: str, figure: str, count: str) -> str:
-    """One figure of everything with a name (a class, a system) in columns; "" where there are none, or too many."""
+    """One figure of everything with a name (a class, an attack) in columns; "" where there are none, or too many."""
     found = {group.name: [run.metrics[test_set] for run in group.on(test_set)] for group in groups}
     every = [metrics for of_group in found.values() for metrics in of_group]
     counts = {name: cell[count] for metrics in every for name, cell in metrics.get(key, {}).items()}

@@ -49,7 +49,7 @@ def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, pa
 
 
 def results_table(groups: Sequence[Group], test_set: str) -> str:
-    """EERs in per cent of all runs on one test set: pooled, mean over the attack systems, each attack system.
+    """EERs in per cent of all runs on one test set: pooled, mean over the attacks, each attack.
 
     Several seeds of one system are followed by a row of means and a row of ranges. The last row counts the trials.
     """
@@ -59,7 +59,7 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
     for group in groups:
         runs = group.on(test_set)
         rows += run_rows(group.name, runs, np.array([_rates(run.metrics[test_set], attacks) for run in runs]))
-    counts = [f"{first['by_system'][attack]['spoof']:,}" for attack in attacks]
+    counts = [f"{first['by_attack'][attack]['spoof']:,}" for attack in attacks]
     rows.append(["spoof trials", "", "", f"{first['spoof']:,}", "", *counts])
     return markdown_table(
         ["System", "Seed", "Parameters (trained)", "Pooled EER %", "Mean EER %", *attacks], rows, left=2
@@ -93,8 +93,8 @@ def seeds_table(groups: Sequence[Group], test_set: str) -> str:
 
 
 def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:
-    """The attack systems with a column of their own."""
-    attacks = sorted(metrics["by_system"])
+    """The attacks with a column of their own."""
+    attacks = sorted(metrics["by_attack"])
     return attacks if len(attacks) <= MAX_COLUMNS else []
 
 
@@ -106,9 +106,9 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     primary = dict.fromkeys(METRICS[run.metrics[test_set]["primary"]] for run in runs)
     notes.append(f"Ranked by: {', '.join(primary)}.")
     cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
-    cells |= {attack: first["by_system"][attack]["spoof"] for attack in shown_attacks(first)}
-    if len(first["by_system"]) > MAX_COLUMNS:
-        notes.append(f"{len(first['by_system'])} attack systems: their figures are in the tables of each run.")
+    cells |= {attack: first["by_attack"][attack]["spoof"] for attack in shown_attacks(first)}
+    if len(first["by_attack"]) > MAX_COLUMNS:
+        notes.append(f"{len(first['by_attack'])} attacks: their figures are in the tables of each run.")
     if "subset" in first:
         notes.append(f"The official subset '{first['subset']}' of the test set.")
     if few := few_note(few_trials({name: [count] for name, count in cells.items()}), mark=""):
@@ -135,8 +135,8 @@ def conventions(runs: Sequence[Run]) -> list[str]:
     )
     return [
         *rules,
-        "Pooled EER: one threshold for all attack systems. Mean EER: the unweighted mean of the EERs of the single "
-        "attack systems, each against all bona fide trials. The two are not comparable with each other.",
+        "Pooled EER: one threshold for all attacks. Mean EER: the unweighted mean of the EERs of the single "
+        "attacks, each against all bona fide trials. The two are not comparable with each other.",
         SEEDS_CONVENTION,
         "DET figures: probit axes, the EER point of each run marked; runs that differ by the seed share a colour.",
     ]
@@ -172,8 +172,8 @@ def det_figure(groups: Sequence[Group], test_set: str, folder: Path, page_folder
 
 
 def _rates(metrics: Mapping[str, Any], attacks: Sequence[str]) -> list[float]:
-    mean = metrics["mean_over_systems"]
-    cells = [metrics["by_system"][attack]["eer"] for attack in attacks]
+    mean = metrics["mean_over_attacks"]
+    cells = [metrics["by_attack"][attack]["eer"] for attack in attacks]
     return [metrics["eer"], np.nan if mean is None else mean, *cells]
 
 

@@ -17,12 +17,20 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import read_json_object
 from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD, read_run, read_scores_record
+from spooftrace.datadir.tables import current_name
 
+# Keys and wordings of earlier versions in metrics.json, which called attacks systems.
+EARLIER_KEY = re.compile(r"^(by|mean_(?:\w+_)?over)_system(s?)$")
+EARLIER_WORDINGS = {
+    "'by_system'": "'by_attack'",
+    "trials of one system against": "trials of one attack against",
+    "those of a system are": "those of an attack are",
+}
 Kind = tuple[str, str]  # the task, and the label table if it is attribution
 
 METRICS_KEYS = {
     "detection": (
-        "bonafide", "by_system", "data", "eer", "eer_convention", "mean_over_systems", "primary", "spoof", "trials",
+        "bonafide", "by_attack", "data", "eer", "eer_convention", "mean_over_attacks", "primary", "spoof", "trials",
     ),
     "attribution": (
         "accuracy", "by_class", "chance", "confusion", "label_table", "macro_f1", "model_classes", "trials",
@@ -163,7 +171,7 @@ def _settings(run: Run) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return read_json_object(path)
+        return _with_current_names(read_json_object(path))
     except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
         raise InputError(f"{path}: not a readable JSON file ({error}); run the stage that writes it again") from None
 
@@ -183,10 +191,22 @@ def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str,
     return content
 
 
+def _with_current_names(metrics: dict[str, Any]) -> dict[str, Any]:
+    """Metrics of an earlier version with the keys, the table name and the conventions of this one."""
+    renamed = {EARLIER_KEY.sub(r"\1_attack\2", key): value for key, value in metrics.items()}
+    for key, value in renamed.items():
+        if key == "label_table" and isinstance(value, str):
+            renamed[key] = current_name(value)
+        elif key.endswith("_convention") and isinstance(value, str):
+            for earlier, current in EARLIER_WORDINGS.items():
+                renamed[key] = renamed[key].replace(earlier, current)
+    return renamed
+
+
 def _counts(metrics: Mapping[str, Any]) -> dict[str, int]:
     """How many trials of each kind were judged."""
     if metrics["task"] == "detection":
-        cells = {f"system {name}": cell["spoof"] for name, cell in metrics["by_system"].items()}
+        cells = {f"attack {name}": cell["spoof"] for name, cell in metrics["by_attack"].items()}
         return {"bona fide": metrics["bonafide"], "spoof": metrics["spoof"], **cells}
     if metrics["task"] == "attribution":
         known = {name: cell["utterances"] for name, cell in metrics["by_class"].items()}
@@ -194,7 +214,7 @@ def _counts(metrics: Mapping[str, Any]) -> dict[str, int]:
     return {name: cell["utterances"] for name, cell in metrics["by_codec"].items()}
 
 
-WHAT = {"detection": "attack systems", "attribution": "classes", "parsing": "codecs"}
+WHAT = {"detection": "attacks", "attribution": "classes", "parsing": "codecs"}
 
 
 def _check_same_trials(task: str, test_set: str, runs: Sequence[Run]) -> None:
