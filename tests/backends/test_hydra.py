@@ -324,5 +324,5 @@ def test_view_of_the_balls_lies_in_the_unit_disc():
         nn.functional.cosine_similarity(flat[:1], flat[1:], dim=-1),
     )
     torch.testing.assert_close(disc_view(flat), view)
-    with pytest.raises(ValueError, match="needs points of two or more, not 1"):
+    with pytest.raises(ValueError, match="not 1"):
         disc_view(flat[..., :1])

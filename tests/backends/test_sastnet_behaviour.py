@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spooftrace.backends import SASTNet
-from spooftrace.backends.parts.mae import MultiDecoderMAE, hide
+from spooftrace.backends.parts.mae import MultiDecoderMAE, draw_mask
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import load_config
@@ -66,23 +66,23 @@ def training_step(model, streams):
 )  # fmt: skip
 def test_whole_rows_and_columns_are_hidden(batch, rows, columns, ratio, seed):
     torch.manual_seed(seed)
-    hidden = hide(batch, (rows, columns), ratio)
+    hidden = draw_mask(batch, (rows, columns), ratio)
     seen = ~hidden.mask.view(batch, rows, columns)
     kept = [max(1, int(size * (1 - ratio / 2))) for size in (rows, columns)]
-    assert hidden.seen == kept[0] * kept[1] == int(seen[0].sum())
+    assert hidden.visible == kept[0] * kept[1] == int(seen[0].sum())
     for item in seen:
         assert torch.equal(item, item.any(dim=1).unsqueeze(1) & item.any(dim=0))
         assert (int(item.any(dim=1).sum()), int(item.any(dim=0).sum())) == tuple(kept)
     for order, mask in zip(hidden.order, hidden.mask, strict=True):
-        assert torch.equal(order[: hidden.seen], (~mask).nonzero().flatten())
-        assert torch.equal(order[hidden.seen :], mask.nonzero().flatten())
+        assert torch.equal(order[: hidden.visible], (~mask).nonzero().flatten())
+        assert torch.equal(order[hidden.visible :], mask.nonzero().flatten())
     torch.manual_seed(seed)
-    assert torch.equal(hide(batch, (rows, columns), ratio).mask, hidden.mask)
+    assert torch.equal(draw_mask(batch, (rows, columns), ratio).mask, hidden.mask)
 
 
 def test_what_is_hidden_differs_between_items_and_steps():
     torch.manual_seed(0)
-    masks = [hide(4, (16, 8), 0.4).mask for _ in range(2)]
+    masks = [draw_mask(4, (16, 8), 0.4).mask for _ in range(2)]
     assert len({tuple(row.tolist()) for mask in masks for row in mask}) == 8
 
 
@@ -90,7 +90,7 @@ def test_a_hidden_patch_changes_the_errors_and_not_the_tokens():
     mae = MultiDecoderMAE(2, (32, 48), 16, SIZES["encoder"], SIZES["decoder"]).eval()
     image = torch.randn(1, 32, 48)
     torch.manual_seed(3)
-    mask = hide(1, mae.grid, 0.4).mask[0]
+    mask = draw_mask(1, mae.grid, 0.4).mask[0]
     number = int(mask.nonzero()[0])
     row, column = divmod(number, mae.grid[1])
     other = image.clone()
@@ -154,7 +154,7 @@ def test_nothing_is_hidden_outside_of_training():
         alone = torch.cat([model(*(stream[i : i + 1] for stream in streams)) for i in range(3)])
     assert torch.equal(first, second)
     torch.testing.assert_close(first, alone, atol=1e-5, rtol=1e-5)
-    with pytest.raises(ValueError, match="total_loss belongs to training"):
+    with pytest.raises(ValueError, match="total_loss must follow a forward in training mode"):
         model.total_loss(first.sum(), TARGETS)
 
 
@@ -165,7 +165,7 @@ def test_a_training_step_follows_from_the_seed():
         torch.manual_seed(seed)
         losses.append(training_step(model, streams).detach())
     assert losses[0] == losses[1] != losses[2]
-    with pytest.raises(ValueError, match="total_loss belongs to training, right after forward"):
+    with pytest.raises(ValueError, match="total_loss must follow a forward in training mode"):
         model.total_loss(losses[0], TARGETS)
 
 

@@ -66,18 +66,18 @@ def build(name: str) -> tuple[SimpleNamespace, Tensor, Tensor]:
     return modules, features(), CLASSES if targets is None else targets()
 
 
-def same_places(batch, grid, ratio, device=None, hide=mae.hide):
+def same_places(batch, grid, ratio, device=None, draw=mae.draw_mask):
     """What is hidden does not depend on the place in a batch; it is drawn, so processes draw differently."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
-        mask, order, seen = hide(1, grid, ratio, device)
-    return mae.Hidden(mask.expand(batch, -1), order.expand(batch, -1), seen)
+        mask, order, seen = draw(1, grid, ratio, device)
+    return mae.PatchMask(mask.expand(batch, -1), order.expand(batch, -1), seen)
 
 
 def loss_and_gradients(name: str, rank: int = 0, world: int = 1) -> tuple[float, dict[str, Tensor]]:
     """Of one training step in process ``rank`` of ``world``, with the mean of the gradients that DDP takes."""
     modules, features, targets = build(name)
-    mae.hide = same_places
+    mae.draw_mask = same_places
     if world > 1:
         share_batch_norm(modules)
     learner = SimpleNamespace(trainer=SimpleNamespace(world_size=world), all_gather=_all_gather_ddp_if_available)
@@ -126,7 +126,7 @@ def test_every_backend_with_a_loss_of_its_own_is_here():
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("world", [2, 3])
 def test_several_processes_have_loss_and_gradients_of_one(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(mae, "hide", mae.hide)
+    monkeypatch.setattr(mae, "draw_mask", mae.draw_mask)
     found = together(world, tmp_path)
     for name in CASES:
         loss, tensors = loss_and_gradients(name)

@@ -61,7 +61,7 @@ def test_qaf_starts_from_its_codebooks(file):
     arguments = {"input_dim": 6, "num_layers": 2, "codebook_size": 16, "codec_dim": 8, "codebooks": file}
     model = QAFStatic(num_quantizers=2, **arguments)
     assert torch.equal(model.tables, load_codec(file).quantizer.codebooks[:2])
-    with pytest.raises(ValueError, match="has 3 codebooks of a residual quantizer; 4 are asked for"):
+    with pytest.raises(ValueError, match="has 3 codebooks of a residual quantizer; 4 are needed"):
         QAFStatic(num_quantizers=4, **arguments)
 
 

@@ -104,7 +104,7 @@ def test_codebooks_of_both_packages(tmp_path):
         assert torch.equal(read_codebooks(path, 2), books[:2])
         model = QAFStatic(**SMALL, num_quantizers=3, codebooks=path)
         assert torch.equal(model.tables, books)
-        with pytest.raises(ValueError, match=r"model\.\w+: has 3 codebooks of a residual quantizer; 8 are asked for"):
+        with pytest.raises(ValueError, match=r"model\.\w+: has 3 codebooks of a residual quantizer; 8 are needed"):
             read_codebooks(path, 8)
     with pytest.raises(ValueError, match=r"no codebooks can be read from it"):
         read_codebooks(str(folder / "missing.th"), 2)

@@ -12,7 +12,7 @@ from transformers import WhisperConfig, WhisperModel
 
 from spooftrace.backends import W2V2AASIST, SASTNet
 from spooftrace.backends.parts.crossmodal import CrossModalTransformer, positions
-from spooftrace.backends.parts.mae import MultiDecoderMAE, hide, sincos_positions
+from spooftrace.backends.parts.mae import MultiDecoderMAE, draw_mask, sincos_positions
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
 from spooftrace.official import OFFICIAL_CHECKPOINTS
 from spooftrace.official.contents import PRETRAINING_ONLY
@@ -45,8 +45,8 @@ def test_positions_of_patches():
 def test_what_is_hidden_and_what_the_encoder_makes_of_the_rest(decoders):
     mae, image, case = small_mae(decoders)
     torch.manual_seed(case["inputs"]["seed_2d"])
-    hidden = hide(len(image), mae.grid, case["inputs"]["mask_ratio"])
-    assert hidden.seen == 72
+    hidden = draw_mask(len(image), mae.grid, case["inputs"]["mask_ratio"])
+    assert hidden.visible == 72
     assert torch.equal(hidden.mask.float(), case["outputs"]["mask"])
     assert torch.equal(hidden.order.argsort(dim=1), case["outputs"]["ids_restore"])
     with torch.no_grad():

@@ -67,8 +67,8 @@ def test_a_class_for_each_output_in_the_published_order():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("utt2codec",), "give classes"),
-        (("utt2vq", ["real", "real"]), "each once"),
+        (("utt2codec",), "utt2codec"),
+        (("utt2vq", ["real", "real"]), "real, real"),
         (("utt2vq", None, [1.0, 2.0]), "2 class_weight for 4 classes"),
     ],
 )
@@ -95,7 +95,12 @@ def test_bona_fide_first_still_scores_higher_for_bona_fide():
     task = Attribution("utt2label")
     assert task.scores(torch.tensor([[3.0, 1.0], [-1.0, 2.0]])).tolist() == [3.0, -1.0]
     assert task.format_scores(["a"], np.array([0.5])) == ["a 0.5"]
-    assert task.dev_metrics(np.array([3.0, -1.0]), np.array([0, 1])) == {"dev_error": 0.0}
+    assert task.dev_metrics(np.array([3.0, -1.0]), np.array([0, 1])) == {"dev_eer": 0.0, "dev_error": 0.0}
+
+
+def test_bin_is_selected_by_its_eer_under_its_name_and_that_of_earlier_versions():
+    assert Attribution("utt2label").selects_by == ("dev_eer", "dev_error")
+    assert Attribution("utt2dec").selects_by == ("dev_error",)
 
 
 def test_parsing_learns_in_deviations_and_scores_in_units():
@@ -120,7 +125,7 @@ def test_unknown_values_take_no_part():
 
 
 def test_a_constant_target_is_refused():
-    with pytest.raises(InputError, match="khz is always 16, so that nothing can be learned"):
+    with pytest.raises(InputError, match="khz is always 16"):
         Parsing().fit([(16.0, 2.0, 4.0), (16.0, 6.0, 8.0)])
 
 

@@ -14,10 +14,10 @@ from spooftrace.backends.parts.sinc import SincBank
 class ResidualBlock(nn.Module):
     """Two (2, 3) convolutions with a shortcut, frequency and time axes kept: (B, C, F, T) -> (B, C', F, T).
 
-    The official block also runs the input through ``bn1`` and SELU, then throws the result away and convolves the raw
-    input. Here ``bn1`` exists so that official checkpoints load strictly, and is not run: its weights take no part in
-    training (``requires_grad`` is false, so DDP does not wait for their gradients) and its running statistics, which
-    the official code goes on updating, stay as loaded. Outputs and gradients are the same.
+    The official block also runs the input through ``bn1`` and SELU, but discards the result and convolves the raw
+    input. Here ``bn1`` exists only for official checkpoints to load strictly, and is not run. Its weights are not
+    trained (``requires_grad`` is false, and DDP does not wait for their gradients), and its running statistics, which
+    the official code keeps updating, stay as loaded. Outputs and gradients are the same.
     """
 
     def __init__(self, in_channels: int, out_channels: int, first: bool = False):
@@ -97,8 +97,8 @@ class AASIST(SpectroTemporalGraph):
                 f"AASIST takes waveforms (B, N) with N of at least {self.min_samples} samples; got {tuple(wave.shape)}"
             )
         x = self.encode(wave).abs()  # (B, N) -> (B, C, F, T)
-        spectral = x.max(dim=3).values.transpose(1, 2)  # strongest over time: (B, C, F) -> (B, F, C)
-        temporal = x.max(dim=2).values.transpose(1, 2)  # strongest over frequency: (B, C, T) -> (B, T, C)
+        spectral = x.max(dim=3).values.transpose(1, 2)  # maximum over time: (B, C, F) -> (B, F, C)
+        temporal = x.max(dim=2).values.transpose(1, 2)  # maximum over frequency: (B, C, T) -> (B, T, C)
         return self.classify(spectral, temporal)
 
     def encode(self, wave: Tensor) -> Tensor:
@@ -107,7 +107,7 @@ class AASIST(SpectroTemporalGraph):
         x = F.max_pool2d(x, 3)  # (B, 1, F0, N') -> (B, 1, F0 // 3, N' // 3)
         x = F.selu(self.first_bn(x), inplace=True)
         if x.device.type == "cpu" and x.dtype == torch.float32:
-            # With channels last in memory a CPU takes 0.6 times as long for scoring, 0.7 times for training. For other
-            # types PreciseBatchNorm2d would not be precise.
+            # With channels last, a CPU needs 0.6 times as long for scoring and 0.7 times for training.
+            # PreciseBatchNorm2d is precise for float32 only.
             x = x.to(memory_format=torch.channels_last)
         return self.encoder(x)  # (B, 1, F, N' // 3) -> (B, C, F, T), T = N' // 3 ** (1 + blocks)

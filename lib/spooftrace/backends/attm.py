@@ -14,8 +14,8 @@ from spooftrace.backends.parts.shapes import check_shape
 class AttMLSTM(nn.Module):
     """AttM + LSTM: layers (B, num_layers, T, input_dim) -> logits (B, num_outputs), class 1 = bona fide.
 
-    51,275,794 parameters with the defaults, which are the published ones: 50,339,984 of the merging, of which
-    9,440,256 are dead (see ``AttentiveMerging``), and 935,810 of the LSTM and the last layer.
+    51,275,794 parameters with the defaults, which are the published ones: 50,339,984 in the merging (9,440,256 of them
+    without effect, see ``AttentiveMerging``) and 935,810 in the LSTM and the last layer.
 
     Streams: ``layers``; the published system takes the first 12 of WavLM-Large, without the encoder input; any T from 1
     on.

@@ -16,32 +16,32 @@ from spooftrace.backends.parts.poincare import disc_view, make_balls, printed_we
 class HYDRA(nn.Module):
     """HYDRA: vector (B, input_dim) -> (B, num_outputs), each target from its own mixture of K hyperbolic subspaces.
 
-    Convolutions over the vector; K = num_outputs linear maps, each followed by exp_0 into a Poincaré ball with a
-    learned curvature; for each target an attention over the K points, which are multiplied by their weights and added
-    by Möbius operations; log_0; a network with two hidden layers. In training, a total correlation loss keeps the
-    subspaces apart (``total_loss``). Parameters by the width of the vector: 8,463,183 for 192 (ECAPA), 9,446,223 for
-    512 (x-vector, Whisper-base), 10,232,655 for 768 (the base models), 11,805,519 for 1280 (MMS-1B, XLS-R-1B), where
-    the paper has 8 to 12 million.
+    Convolutions run over the vector. K = num_outputs linear maps follow, each with exp_0 into a Poincaré ball of
+    learned curvature. For each target, attention weighs the K points; their Möbius sum goes through log_0 and a network
+    with two hidden layers. In training, a total correlation loss keeps the subspaces apart (``total_loss``). Parameters
+    by width of the vector: 8,463,183 for 192 (ECAPA), 9,446,223 for 512 (x-vector, Whisper-base), 10,232,655 for 768
+    (the base models), 11,805,519 for 1280 (MMS-1B, XLS-R-1B); the paper gives 8 to 12 million.
 
     Streams: ``vector``, as for ``ParsingCNN``.
 
-    There is no official code, and the paper is inconsistent in places. Read here as follows; ``formulas="printed"``
-    computes what is printed instead, for the first two.
+    There is no official code, and the paper is inconsistent in places. This implementation reads it as follows;
+    ``formulas="printed"`` computes the first two items as they are printed.
 
-    * Its log_0 has a factor of 2 / sqrt(c), with which log_0(exp_0(v)) = 2 v. Here 1 / sqrt(c), so that it is v.
-    * It adds points of balls of different curvature, which Möbius addition is not defined for, and does not say with
-      which c. As it maps the sum h_t back with c_t, the sum is taken in the ball of target t; the points of the other
-      balls come to it as ``spooftrace.backends.parts.poincare.weighted_sum`` says. So c_t tells how far target t
-      departs from a plain weighted mean, which is what is left of the sum as c_t goes to 0.
+    * The paper's log_0 has the factor 2 / sqrt(c), which makes log_0(exp_0(v)) = 2 v. The factor here is 1 / sqrt(c),
+      which makes it v.
+    * The paper adds points of balls of different curvature. Möbius addition is not defined for them, and the paper does
+      not name a curvature. Because it maps the sum h_t back with c_t, the sum is computed in the ball of target t;
+      ``spooftrace.backends.parts.poincare.weighted_sum`` maps the points of the other balls to it. As c_t goes to 0,
+      the sum becomes a plain weighted mean; c_t measures how far target t departs from it.
     * The total correlation loss is a divergence between densities that the paper does not name, and has no weight.
-      Mutual information does not change under invertible maps such as log_0, so it is estimated between the tangent
-      vectors, with normal densities, see ``total_correlation``. Both (i, j) and (j, i) are in the sum, as printed. Its
-      weight is 0.01, which lowers it several times over in training and leaves the errors of the targets in charge.
-    * The attention is only said to be a softmax over the subspaces. Here the score of subspace k for target t is the
-      product of its tangent vector with a learned query of (t, k), plus a bias, over sqrt(d). Queries and biases start
-      at 0, so that training starts from equal weights.
-    * Subspaces of 32 dimensions and hidden layers of 1600 are chosen so that the numbers of parameters come out as
-      published for every width; 120 and 30 as in ``ParsingCNN`` would give 0.7 to 4 million.
+      Mutual information does not change under invertible maps such as log_0. It is therefore estimated between the
+      tangent vectors, with normal densities (``total_correlation``). The sum includes (i, j) and (j, i), as printed.
+      The weight 0.01 reduces this loss several times in training and leaves the errors of the targets dominant.
+    * The paper defines the attention only as a softmax over the subspaces. Here the score of subspace k for target t is
+      the product of its tangent vector with a learned query of (t, k), plus a bias, over sqrt(d). Queries and biases
+      start at 0, which gives equal weights at the start of training.
+    * Subspaces of 32 dimensions and hidden layers of 1600 units give the published numbers of parameters for every
+      width; 120 and 30 units as in ``ParsingCNN`` would give 0.7 to 4 million.
     * The curvatures start at 1. Convolutions and dropout are those of ``ParsingCNN``.
 
     Args:
@@ -50,14 +50,14 @@ class HYDRA(nn.Module):
         ball_dim: Dimension of a subspace.
         hidden_dim: Width of both hidden layers of a target.
         attention: "task", learned, or "uniform", equal weights (an ablation).
-        shared_ball: All subspaces and targets have one curvature, that is one ball (an ablation).
+        shared_ball: Use one ball, with one curvature, for all subspaces and targets (an ablation).
         htc_weight: Weight of the total correlation loss; 0 leaves it out (an ablation).
-        formulas: "consistent" or "printed", see above.
+        formulas: "consistent" or "printed"; see the first two items above.
         dropout: Share of activations set to zero in training, see ``ParsingCNN``.
 
     Raises:
-        ValueError: An unknown ``attention`` or ``formulas``, a negative ``htc_weight``, ``input_dim`` is too small, an
-            input of another shape.
+        ValueError: An unknown ``attention`` or ``formulas``, a negative ``htc_weight``, an ``input_dim`` that is too
+            small, or an input of another shape.
 
     Source: Chetia Phukan et al., "Towards Neural Audio Codec Source Parsing", arXiv 2506.12627, section "HYDRA".
     """
@@ -91,12 +91,13 @@ class HYDRA(nn.Module):
         self.encoder = VectorEncoder(input_dim, dropout)
         self.project = nn.Linear(self.encoder.output_dim, num_outputs * ball_dim)
         self.balls = make_balls(1 if shared_ball else num_outputs)
-        self.query = self.bias = None
+        self.query: nn.Parameter | None = None
+        self.bias: nn.Parameter | None = None
         if attention == "task":
             self.query = nn.Parameter(torch.zeros(num_outputs, num_outputs, ball_dim))  # (T, K, d)
             self.bias = nn.Parameter(torch.zeros(num_outputs, num_outputs))  # (T, K)
         self.heads = TargetHeads(ball_dim, (hidden_dim, hidden_dim), num_outputs, dropout)
-        self._tangents: Tensor | None = None  # of the training batch, for total_loss
+        self._tangents: Tensor | None = None  # of the last training batch, for ``total_loss``
 
     def forward(self, x: Tensor) -> Tensor:
         _, tangents = self.embed(x)  # (B, D) -> (B, K, d)
@@ -105,14 +106,14 @@ class HYDRA(nn.Module):
         return self.heads(mixed.to(self.project.weight.dtype).unbind(dim=1))  # -> (B, num_outputs)
 
     def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors (B, input_dim) -> points of the K balls, and these as tangent vectors at the origin: (B, K, d)."""
+        """Map vectors (B, input_dim) to points of the K balls and to their tangent vectors at the origin, (B, K, d)."""
         check_vector(self, x, self.input_dim)
         vectors = self.project(self.encoder(x))  # (B, D) -> (B, F) -> (B, K * d)
         return to_balls(self.balls, vectors.unflatten(1, (self.num_outputs, self.ball_dim)))
 
     def _weights(self, tangents: Tensor) -> Tensor:
-        """Tangent vectors (B, K, d) -> attention (B, T, K), whose rows add up to 1."""
-        if self.query is None:
+        """Compute attention (B, T, K), whose rows sum to 1, from tangent vectors (B, K, d)."""
+        if self.query is None or self.bias is None:
             count = self.num_outputs
             return tangents.new_full((tangents.size(0), count, count), 1 / count)
         scores = torch.einsum("bkd,tkd->btk", tangents, self.query.double()) + self.bias  # -> (B, T, K)
@@ -121,17 +122,22 @@ class HYDRA(nn.Module):
     def total_loss(
         self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
     ) -> Tensor:
-        """The loss of the targets plus the weighted total correlation of the batch that ``forward`` has just seen.
+        """Add the weighted total correlation of the last ``forward`` batch to the loss of the targets.
 
-        ``whole`` makes the batch of all processes of what this one has seen.
+        Args:
+            loss: Loss of the targets, of the batch of all ranks.
+            targets: Not used.
+            whole: Gathers a tensor of this rank's batch from all ranks.
         """
         if self.htc_weight == 0:
             return loss
-        tangents, self._tangents = self._tangents, None  # which would hold the graph of the whole batch
+        if self._tangents is None:
+            raise ValueError("total_loss must follow a forward in training mode")
+        tangents, self._tangents = self._tangents, None  # keeping it would keep the graph of the batch in memory
         return loss + self.htc_weight * total_correlation(whole(tangents)).to(loss.dtype)
 
     def figures(self) -> dict[str, float]:
-        """The learned c of each ball, by the target it belongs to; the curvature of the ball is -c."""
+        """Return the learned c of each ball, by its target; the curvature of the ball is -c."""
         values = self.balls.c.flatten().tolist()
         if len(values) == 1:
             return {"curvature": values[0]}
@@ -140,31 +146,30 @@ class HYDRA(nn.Module):
 
     @torch.no_grad()
     def attention(self, x: Tensor) -> Tensor:
-        """Vectors (B, input_dim) -> weight of each subspace for each target, (B, T, K)."""
+        """Compute the weight of each subspace for each target, (B, T, K), from vectors (B, input_dim)."""
         return self._weights(self.embed(x)[1])
 
     @torch.no_grad()
     def disc_points(self, x: Tensor) -> Tensor:
-        """Vectors (B, input_dim) -> points of the K balls in the unit disc (B, K, 2), see ``poincare.disc_view``.
+        """Map vectors (B, input_dim) to points of the K balls in the unit disc (B, K, 2), see ``poincare.disc_view``.
 
-        The directions of the view depend on all of them, so they are to be drawn in one batch.
+        The directions of the view depend on the batch; pass all vectors of a figure in one batch.
         """
         return disc_view(self.embed(x)[1])
 
 
 def total_correlation(vectors: Tensor) -> Tensor:
-    """Sum over i != j of the mutual information between vectors i and j, in nats, as if they were normal.
+    """Sum over i != j of the mutual information between vectors i and j, in nats, for normal distributions.
 
-    It is (log det R_i + log det R_j - log det R_ij) / 2, with R the correlation matrices of vector i, of vector j and
-    of both. A batch is too small for them (the information of 2 d numbers from fewer utterances than that is infinite),
-    so R is shrunk towards the identity, by 2 d / (2 d + B): the estimate is too low for small batches and right for
-    large ones.
+    The mutual information is (log det R_i + log det R_j - log det R_ij) / 2, where R are the correlation matrices of
+    vector i, of vector j and of both. With fewer than 2 d utterances in the batch it would be infinite. R is therefore
+    shrunk towards the identity by 2 d / (2 d + B): the estimate is too low for small batches and right for large ones.
 
     Args:
-        vectors: (B, K, d). Numbers that are the same for all have no information.
+        vectors: (B, K, d). A dimension that is constant over the batch carries no information.
 
     Returns:
-        A scalar, 0 or more; 0 for a batch of one.
+        A scalar of at least 0; 0 for a batch of one.
     """
     batch, count, dim = vectors.shape
     if batch < 2:
@@ -176,9 +181,9 @@ def total_correlation(vectors: Tensor) -> Tensor:
     identity = torch.eye(count * dim, dtype=x.dtype, device=x.device)
     correlation = (1 - shrinkage) * (x.T @ x) + shrinkage * identity  # (K * d, K * d)
     blocks = correlation.unflatten(1, (count, dim)).unflatten(0, (count, dim)).transpose(1, 2)  # (K, K, d, d)
-    alone = [torch.logdet(blocks[i, i]) for i in range(count)]
+    single = [torch.logdet(blocks[i, i]) for i in range(count)]
     total = vectors.new_zeros((), dtype=torch.float64)
     for i, j in combinations(range(count), 2):
         both = torch.cat([torch.cat([blocks[i, i], blocks[i, j]], 1), torch.cat([blocks[j, i], blocks[j, j]], 1)])
-        total = total + alone[i] + alone[j] - torch.logdet(both)  # twice the half, for (i, j) and (j, i)
+        total = total + single[i] + single[j] - torch.logdet(both)  # twice the half, for (i, j) and (j, i)
     return total

@@ -1,4 +1,4 @@
-"""The single-ball baseline of codec parsing: HYDRA without what makes it HYDRA."""
+"""The single-ball baseline of codec parsing: HYDRA with one ball and without attention."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class HyperbolicCNN(nn.Module):
 
     Streams: ``vector``, as for ``ParsingCNN``.
 
-    The paper keeps HYDRA's logarithmic map in front of the networks of the targets. With a single ball that leaves
-    nothing hyperbolic: log_0 undoes exp_0, the curvature has no effect on any output and no gradient, and the model is
-    a Euclidean network with a narrow layer. So the networks read the coordinates in the ball (``readout="ball"``), on
-    which its curvature does bear; ``readout="tangent"`` is what the paper's text says.
+    The paper applies HYDRA's logarithmic map before the networks of the targets. With a single ball, log_0 undoes
+    exp_0: the curvature affects no output and has no gradient, and the model is a Euclidean network with a narrow
+    layer. By default the networks therefore read the coordinates in the ball (``readout="ball"``), which depend on the
+    curvature; ``readout="tangent"`` follows the text of the paper.
 
     Args:
         input_dim: Width of the vector, at least 4.
         num_outputs: Number of targets.
         ball_dim: Dimension of the ball.
         hidden_dim: Width of both hidden layers of a target.
-        readout: What the networks of the targets get.
+        readout: Input of the networks of the targets: coordinates in the ball, or tangent vectors.
         dropout: Share of activations set to zero in training, see ``ParsingCNN``.
 
     Raises:
@@ -66,11 +66,11 @@ class HyperbolicCNN(nn.Module):
         return self.heads([shared] * self.num_outputs)  # -> (B, num_outputs)
 
     def embed(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors (B, input_dim) -> points of the ball and their tangent vectors at the origin, (B, 1, d) float64."""
+        """Map vectors (B, input_dim) to points of the ball and tangent vectors at the origin, (B, 1, d) float64."""
         check_vector(self, x, self.input_dim)
         vectors = self.project(self.encoder(x))  # (B, D) -> (B, F) -> (B, d)
         return to_balls(self.balls, vectors.unsqueeze(1))
 
     def figures(self) -> dict[str, float]:
-        """The learned c; the curvature of the ball is -c."""
+        """Return the learned c; the curvature of the ball is -c."""
         return {"curvature": self.balls.c.item()}

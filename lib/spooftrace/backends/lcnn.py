@@ -1,4 +1,4 @@
-"""LCNN: convolutions with max-feature-map activations over one layer of XLS-R, taken as an image."""
+"""LCNN: convolutions with max-feature-map activations over one layer of XLS-R, treated as an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MaxFeatureMap(nn.Module):
 
 
 def _block(in_channels: int, out_channels: int, size: int, pool: bool = False, norm: bool = False) -> nn.Sequential:
-    """Convolution, max-feature-map, and if asked for pooling by 2 and batch norm: (B, in, F, T) -> (B, out, ...)."""
+    """Convolution, max-feature-map, optional pooling by 2 and batch norm: (B, in, F, T) -> (B, out, ...)."""
     layers: list[nn.Module] = [nn.Conv2d(in_channels, 2 * out_channels, size, padding=size // 2), MaxFeatureMap()]
     if pool:
         layers.append(nn.MaxPool2d(2))
@@ -29,12 +29,12 @@ class LCNN(nn.Module):
     """Light CNN of the Codecfake paper: frames (B, T, input_dim) -> logits (B, num_outputs).
 
     4,111,074 parameters with the defaults, which are the published ones: layer 5 of XLS-R 300M, 201 frames. The
-    published code takes this size only, for which the last linear layers are made. Here any other T works too: a
-    shorter input is repeated up to 201 frames, as in the published data loader; a longer one is cut into windows of
-    201 frames that cover it evenly, and the windows' outputs are averaged. Lengths that pool to the same size (up to
-    207) are taken as they are.
+    published code takes this number of frames only, which determines the size of its linear layers. Here any T works: a
+    shorter input is repeated up to 201 frames, as in the published data loader; a longer one is cut into evenly spaced
+    windows of 201 frames, and the outputs of the windows are averaged. Up to 207 frames pool to the same size and are
+    not cut.
 
-    In the published code index 0 is bona fide. Here it is index 1, as everywhere in spooftrace: to load official
+    In the published code output 0 is bona fide. Here it is output 1, as everywhere in spooftrace: to load official
     weights, swap the rows of ``fc_mu``.
 
     Streams: ``frames``; any T from 1 on.
@@ -42,7 +42,7 @@ class LCNN(nn.Module):
     Args:
         input_dim: Width of the frames, 16 or more.
         num_outputs: Number of outputs.
-        num_frames: Length that the last layers are made for, 16 or more.
+        num_frames: Number of frames that the linear layers are built for, 16 or more.
 
     Raises:
         ValueError: ``input_dim`` or ``num_frames`` below 16, an input of another shape.
@@ -79,7 +79,7 @@ class LCNN(nn.Module):
         return map_windows(self.classify, frames, dim=1, length=self.num_frames, longest=longest)
 
     def classify(self, frames: Tensor) -> Tensor:
-        """Frames (B, num_frames, D) -> (B, num_outputs)."""
+        """Classify frames (B, num_frames, D): (B, num_outputs)."""
         x = frames.transpose(1, 2).unsqueeze(1)  # (B, T, D) -> (B, 1, D, T)
         for block in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
             x = block(x)  # -> (B, 64, D // 8, T // 8)

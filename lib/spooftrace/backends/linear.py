@@ -1,4 +1,4 @@
-"""Linear probe: what a linear classifier finds in the features, and no more."""
+"""Linear probe: a linear classifier on pooled features."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from spooftrace.backends.parts.shapes import to_frames
 class LinearProbe(nn.Module):
     """Pool over time, standardise each dimension, one linear layer: (B, T, input_dim) or (B, input_dim) -> outputs.
 
-    The standardisation is a batch norm without weights, so that the scale of the features does not decide the
-    learning rate. Vectors (B, input_dim) skip the pooling.
+    The standardisation is a batch norm without weights; it makes the learning rate independent of the scale of the
+    features. Vectors (B, input_dim) skip the pooling.
 
     Streams: ``frames`` or ``vector``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1
     on.
@@ -57,7 +57,7 @@ class LinearProbe(nn.Module):
         return self.out(self.standardise(self.pool(x)))  # -> (B, pooled_dim) -> (B, num_outputs)
 
     def pool(self, x: Tensor) -> Tensor:
-        """Frames (B, T, input_dim) or vectors (B, input_dim) -> (B, input_dim or 2 * input_dim)."""
+        """Pool frames (B, T, input_dim) or vectors (B, input_dim) to (B, input_dim or 2 * input_dim)."""
         if x.ndim not in (2, 3) or x.size(-1) != self.input_dim or 0 in x.shape:
             raise ValueError(
                 f"LinearProbe takes frames (B, T, {self.input_dim}) or vectors (B, {self.input_dim}); "

@@ -11,9 +11,8 @@ from spooftrace.backends.parts.shapes import to_frames
 class LSTMProbe(nn.Module):
     """Frames (B, T, input_dim) -> (B, num_outputs): LSTM, mean over time, linear.
 
-    935,810 parameters with the defaults: the classifier of AttM-LSTM (class ``my_LSTM`` of
-    pandarialTJU/AttM_INTERSPEECH24, whose keys these are), here on its own to see what a small recurrent classifier
-    finds in a stream.
+    935,810 parameters with the defaults: the classifier of AttM-LSTM on its own, as a small recurrent probe. Parameter
+    names are those of class ``my_LSTM`` in pandarialTJU/AttM_INTERSPEECH24.
 
     Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 

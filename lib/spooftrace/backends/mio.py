@@ -12,16 +12,16 @@ from spooftrace.backends.parsing_cnn import TargetHeads, check_vector, standardi
 class MiO(nn.Module):
     """MiO ("merge into one"): vectors (B, input_dim) and (B, other_dim) -> (B, num_outputs).
 
-    Each vector is brought to ``merged_dim`` numbers by a linear layer; all products of a number of the one with a
-    number of the other (bilinear pooling) go to a network for each target. 5,318,463 parameters with the defaults.
+    A linear layer maps each vector to ``merged_dim`` numbers; the outer product of the two (bilinear pooling) is the
+    input of one network per target. 5,318,463 parameters with the defaults.
 
     Streams: two of layout ``vector``. In codec source parsing the first is Whisper-base, averaged over time, and the
     second the x-vector.
 
-    There is no official code. From the papers: the two models, bilinear pooling. Chosen here: 120 numbers a vector, as
-    wide as the first layer of a target; networks, standardisation and dropout of ``ParsingCNN``; and what is usual
-    after bilinear pooling, square roots that keep the sign and division by the norm, without which products of large
-    numbers outweigh all others (Lin et al., ICCV 2015).
+    There is no official code. The papers give the two models and bilinear pooling. Chosen here: 120 numbers per vector,
+    the width of the first layer of a target; networks, standardisation and dropout of ``ParsingCNN``; and the usual
+    normalisation after bilinear pooling, signed square roots and division by the norm, without which products of large
+    numbers dominate (Lin et al., ICCV 2015).
 
     Args:
         input_dim, other_dim: Widths of the first and of the second vector.
@@ -60,7 +60,7 @@ class MiO(nn.Module):
         check_vector(self, first, self.input_dim)
         check_vector(self, second, self.other_dim)
         products = torch.einsum("bi,bj->bij", self.first(first), self.second(second)).flatten(1)  # -> (B, M * M)
-        # The root of the absolute value, but with a finite slope at 0.
+        # Signed square root with a finite slope at 0.
         roots = products * (products.abs() + 1e-6).rsqrt()
-        merged = F.normalize(roots, dim=1) * roots.size(1) ** 0.5  # -> (B, M * M), 1 in the root mean square
+        merged = F.normalize(roots, dim=1) * roots.size(1) ** 0.5  # -> (B, M * M), with a root mean square of 1
         return self.heads([self.dropout(merged)] * self.num_outputs)  # -> (B, num_outputs)

@@ -18,7 +18,7 @@ ACTIVATIONS = {"relu": F.relu, "selu": F.selu}
 class ChannelGate(nn.Module):
     """Squeeze-and-excitation without the squeeze: scale each channel by a gate computed from its mean over time.
 
-    All published recipes keep the full width between the two layers. (B, C, T) -> (B, C, T).
+    All published recipes keep the full width between the two layers: (B, C, T) -> (B, C, T).
     """
 
     def __init__(self, channels: int):
@@ -64,7 +64,7 @@ class InnerBlock(nn.Module):
         self.bns = nn.ModuleList(nn.BatchNorm1d(w) for _ in range(scale - 1))
 
     def steps(self, splits: Sequence[Tensor], last: Tensor) -> list[Tensor]:
-        """All splits but the last (B, W, T) -> as many outputs (B, W, T)."""
+        """Compute one output (B, W, T) for each split (B, W, T) but the last."""
         x = torch.zeros_like(last)
         outputs = []
         for split, conv, bn in zip(splits, self.convs, self.bns, strict=True):
@@ -82,7 +82,7 @@ class InnerBlock(nn.Module):
 
 
 class InnerBlockX(InnerBlock):
-    """The inner Res2Net of Nes2Net-X, which learns how to add up what came before: (B, C, T) -> (B, C, T).
+    """The inner Res2Net of Nes2Net-X, with learned weights in its sums: (B, C, T) -> (B, C, T).
 
     A stack starts with the last split; step i appends split i to the stack, convolves every member along time with the
     same kernel, and outputs the members' weighted sum. The stack itself, not the sum, goes on to the next step.
@@ -129,15 +129,14 @@ class Nes2Net(nn.Module):
 
         Nes2Net(num_outputs=1, dilation=1, aggregation="sea")
 
-    510,769 parameters, and 400 of the aggregation. The defaults are those of ``Nes2NetX``, for systems that are to be
-    compared with it.
+    It has 510,769 parameters, and 400 in the aggregation. The defaults are those of ``Nes2NetX``, for comparison.
 
     Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 
     Args:
         input_dim: Width of the frames, a multiple of the number of groups. The official code takes 1024 only.
         num_outputs: Number of outputs.
-        dilation: Of the convolutions along time, in frames.
+        dilation: Dilation of the convolutions along time, in frames.
         pool: "mean" over time, or "astp", attentive statistics.
         nes_ratio: Number of groups of the outer network and number of splits inside each inner block.
         activation: "relu" or "selu", everywhere but in the channel gates, which keep ReLU.
@@ -145,7 +144,7 @@ class Nes2Net(nn.Module):
         num_layers: Number of layers, with an ``aggregation``.
 
     Raises:
-        ValueError: An ``input_dim`` that cannot be cut as asked, an unknown ``pool``, ``activation`` or
+        ValueError: An ``input_dim`` that cannot be split into the groups, an unknown ``pool``, ``activation`` or
             ``aggregation``, an input of another shape.
 
     Source: Liu et al., "Nes2Net: A lightweight nested architecture for foundation model driven speech anti-spoofing",
@@ -206,7 +205,7 @@ class Nes2Net(nn.Module):
 
 
 class Nes2NetX(Nes2Net):
-    """Nes2Net-X: as ``Nes2Net``, with inner blocks that learn how to add up their splits.
+    """Nes2Net-X: ``Nes2Net`` with inner blocks that learn the weights of their sums.
 
     512,039 parameters with the defaults, which are those of the ASVspoof 2019/2021 recipe. The ASVspoof 5 recipe has
     ``dilation=1``; CtrSVDD has ``dilation=1, num_outputs=1, aggregation="sea"`` (511,014 parameters, or 775,334 with

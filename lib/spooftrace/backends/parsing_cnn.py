@@ -1,11 +1,11 @@
-"""The Euclidean CNN of codec parsing, and the parts that its hyperbolic rivals share with it."""
+"""The Euclidean CNN of codec parsing, and the layers that the hyperbolic models share with it."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
-TARGETS = ("khz", "kbps", "quantizers")  # what the outputs stand for in ``spooftrace.tasks.Parsing``
+TARGETS = ("khz", "kbps", "quantizers")  # the outputs, in the order of ``spooftrace.tasks.Parsing``
 
 
 class ParsingCNN(nn.Module):
@@ -17,19 +17,19 @@ class ParsingCNN(nn.Module):
 
     Streams: ``vector``, the mean over time of a speech model's last layer or a speaker embedding.
 
-    There is no official code. From the paper: two convolutions of 64 and 128 filters, kernel 3, flattened; for each
-    target layers of 120 and 30 neurons with ReLU and a linear one. What it leaves open:
+    There is no official code. The paper gives two convolutions of 64 and 128 filters, kernel 3, flattened; and for each
+    target layers of 120 and 30 units with ReLU, and a linear layer. Chosen here:
 
-    * The numbers of the vector are standardised one by one, a batch norm without weights, because speech models differ
-      in scale by orders of magnitude and all are trained with one learning rate.
-    * Each convolution keeps the length and is followed by ReLU and by max pooling of two, which keeps the model near
-      the size that the paper gives for HYDRA; without pooling it would have 35 million parameters for 768.
-    * Dropout of 0.3 after the convolutions and each hidden layer. The paper has dropout, without saying where.
+    * Each dimension of the vector is standardised by a batch norm without weights, because the scales of speech models
+      differ by orders of magnitude and all are trained with one learning rate.
+    * Each convolution keeps the length and is followed by ReLU and max pooling by two, which keeps the model near the
+      size that the paper gives for HYDRA; without pooling it would have 35 million parameters for 768.
+    * Dropout of 0.3 after the convolutions and each hidden layer. The paper mentions dropout without its place.
 
     Args:
         input_dim: Width of the vector, at least 4.
         num_outputs: Number of targets.
-        dropout: Share of activations set to zero in training.
+        dropout: Probability that training sets an activation to zero.
 
     Raises:
         ValueError: ``input_dim`` is too small, an input of another shape.
@@ -54,7 +54,7 @@ class ParsingCNN(nn.Module):
 
 
 class VectorEncoder(nn.Module):
-    """The convolutions that all models of codec parsing share: (B, input_dim) -> (B, 128 * (input_dim // 4))."""
+    """Convolutions of all codec parsing models: (B, input_dim) -> (B, 128 * (input_dim // 4))."""
 
     def __init__(self, input_dim: int, dropout: float):
         super().__init__()
@@ -79,17 +79,16 @@ class VectorEncoder(nn.Module):
 
 
 def standardisation(dim: int) -> nn.BatchNorm1d:
-    """Each number of a vector (B, dim) minus its mean, over its standard deviation.
+    """Batch norm without weights for vectors (B, dim), with cumulative averages.
 
-    In use these are the averages over all training batches so far, as the vectors do not change in training. Running
-    averages start from mean 0 and variance 1 and would need hundreds of steps to forget it, where a number hardly
-    varies.
+    The vectors do not change in training, therefore the statistics are averages over all training batches. Exponential
+    averages start at mean 0 and variance 1, and need hundreds of steps to converge for dimensions that hardly vary.
     """
     return nn.BatchNorm1d(dim, affine=False, momentum=None)
 
 
 class TargetHeads(nn.Module):
-    """One network a target: hidden layers of these widths with ReLU, then one number."""
+    """One network per target: hidden layers of these widths with ReLU, then one output."""
 
     def __init__(self, input_dim: int, hidden_dims: tuple[int, ...], num_targets: int, dropout: float):
         super().__init__()
@@ -106,11 +105,11 @@ class TargetHeads(nn.Module):
         self.heads = nn.ModuleList(head() for _ in range(num_targets))
 
     def forward(self, inputs: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-        """The input (B, input_dim) of each target -> (B, num_targets)."""
+        """Apply each network to the input (B, input_dim) of its target: (B, num_targets)."""
         return torch.cat([head(x) for head, x in zip(self.heads, inputs, strict=True)], dim=1)
 
 
 def check_vector(backend: nn.Module, x: Tensor, dim: int) -> None:
-    """Raise one clear ValueError unless ``x`` is a vector (B, dim) of each utterance of a batch."""
+    """Raise ``ValueError`` unless ``x`` holds one vector per utterance, (B, dim)."""
     if x.ndim != 2 or x.size(1) != dim or x.size(0) == 0:
         raise ValueError(f"{type(backend).__name__} takes vector (B, {dim}); got {tuple(x.shape)}")

@@ -23,10 +23,11 @@ CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as ``spooftrac
 class QAFStatic(nn.Module):
     """QAF-Static: layers (B, L, T, input_dim) and codes (B, Q, T') -> logits (B, num_outputs), class 1 = bona fide.
 
-    SSL branch: attentive merging of the layers. Codec branch: each quantizer's codes look up a table that may be
-    trained; the Q vectors of a frame are added up with weights alpha = softmax over q of W / temperature, separately
-    for each dimension ("static": the same for every utterance); the result is brought to the frame rate of the SSL
-    branch. Then concatenation, a linear layer, one LSTM layer, its mean over time, a linear layer. The paper's table:
+    SSL branch: attentive merging of the layers. Codec branch: the codes of each quantizer index a table of vectors,
+    which may be trained; the Q vectors of a frame are summed with weights alpha = softmax over q of W / temperature,
+    separately for each dimension ("static": the same for every utterance), and interpolated to the frame rate of the
+    SSL branch. Then concatenation, a linear layer, one LSTM layer, its mean over time, a linear layer. The systems in
+    the paper's table:
 
         AttM-LSTM                           AttMLSTM(projection="linear"), without a codec branch
         mean pooling (Method 1), codecF     QAFStatic(pooling="mean", tune_codec=False)
@@ -37,18 +38,19 @@ class QAFStatic(nn.Module):
     Streams, in this order: ``layers`` (the first 12 of WavLM-Large, without the encoder input; frozen) and ``codes``
     (EnCodec at 24 kHz and 6 kbit/s: 8 quantizers, 75 frames a second); any T and T' from 1 on.
 
-    There is no official code, and the paper leaves open what follows.
+    There is no official code. Chosen here, where the paper gives no value:
 
-    * Projection of the merging: one linear layer, not the two of the official AttM code. Those have 40.9 million
-      trained parameters, which is 13 % of WavLM-Large, where the paper has 4.4 % for everything.
-    * Width after the linear layer: 128, that of the codec. With the LSTM's 192, of the authors' AttM code, all
-      parameters come to the published 14 million and 4.4 %.
+    * Projection of the merging: one linear layer instead of the two of the official AttM code. Those have 40.9 million
+      trained parameters, 13 % of WavLM-Large, while the paper gives 4.4 % for the whole model.
+    * Width after the linear layer: 128, that of the codec. With the LSTM width 192 of the authors' AttM code, the total
+      is the published 14 million, or 4.4 %.
     * Pooling of the LSTM: the mean over time, as in the authors' AttM code.
-    * Start of W: zeros, so that training starts from mean pooling and what is learned is a departure from it.
-    * Temperature: 1, a plain softmax. As W starts at zero, another one would only change how fast W takes effect.
-    * Start of the tables: the codec's codebooks (``codebooks``), because "codec branch frozen" means nothing otherwise.
-      codecF freezes the tables, codecT trains them. W is trained in both: frozen, Method 2 would be Method 1. The
-      codec's encoder stays as it is, because no gradient passes the choice of a code.
+    * Initial W: zeros; training starts from mean pooling.
+    * Temperature: 1, a plain softmax. Because W starts at zero, another value would only change how fast W takes
+      effect.
+    * Initial tables: the codec's codebooks (``codebooks``), because a frozen codec branch is meaningless otherwise.
+      codecF freezes the tables, codecT trains them. W is trained in both: with a frozen W, Method 2 equals Method 1.
+      The codec's encoder is not trained, because the choice of a code has no gradient.
     * From 75 to 50 frames a second: linear interpolation to the SSL branch's number of frames, which uses every codec
       frame. Both start at 0 and differ by less than a frame at the end.
 
@@ -56,19 +58,21 @@ class QAFStatic(nn.Module):
         input_dim: Width of the layers.
         num_outputs: Number of outputs.
         num_layers: Number of layers L.
-        num_quantizers, codebook_size, codec_dim: Q, vectors a table, width of a vector.
+        num_quantizers: Number of quantizers Q.
+        codebook_size: Vectors per table.
+        codec_dim: Width of a vector.
         pooling: "qaf", learned weights, or "mean" of the quantizers.
         tune_codec: Whether the tables are trained.
-        temperature: Above 1 it makes the weights more equal.
+        temperature: Temperature of the softmax; above 1 the weights become more equal.
         fused_dim: Width after the concatenation and its linear layer.
         hidden_dim: Width of the LSTM.
-        projection: Of the merging, see ``AttentiveMerging``.
-        codebooks: File that the tables start from, see ``read_codebooks``; None starts from random numbers, which
-            training replaces by the codebooks of a live codec stream.
+        projection: Projection of the merging, see ``AttentiveMerging``.
+        codebooks: File with the initial tables, see ``read_codebooks``. None draws random tables, which training
+            replaces by the codebooks of a live codec stream.
 
     Raises:
         ValueError: An unknown ``pooling`` or ``projection``, a ``temperature`` that is not positive, ``codebooks`` that
-            cannot be read or are of another size, inputs of another shape, a code outside of the tables.
+            cannot be read or are of another size, inputs of another shape, or a code outside the tables.
 
     Source: Wu et al., "Quantizer-aware hierarchical neural codec modeling for speech deepfake detection",
     arXiv 2603.16914.
@@ -112,7 +116,7 @@ class QAFStatic(nn.Module):
             self.start_from(read_codebooks(codebooks, num_quantizers))
 
     def start_from(self, codebooks: Tensor) -> None:
-        """Set the tables to ``codebooks`` (Q, K, D); raises ValueError for another size."""
+        """Set the tables to ``codebooks`` (Q, K, D); raise ``ValueError`` for another size."""
         if codebooks.shape != self.tables.shape:
             raise ValueError(f"codebooks are {tuple(codebooks.shape)}, the tables {tuple(self.tables.shape)} (Q, K, D)")
         with torch.no_grad():
@@ -126,11 +130,11 @@ class QAFStatic(nn.Module):
         return self.decoder(self.fusion(torch.cat([frames, codec], dim=2)))  # (B, T, D + D') -> (B, T, E) -> outputs
 
     def codec_frames(self, codes: Tensor) -> Tensor:
-        """Weighted sum of the quantizers' vectors: codes (B, Q, T') -> (B, T', D')."""
+        """Sum the vectors of the quantizers with their weights: codes (B, Q, T') -> (B, T', D')."""
         size = self.tables.size(1)
         if not codes.is_meta and not 0 <= int(codes.min()) <= int(codes.max()) < size:
             raise ValueError(f"codes from {int(codes.min())} to {int(codes.max())}, but the tables have {size} vectors")
-        # The weights go onto the tables, not onto what is looked up: that way no (B, Q, T', D') is ever made.
+        # Weigh the tables instead of the looked-up vectors, which avoids a tensor of (B, Q, T', D').
         vectors = (self.tables * self.alpha().unsqueeze(1)).flatten(0, 1)  # (Q, K, D') -> (Q * K, D')
         offsets = torch.arange(0, len(vectors), size, device=codes.device)  # (Q,), where each table begins
         index = codes.long().transpose(1, 2) + offsets  # (B, Q, T') -> (B, T', Q)
@@ -138,28 +142,28 @@ class QAFStatic(nn.Module):
         return summed.unflatten(0, index.shape[:2])  # -> (B, T', D')
 
     def alpha(self) -> Tensor:
-        """Weight of each quantizer in each dimension, (Q, D'); the sum over the quantizers is 1."""
+        """Return the weight of each quantizer in each dimension, (Q, D'); the sum over the quantizers is 1."""
         if self.weights is None:
             return torch.full_like(self.tables[:, 0], 1 / len(self.tables))
         return torch.softmax(self.weights / self.temperature, dim=0)
 
     def quantizer_weights(self) -> np.ndarray:
-        """``alpha`` as an array (Q, D') for tables and figures; its mean over the dimensions ranks the quantizers."""
+        """Return ``alpha`` as an array (Q, D') for reports; its mean over the dimensions ranks the quantizers."""
         return self.alpha().detach().cpu().numpy()
 
     @staticmethod
     def align(x: Tensor, num_frames: int) -> Tensor:
-        """Linear interpolation along time: (B, T', D') -> (B, num_frames, D')."""
+        """Interpolate linearly along time: (B, T', D') -> (B, num_frames, D')."""
         return F.interpolate(x.transpose(1, 2), size=num_frames, mode="linear").transpose(1, 2)
 
 
 def read_codebooks(path: str, num_quantizers: int) -> Tensor:
-    """The first codebooks of a residual vector quantizer, from the weights of the codec.
+    """Read the first codebooks of a residual vector quantizer from the weights of a codec.
 
     Args:
         path: ``model.safetensors`` or ``pytorch_model.bin`` of EnCodec in transformers' format, the encodec package's
             own ``.th`` file, or a file of ``spooftrace codec train``.
-        num_quantizers: How many codebooks.
+        num_quantizers: Number of codebooks.
 
     Returns:
         (Q, K, D) float32.
@@ -177,7 +181,5 @@ def read_codebooks(path: str, num_quantizers: int) -> Tensor:
     codebooks = {int(m[1]): tensor for name, tensor in tensors.items() if (m := CODEBOOK.search(name))}
     codebooks |= dict(enumerate(tensors.get(CODEBOOKS, ())))
     if not codebooks.keys() >= set(range(num_quantizers)):
-        raise ValueError(
-            f"{path}: has {len(codebooks)} codebooks of a residual quantizer; {num_quantizers} are asked for"
-        )
+        raise ValueError(f"{path}: has {len(codebooks)} codebooks of a residual quantizer; {num_quantizers} are needed")
     return torch.stack([codebooks[q] for q in range(num_quantizers)]).float()

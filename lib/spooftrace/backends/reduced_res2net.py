@@ -1,4 +1,4 @@
-"""Res2Net behind a dimensionality reduction: what Nes2Net is compared with."""
+"""Res2Net after a dimensionality reduction, for comparison with Nes2Net."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from spooftrace.backends.parts.shapes import to_frames
 class ReducedRes2Net(nn.Module):
     """Linear reduction, then Res2Net blocks of that width: frames (B, T, input_dim) -> (B, num_outputs).
 
-    The Nes2Net paper argues against back-ends that first squeeze the 1024 dimensions of a foundation model through
-    a linear layer (1024 -> 128 in its code, commented out). It publishes no code of such a back-end, so this is our
-    reading, made so that the reduction is the only difference: the very blocks of ``Nes2Net`` one after the other, and
-    as many of them as come nearest to its size: 494,098 parameters against 511,794, with the defaults of both.
-    W2V2AASIST is another back-end with a reduction, and a published one.
+    The Nes2Net paper argues against back-ends that first reduce the 1024 dimensions of a foundation model by a linear
+    layer (1024 -> 128 in its code, commented out), but publishes no code of such a back-end. This one isolates the
+    reduction: it stacks the inner blocks of ``Nes2Net``, in the number that comes nearest to its size: 494,098
+    parameters against 511,794, with the defaults of both. ``W2V2AASIST`` is a published back-end with a reduction.
 
     Streams: ``frames``, or ``layers`` (B, num_layers, T, input_dim) with an ``aggregation``; any T from 1 on.
 
@@ -29,7 +28,7 @@ class ReducedRes2Net(nn.Module):
         reduced_dim: Width after the reduction.
         num_blocks: Number of Res2Net blocks.
         scale: Number of splits inside each block.
-        dilation: Of the convolutions along time, in frames.
+        dilation: Dilation of the convolutions along time, in frames.
         pool: "mean" over time, or "astp", attentive statistics.
         aggregation, num_layers: How layers become frames, see ``backends.parts.aggregation``; None takes frames.
 

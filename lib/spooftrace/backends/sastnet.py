@@ -1,4 +1,4 @@
-"""SASTNet: what a codec has done to speech, told from what is said and how it sounds."""
+"""SASTNet: codec source tracing from semantic and acoustic features."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from spooftrace.backends.parts.reconstruction import AutomaticWeighting, Hinge, 
 from spooftrace.backends.parts.shapes import check_shape
 from spooftrace.backends.w2v2_aasist import W2V2AASIST
 
-WEIGHTING_LR = 1e-3  # AdamW's default, because the official script names none for the weights of the losses
-WINDOW_SLACK = 0.05  # of a window; so many frames more do not make a second one
+WEIGHTING_LR = 1e-3  # AdamW's default: the official script sets none for the weights of the losses
+WINDOW_SLACK = 0.05  # fraction of a window by which an input may exceed one without a second window
 
 
 class SASTNet(nn.Module):
     """Semantic-Acoustic Source Tracing Network: frames, and semantic frames -> logits (B, num_outputs), real first.
 
-    Acoustic frames (B, T, input_dim) are projected to the width of an image, which a masked autoencoder with a decoder
-    for each class refines; cross-modal transformers relate its tokens to Whisper's frames (B, T', semantic_dim); the
+    Acoustic frames (B, T, input_dim) are projected to the width of an image and encoded by a masked autoencoder with a
+    decoder for each class. Cross-modal transformers relate its tokens to Whisper's frames (B, T', semantic_dim). The
     classifier is that of W2V2-AASIST. 234,894,412 parameters with the defaults, which are those of VQ and AUX (DEC with
-    3 outputs 209,082,539, BIN with 2 183,270,666), and two more, the weights of the losses. Rows of the paper's tables:
+    3 outputs has 209,082,539, BIN with 2 has 183,270,666), and two weights of the losses. Rows of the paper's tables:
 
         SASTNet                 SASTNet()
         W2V2 + M-MAE            SASTNet(semantic_dim=None)
@@ -33,36 +33,36 @@ class SASTNet(nn.Module):
         M-MAE, S-MAE            the same with semantic_dim=None; S-MAE has num_decoders=1, too
 
     Streams, in this order: ``frames``, and ``frames`` of Whisper unless ``semantic_dim`` is None. They cover the same
-    time, and the image as many frames as the published 82,200 samples give. Shorter input is repeated from its start;
-    longer input is cut into windows that cover all of it, whose outputs are averaged.
+    time; the image covers 82,200 samples by default, as published. Shorter input is repeated from its start; longer
+    input is cut into evenly spaced windows whose outputs are averaged.
 
-    In training a share of the image is hidden (``spooftrace.backends.parts.mae.hide``), and the loss is the weighted
-    sum of that of the task and the reconstruction loss. Otherwise nothing is hidden.
+    In training a fraction of the image is masked (``spooftrace.backends.parts.mae.draw_mask``), and the loss is the
+    weighted sum of the loss of the task and the reconstruction loss. Scoring masks nothing.
 
-    Unlike the released code:
+    Differences from the official code:
 
-    * Tokens keep their order where nothing is hidden, as they do in training. There, inference shuffles them
-      (``random_masking`` with ratio 0): a score depends on the seed, the batch size and the place in the list.
-    * The dev set is scored as test sets are, with nothing hidden and the front-end in evaluation mode.
-    * Every frame has its position, see ``CrossModalTransformer``.
+    * Tokens keep their order when no patch is masked. The official inference shuffles them (``random_masking`` with
+      ratio 0), which makes a score depend on the seed, the batch size and the position in the list.
+    * The dev set is scored like test sets: without masking, and with the front-end in evaluation mode.
+    * Every frame has a position, see ``CrossModalTransformer``.
 
-    Optional methods that training calls: ``total_loss``, ``optimizer_groups``, ``figures``, and ``initialise``.
+    Training calls the optional methods ``total_loss``, ``optimizer_groups``, ``figures``, and ``initialise``.
 
     Args:
         input_dim: Width of the frames.
         num_outputs: Number of classes.
-        semantic_dim: Width of the semantic frames; None does without them.
-        semantic_frames: How many of them belong to an image.
+        semantic_dim: Width of the semantic frames; None leaves out the semantic stream.
+        semantic_frames: Number of semantic frames per image.
         image: Frames T and width F of the image.
-        spectrum: The frames are the image, after (x - mean) / (2 deviation) with this mean and deviation, as AudioMAE
-            takes its spectrograms; None: they are projected to it.
-        num_decoders: 1, or one for each class (None).
+        spectrum: Mean and standard deviation of a spectrogram that is used as the image after
+            (x - mean) / (2 deviation), as in AudioMAE. None projects the frames to the image.
+        num_decoders: Number of decoders, 1 or the number of classes; None means the latter.
         patch, encoder, decoder: See ``MultiDecoderMAE``.
         fusion: Layers and heads of each cross-modal transformer.
         reduced_dim: Width of the classifier's input, see ``W2V2AASIST``.
-        mask_ratio: Of the image, in training.
+        mask_ratio: Fraction of the image that is masked in training.
         margin, hinge: See ``reconstruction_loss``.
-        pretrained: File of AudioMAE base that a training starts from, see ``initialise``.
+        pretrained: File of AudioMAE base with initial weights, see ``initialise``.
 
     Raises:
         ValueError: Sizes that do not fit together, an unknown ``hinge``, inputs of another shape.
@@ -116,7 +116,7 @@ class SASTNet(nn.Module):
         self.fusion = None if semantic_dim is None else SemanticAcousticFusion(dim, semantic_dim, *fusion)
         self.classifier = W2V2AASIST(dim, num_outputs, reduced_dim)
         self.weighting = AutomaticWeighting("reconstruction", "classification")
-        self._errors: Tensor | None = None  # of the last batch in training, for ``total_loss``
+        self._errors: Tensor | None = None  # of the last training batch, for ``total_loss``
 
     def forward(self, *streams: Tensor) -> Tensor:
         windows, (frames, *semantic) = self._windows(*streams)
@@ -130,12 +130,13 @@ class SASTNet(nn.Module):
         return outputs.unflatten(0, (windows, -1)).mean(dim=0)  # -> (W, B, num_outputs) -> (B, num_outputs)
 
     def attention_maps(self, *streams: Tensor) -> dict[str, Tensor]:
-        """What the cross-modal transformers look at, see ``SemanticAcousticFusion.run``; of the first window.
+        """Return the attention maps of the cross-modal transformers for the first window.
 
-        The acoustic tokens are a class token and the patches, row by row: ``mae.grid[1]`` of them for each time.
+        See ``SemanticAcousticFusion.run``. The acoustic tokens are a class token and the patches, row by row, with
+        ``mae.grid[1]`` patches for each time step.
 
         Raises:
-            ValueError: There are no semantic frames in this model.
+            ValueError: This model has no semantic stream.
         """
         if self.fusion is None:
             raise ValueError("a model without semantic frames has no cross-modal attention")
@@ -147,26 +148,32 @@ class SASTNet(nn.Module):
     def total_loss(
         self, loss: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share
     ) -> Tensor:
-        """Loss to minimise, from the loss of the task and its targets (B,), for the batch of the last ``forward``.
+        """Combine the loss of the task with the reconstruction loss of the last ``forward`` batch.
 
-        Loss and targets are those of the whole batch; ``whole`` makes it of the share that this process has seen.
+        Args:
+            loss: Loss of the task, of the batch of all ranks.
+            targets: Targets (B,) of the batch of all ranks.
+            whole: Gathers a tensor of this rank's batch from all ranks.
+
+        Returns:
+            The scalar to minimise.
 
         Raises:
-            ValueError: That was not in training, or an item has several targets.
+            ValueError: The last ``forward`` was not in training mode, or an item has several targets.
         """
         if self._errors is None:
-            raise ValueError("total_loss belongs to training, right after forward")
+            raise ValueError("total_loss must follow a forward in training mode")
         if targets.ndim != 1 and self._errors.size(1) > 1:
             raise ValueError("several decoders need one class for each item; with several tasks take num_decoders: 1")
         errors, self._errors = self._errors, None
         return self.weighting(reconstruction_loss(whole(errors), targets, self.margin, self.hinge), loss)
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """The weights of the losses have a learning rate of their own and no weight decay."""
+        """Return the weights of the losses as a group with its own learning rate and no weight decay."""
         return [{"params": list(self.weighting.parameters()), "lr": WEIGHTING_LR, "weight_decay": 0.0}]
 
     def figures(self) -> dict[str, float]:
-        """The factors of both losses."""
+        """Return the factors of both losses."""
         return {f"weight_{name}": weight for name, weight in self.weighting.weights().items()}
 
     def initialise(self) -> str:
@@ -174,7 +181,7 @@ class SASTNet(nn.Module):
 
 
         Raises:
-            ValueError: It cannot be read, or is of other sizes.
+            ValueError: The file cannot be read, or its sizes differ.
         """
         if self.pretrained is None:
             return "masked autoencoder: random weights (backend.init_args.pretrained names no file of AudioMAE base)"
@@ -185,17 +192,19 @@ class SASTNet(nn.Module):
         """(B, T, input_dim) -> (B, T, F)."""
         if self.projection is not None:
             return self.projection(frames)
+        assert self.spectrum is not None  # the constructor sets one of the two
         mean, deviation = self.spectrum
         return (frames - mean) / (2 * deviation)
 
     def _windows(self, *streams: Tensor) -> tuple[int, list[Tensor]]:
-        """Streams cut into W windows that together cover them: W, and each stream (W * B, frames of a window, D)."""
+        """Cut the streams into W evenly spaced windows: return W, and each stream as (W * B, frames of a window, D)."""
         if len(streams) != len(self.layouts):
             raise ValueError(f"SASTNet takes {len(self.layouts)} streams here; got {len(streams)}")
         frames, *semantic = streams
         check_shape(self, frames, "frames", ("B", "T", self.input_dim))
-        for x in semantic:
-            check_shape(self, x, "frames", (len(frames), "T", self.fusion.semantic_dim))
+        if self.fusion is not None:
+            for x in semantic:
+                check_shape(self, x, "frames", (len(frames), "T", self.fusion.semantic_dim))
         windows = max(1, math.ceil(frames.size(1) / self.image_frames - WINDOW_SLACK))
         lengths = (self.image_frames, self.semantic_frames)[: len(streams)]
         return windows, [_cut(x, length, windows) for x, length in zip(streams, lengths, strict=True)]

@@ -13,17 +13,17 @@ from spooftrace.backends.parts.shapes import check_shape, map_windows
 class SLS(nn.Module):
     """XLS-R + SLS: layers (B, L, T, input_dim) -> log-probabilities (B, num_outputs), class 1 = bona fide.
 
-    23,399,429 parameters, nearly all in ``fc1``. That layer is as wide as 201 frames (64,600 samples) make it after
-    pooling by 3, so the published code takes T of 201 to 203 only, and for these the outputs are the published ones.
+    23,399,429 parameters, nearly all in ``fc1``. The width of that layer is that of 201 frames (64,600 samples) after
+    pooling by 3. The published code therefore takes T of 201 to 203 only; for these the outputs are the published ones.
 
-    Any other T works too, always with inputs of the length that the weights were trained for: a shorter input is
-    repeated up to 201 frames, like the recordings themselves in training; a longer one is cut into windows of 201
-    frames that cover it evenly (neighbours overlap by less than one window), each window gets gates of its own, and
-    the windows' outputs are averaged before the log-softmax. Pooling to 67 steps whatever the length would keep one
-    pass, but the maxima of longer spans grow, and ``fc1`` has never seen such input.
+    Other values of T work with windows of the length of training: a shorter input is repeated up to 201 frames, as the
+    recordings are in training; a longer one is cut into evenly spaced windows of 201 frames (neighbours overlap by less
+    than one window). Each window has its own gates, and the outputs of the windows are averaged before the
+    log-softmax. Pooling any length to 67 steps would need one pass only, but maxima over longer spans are larger than
+    those that ``fc1`` was trained on.
 
-    As published, the last outputs pass through SELU, so that none is below -1.758, and are log-probabilities.
-    Cross-entropy takes these as well as logits.
+    As published, the last outputs pass through SELU, hence none is below -1.758, and become log-probabilities.
+    Cross-entropy accepts these like logits.
 
     Streams: ``layers``, any number L of them (the published system has the 24 of XLS-R 300M, before the final
     LayerNorm); any T from 1 on.
@@ -31,8 +31,8 @@ class SLS(nn.Module):
     Args:
         input_dim: Width of the layers.
         num_outputs: Number of classes.
-        num_frames: The length that ``fc1`` is made for; num_frames to num_frames + 2 are taken as they are, where
-            num_frames is a multiple of 3.
+        num_frames: Number of frames that ``fc1`` is built for. If it is a multiple of 3, ``num_frames + 1`` and
+            ``num_frames + 2`` frames are not cut either.
 
     Raises:
         ValueError: ``num_outputs`` below 2, ``num_frames`` or ``input_dim`` below 3, an input of another shape.
@@ -64,11 +64,11 @@ class SLS(nn.Module):
         return torch.log_softmax(outputs, dim=1)
 
     def gates(self, layers: Tensor) -> Tensor:
-        """How much of each layer goes into the sum: (B, L, T, D) -> (B, L) in (0, 1)."""
+        """Compute the gate of each layer: (B, L, T, D) -> (B, L) in (0, 1)."""
         return torch.sigmoid(self.fc0(layers.mean(dim=2))).squeeze(2)  # (B, L, D) -> (B, L, 1) -> (B, L)
 
     def classify(self, layers: Tensor) -> Tensor:
-        """Layers (B, L, num_frames, D) -> what the log-softmax gets (B, num_outputs)."""
+        """Classify layers (B, L, num_frames, D): (B, num_outputs), the input of the log-softmax."""
         x = weigh(layers, self.gates(layers)).unsqueeze(1)  # (B, L, T, D) -> (B, 1, T, D)
         x = F.max_pool2d(F.selu(self.first_bn(x)), 3)  # -> (B, 1, T // 3, D // 3)
         x = F.selu(self.fc1(x.flatten(1)))  # -> (B, 1024)

@@ -1,4 +1,4 @@
-"""Front-ends: waveform -> features. Importing this loads torch, and nothing heavier."""
+"""Front-ends: waveform -> features. Importing this package loads torch, but no other large package."""
 
 from spooftrace.frontends.base import FrontEnd
 from spooftrace.frontends.encodec import EnCodec, EnCodecPackage

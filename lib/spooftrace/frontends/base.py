@@ -1,4 +1,4 @@
-"""What every front-end (waveform -> features) promises to the rest of spooftrace."""
+"""Base class of front-ends: waveform -> features."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Literal, TypeVar, get_args
 import torch
 from torch import Tensor, nn
 
-WEIGHTS = "weights_sha256"  # of a fingerprint: the hash of all tensors
+WEIGHTS = "weights_sha256"  # key of a fingerprint: the hash of all tensors
 Layout = Literal["frames", "layers", "vector", "codes", "wave"]
 Length = TypeVar("Length", int, Tensor)
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:
-    """True for positions that belong to the item, False for its padding: lengths (B,) -> (B, size) bool.
+    """Return a mask that is True within the length of each item: lengths (B,) -> (B, size) bool.
 
     >>> length_mask(torch.tensor([1, 3]), 3).tolist()
     [[True, False, False], [True, True, True]]
@@ -27,23 +27,23 @@ class FrontEnd(nn.Module, ABC):
     """Turns 16 kHz waveforms into one stream of features.
 
     Attributes:
-        layout: How the features lie: ``frames`` (B, T, D), ``layers`` (B, L, T, D), ``vector`` (B, D),
+        layout: Shape of the features: ``frames`` (B, T, D), ``layers`` (B, L, T, D), ``vector`` (B, D),
             ``codes`` (B, Q, T) or ``wave`` (B, N).
         dim: D, the size of one feature vector (Q for codes, 1 for a wave).
         frame_rate: Frames per second (0 for a vector, the sample rate for a wave).
-        finetune: Whether the weights are trained along with the back-end.
-        packable: Whether its layers may be replaced by ones that compute the same faster, up to float rounding
-            (``spooftrace.system.packing``); not where another package looks into them, or rounding decides about codes.
+        finetune: Whether the weights are trained with the back-end.
+        packable: Whether ``spooftrace.system.packing`` may replace its layers by faster ones, equal up to float
+            rounding. False if another package accesses the layers, or if rounding can change a code.
 
     A subclass calls ``super().__init__``, builds its modules, ends its constructor with
     ``self.freeze_unless_finetuned()``, and implements ``extract``, ``num_frames`` and ``arguments``.
 
-    Two promises hold for every front-end:
+    Every front-end guarantees:
 
-    * A padded batch gives each utterance the same numbers as that utterance alone (up to float rounding), whatever the
-      samples after its end are: ``forward`` sets them to zero, and ``extract`` does the rest.
-    * A frozen front-end (it has weights and ``finetune`` is False) stays in eval mode whatever ``train()`` says and
-      runs under ``torch.no_grad``. Without weights there is nothing to freeze: gradients then flow through to the wave.
+    * The features of an utterance in a padded batch equal those of the utterance alone (up to float rounding), whatever
+      the padding: ``forward`` sets it to zero, and ``extract`` must not let it affect the features.
+    * A frozen front-end (with weights and ``finetune=False``) stays in eval mode in spite of ``train()`` and runs under
+      ``torch.no_grad``. A front-end without weights passes gradients to the wave.
     """
 
     packable = True
@@ -59,11 +59,11 @@ class FrontEnd(nn.Module, ABC):
 
     @property
     def frozen(self) -> bool:
-        """True when there are weights and they are not to be trained."""
+        """Whether the front-end has weights that are not trained."""
         return not self.finetune and next(self.parameters(), None) is not None
 
     def freeze_unless_finetuned(self) -> None:
-        """Last call of a subclass's constructor: a frozen front-end's weights ask for no gradient, dropout is off."""
+        """Freeze the weights and turn off dropout unless fine-tuned; the last call of a subclass's constructor."""
         if self.frozen:
             self.requires_grad_(False)
         self.train(self.training)
@@ -72,18 +72,18 @@ class FrontEnd(nn.Module, ABC):
         return super().train(mode and not self.frozen)
 
     def forward(self, wave: Tensor, wave_len: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of a batch of utterances.
+        """Compute the features of a batch of utterances.
 
         Args:
             wave: (B, N) float, 16 kHz, amplitude within -1..1. Samples past ``wave_len`` are ignored.
-            wave_len: (B,) integers, number of samples of each utterance, 1..N.
+            wave_len: (B,) integers from 1 to N, number of samples of each utterance.
 
         Returns:
-            The features in the shape that ``layout`` names, with T = ``num_frames(N)``, zero after the end of each
-            utterance; and their lengths (B,), ``num_frames(wave_len)``.
+            The features in the shape of ``layout``, with T = ``num_frames(N)``, zero after the end of each utterance;
+            and their lengths (B,), ``num_frames(wave_len)``.
 
         Raises:
-            ValueError: The shapes do not fit together.
+            ValueError: The shapes do not match.
         """
         if wave.ndim != 2 or wave_len.shape != wave.shape[:1]:
             raise ValueError(
@@ -96,23 +96,23 @@ class FrontEnd(nn.Module, ABC):
 
     @abstractmethod
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        """The features alone, for a wave (B, N) that is already zero after ``wave_len`` (B,)."""
+        """Compute the features of waves (B, N) that are zero after ``wave_len`` (B,)."""
 
     @abstractmethod
     def num_frames(self, num_samples: Length) -> Length:
-        """Exact number of frames that ``num_samples`` samples give, without running anything (int or integer tensor).
+        """Return the exact number of frames for ``num_samples`` samples (int or integer tensor).
 
         1 for a ``vector``, the number of samples for a ``wave``.
         """
 
     @abstractmethod
     def arguments(self) -> dict[str, str | int | float | bool]:
-        """The constructor arguments that decide the numbers (not where a model lies on the disk)."""
+        """Return the constructor arguments that determine the features, without paths."""
 
     def fingerprint(self) -> dict[str, str | int | float | bool]:
-        """What decides the numbers: class, arguments, sha256 of the weights if there are any.
+        """Return what determines the features: class, arguments, and the SHA-256 of the weights, if any.
 
-        Stored beside a cached feature archive; the archive is still right if it equals that of the front-end at hand.
+        It is stored beside a cached feature archive, which is valid for front-ends with an equal fingerprint.
         """
         fingerprint = {"class": type(self).__name__, **self.arguments()}
         weights = self.state_dict()
@@ -127,5 +127,5 @@ def _sha256(weights: dict[str, Tensor]) -> str:
         tensor = weights[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         # As bytes, because numpy has no bfloat16.
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
     return digest.hexdigest()

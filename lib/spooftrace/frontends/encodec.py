@@ -1,4 +1,4 @@
-"""EnCodec (Défossez et al. 2022, "High fidelity neural audio compression"): codes, and their codebook vectors."""
+"""EnCodec (Défossez et al. 2022, "High fidelity neural audio compression"): codes and codebook vectors."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torch.nn import functional as F
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
-from spooftrace.frontends.base import FrontEnd, Length
+from spooftrace.frontends.base import FrontEnd, Layout, Length
 from spooftrace.frontends.by_length import map_by_length
 from spooftrace.frontends.resample import Resample
 from spooftrace.pretrained.checkpoint_file import read_checkpoint
 from spooftrace.pretrained.finding import from_pretrained
 from spooftrace.pretrained.packages import import_package
 
-RATE = 24000  # of the codec
-LAYOUTS = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
+RATE = 24000  # sample rate of the codec, Hz
+LAYOUTS: dict[str, Layout] = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
 
 
 class _EnCodec(FrontEnd):
-    """What does not depend on whose network it is.
+    """Base class of both implementations.
 
-    The network gets whole utterances only, those of one length together: where an utterance's length is no multiple of
-    a frame, EnCodec's convolutions reflect its end, so that its last frame would be another one in a padded batch.
+    Utterances are batched by length without padding: if the length is not a multiple of a frame, EnCodec's convolutions
+    reflect the end of the utterance, and padding would change the last frame.
     """
 
-    packable = False  # Where two codes are about as near, rounding of another kind would choose the other one.
+    packable = False  # other rounding can change the choice between two codes at nearly equal distances
 
     def __init__(
         self,
@@ -42,26 +42,26 @@ class _EnCodec(FrontEnd):
         hop: int,
         output: Literal["codes", "sum", "quantizers"],
     ):
-        """codebooks: one per quantizer, with the vectors (K, D) in ``embed``; bandwidths: those to choose from."""
+        """Set up a network with one codebook per quantizer, (K, D) in ``embed``, and a list of valid bandwidths."""
         if output not in LAYOUTS:
             raise ValueError(f"output {output!r} is none of {', '.join(LAYOUTS)}")
         if bandwidth not in bandwidths:
             raise ValueError(f"bandwidth {bandwidth} kbit/s is none of {', '.join(map(str, bandwidths))}")
         size, width = codebooks[0].embed.shape
-        # Bits per code times codes per second, as both packages reckon.
+        # Bits per code times codes per second, as in both packages.
         count = max(1, int(1000 * bandwidth // ((size - 1).bit_length() * -(-RATE // hop))))
         super().__init__(LAYOUTS[output], dim=count if output == "codes" else width, frame_rate=RATE / hop)
         self.output = output
         self.bandwidth = float(bandwidth)
         self.hop = hop
         self.network = network
-        self.codebooks = tuple(codebooks[:count])  # A tuple, so that they are not saved twice.
+        self.codebooks = tuple(codebooks[:count])  # a tuple, because a ModuleList would save them twice
         self.resample = Resample(SAMPLE_RATE, RATE)
         self.freeze_unless_finetuned()
 
     @abstractmethod
     def encode(self, wave: Tensor) -> Tensor:
-        """Codes (b, Q, T) of waves (b, 1, n) at 24 kHz."""
+        """Encode waves (b, 1, n) at 24 kHz as codes (b, Q, T)."""
 
     def num_frames(self, num_samples: Length) -> Length:
         return (self.resample.num_samples(num_samples) + self.hop - 1) // self.hop
@@ -71,12 +71,12 @@ class _EnCodec(FrontEnd):
 
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
         time = -1 if self.output == "codes" else -2
-        # Rounding in reduced precision would choose other codes.
+        # Rounding in reduced precision would change codes.
         with torch.autocast(wave.device.type, enabled=False):
             return map_by_length(self._outputs, wave.float(), wave_len, time, self.num_frames(wave.shape[1]))
 
     def _outputs(self, wave: Tensor) -> Tensor:
-        """wave (b, n) at 16 kHz -> what ``output`` names."""
+        """Compute the outputs of waves (b, n) at 16 kHz."""
         codes = self.encode(self.resample(wave).unsqueeze(1))  # (b, n) -> (b, 1, 3 n / 2) -> (b, Q, T)
         if self.output == "codes":
             return codes
@@ -87,19 +87,18 @@ class _EnCodec(FrontEnd):
 class EnCodec(_EnCodec):
     """EnCodec at 24 kHz, of transformers: wave (B, N) at 16 kHz -> T = ceil(N / 16000 * 75) frames, 75 a second.
 
-    Args:
-        bandwidth: In kbit/s: 1.5, 3, 6, 12 or 24, which is 2, 4, 8, 16 or 32 quantizers. There is no default on
-            purpose: transformers would take 1.5, with 2 quantizers, and silently.
-        output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the chosen codebook
-            vectors (B, T, 128), which is what the decoder gets; ``quantizers`` the vectors of each quantizer
-            (B, Q, T, 128).
-        model: Folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
+    The wave is resampled (``Resample``) and not normalised. The codec is frozen, and its decoder is not kept.
 
-    The wave is resampled inside (``Resample``), not normalised. The codec is frozen, and its decoder is not kept.
+    Args:
+        bandwidth: 1.5, 3, 6, 12 or 24 kbit/s, which is 2, 4, 8, 16 or 32 quantizers. There is deliberately no default:
+            that of transformers is 1.5, with 2 quantizers.
+        output: ``codes`` gives the indices (B, Q, T), integers from 0 to 1023; ``sum`` the sum of the codebook vectors
+            (B, T, 128), which is the decoder's input; ``quantizers`` the vectors of each quantizer (B, Q, T, 128).
+        model: Folder or Hugging Face name, see ``spooftrace.pretrained.finding``.
 
     Raises:
-        InputError: The model cannot be had, or is not a mono model at 24 kHz without normalisation.
-        ValueError: No such bandwidth or output.
+        InputError: The model is not available, or not a mono model at 24 kHz without normalisation.
+        ValueError: An unknown bandwidth or output.
     """
 
     def __init__(
@@ -108,7 +107,7 @@ class EnCodec(_EnCodec):
         output: Literal["codes", "sum", "quantizers"] = "codes",
         model: str = "facebook/encodec_24khz",
     ):
-        from transformers import EncodecModel  # Takes seconds: not for those who only import this module.
+        from transformers import EncodecModel  # takes seconds to import
 
         network = from_pretrained(EncodecModel, model)
         config = network.config
@@ -126,15 +125,16 @@ class EnCodec(_EnCodec):
 
 
 class EnCodecPackage(_EnCodec):
-    """``EnCodec`` computed by Meta's encodec package (tools/install_encodec.sh): the same codes for the same weights.
+    """``EnCodec`` computed by Meta's encodec package (``tools/install_encodec.sh``): equal weights give equal codes.
 
     Args:
-        bandwidth, output: As in ``EnCodec``.
-        checkpoint: File with the package's state dict (encodec_24khz-d7cc33bc.th).
+        bandwidth: Bandwidth in kbit/s, see ``EnCodec``.
+        checkpoint: File with the package's state dict (``encodec_24khz-d7cc33bc.th``).
+        output: Kind of output, see ``EnCodec``.
 
     Raises:
-        InputError: The package is not installed, or this is no such file.
-        ValueError: No such bandwidth or output.
+        InputError: The package is not installed, or the file does not hold its weights.
+        ValueError: An unknown bandwidth or output.
     """
 
     def __init__(self, bandwidth: float, checkpoint: str, output: Literal["codes", "sum", "quantizers"] = "codes"):

@@ -13,7 +13,7 @@ from spooftrace.frontends.whisper import Whisper, encoder_frames
 class WhisperPooled(Whisper):
     """Mean over the utterance's own frames of one layer of a Whisper encoder: wave (B, N) -> vector (B, D).
 
-    Arguments and errors are those of :class:``Whisper``.
+    Arguments and errors are those of ``Whisper``.
     """
 
     def __init__(

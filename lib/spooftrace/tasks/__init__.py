@@ -1,4 +1,4 @@
-"""What is predicted: targets, loss and scores. One task a file."""
+"""Prediction tasks: targets, loss and scores. One task per file."""
 
 from spooftrace.tasks.attribution import Attribution
 from spooftrace.tasks.base import Task

@@ -1,4 +1,4 @@
-"""Which kind of codec made an utterance: the source tracing tasks of CodecFake+, and codec identity.
+"""Source tracing: the kind of codec that made an utterance, as in CodecFake+, or the codec itself.
 
 Source of classes and their order: CodecFake+ (Chen et al. 2025, arXiv 2505.12994) and its official lists and code
 (ResponsibleGenAI/CodecFake-Source-Tracing), in which ``none`` is called ``Trad``.
@@ -29,43 +29,46 @@ DETECTION = "utt2label"
 
 
 class Attribution(Task):
-    """One of several classes, by weighted cross-entropy; the scores are the logits (B, C), a column for each class.
+    """Classification by weighted cross-entropy; the scores are the logits (B, C), one column per class.
 
     Args:
         table: The table of the data directory with the classes.
-        classes: Their names, in the order of the outputs; by default those of CodecFake+: VQ (``utt2vq``),
-            AUX (``utt2aux``), DEC (``utt2dec``) and BIN (``utt2label``, whose scores are detection's: the bona fide
-            logit). Needed for other tables, such as ``utt2codec``.
-        class_weight: Of each class in the cross-entropy; all alike by default.
+        classes: Names of the classes, in the order of the outputs. By default those of CodecFake+: VQ (``utt2vq``),
+            AUX (``utt2aux``), DEC (``utt2dec``) and BIN (``utt2label``, whose score is the bona fide logit, as in
+            ``Detection``). Required for other tables, such as ``utt2codec``.
+        class_weight: Weight of each class in the cross-entropy; 1 by default.
 
     Raises:
-        ValueError: No classes are known for the table, fewer than two, one twice, or other weights than classes.
+        ValueError: The classes are missing for the table, fewer than two or not unique, or the number of weights
+            differs from that of the classes.
 
     >>> task = Attribution("utt2dec")
     >>> task.classes, task.target("freq")
     (('real', 'time', 'freq'), 2)
     """
 
-    selects_by = ("dev_error",)
+    weight: Tensor
 
     def __init__(self, table: str, classes: list[str] | None = None, class_weight: list[float] | None = None) -> None:
         super().__init__()
         if classes is None and table not in CLASSES:
-            raise ValueError(f"no classes are known for {table} (only for {', '.join(CLASSES)}): give classes")
+            raise ValueError(f"classes of {table} are not known (only of {', '.join(CLASSES)}): set classes")
         if not re.fullmatch(r"\w[\w.-]*", table):
             raise ValueError(f"{table!r} is not the name of a table of a data directory, such as utt2codec")
         self.label_file = table
         self.classes = tuple(classes if classes is not None else CLASSES[table])
         self.num_outputs = len(self.classes)
         if self.num_outputs < 2 or len(set(self.classes)) < self.num_outputs:
-            raise ValueError(f"classes {', '.join(self.classes)}: two or more are needed, each once")
+            raise ValueError(f"classes {', '.join(self.classes)}: must be two or more, without duplicates")
         if odd := [name for name in self.classes if len(name.split()) != 1 or name != name.strip()]:
-            raise ValueError(f"class {odd[0]!r}: names of classes are single words, as in a table")
+            raise ValueError(f"class {odd[0]!r}: the name of a class must be a single word, as in a table")
         if class_weight is not None and len(class_weight) != self.num_outputs:
             raise ValueError(f"{len(class_weight)} class_weight for {self.num_outputs} classes")
         weight = torch.ones(self.num_outputs) if class_weight is None else weights_of_classes(class_weight)
         self.register_buffer("weight", weight, persistent=False)
-        self.detects = table == DETECTION  # there is one score then
+        self.detects = table == DETECTION  # with one score per utterance
+        # Configurations of earlier versions monitor ``dev_error`` for BIN; its value is the EER.
+        self.selects_by = ("dev_eer", "dev_error") if self.detects else ("dev_error",)
         self._index = {name: number for number, name in enumerate(self.classes)}
 
     def target(self, label: str) -> int:
@@ -87,12 +90,12 @@ class Attribution(Task):
     def dev_metrics(self, scores: np.ndarray, targets: np.ndarray) -> Mapping[str, float]:
         if self.detects:
             rate, _ = eer(scores[targets == 0], scores[targets == 1])
-            return {"dev_error": rate}
+            return {"dev_eer": rate, "dev_error": rate}
         return {"dev_error": 1 - macro_f1(targets, scores.argmax(1))}
 
 
-def macro_f1(truth: np.ndarray, decided: np.ndarray) -> float:
-    """Mean F1 over the classes that occur in ``truth`` (N,); ``decided`` (N,) are the decisions."""
-    from spooftrace.metrics.attribution import tracing_report  # scikit-learn takes its time
+def macro_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Compute the mean F1 of predictions (N,) over the classes that occur in ``truth`` (N,)."""
+    from spooftrace.metrics.attribution import tracing_report  # scikit-learn is slow to import
 
-    return tracing_report(truth, decided).macro_f1
+    return tracing_report(truth, predicted).macro_f1

@@ -1,4 +1,4 @@
-"""Bona fide or spoof: the countermeasure task of the ASVspoof challenges."""
+"""Detection of spoofed speech: the countermeasure task of the ASVspoof challenges."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LABELS = {"spoof": SPOOF, "bonafide": BONAFIDE}
 
 
 class Detection(Task):
-    """Spoof (class 0) or bona fide (class 1), score higher = more bona fide.
+    """Spoof (class 0) or bona fide (class 1); a higher score means more bona fide.
 
-    Without ``loss`` it is weighted cross-entropy over two outputs, of spoof and of bona fide.
+    The default loss is weighted cross-entropy over two outputs, spoof and bona fide.
 
     Args:
         class_weight: Weights of spoof and bona fide in the cross-entropy. (0.1, 0.9) is what AASIST, W2V2-AASIST, SLS
             and Nes2Net-X use on ASVspoof 2019, where one trial in ten is bona fide.
-        score: Of the cross-entropy's outputs: ``logit`` is the bona fide output as it is, what those systems write;
-            ``difference`` subtracts the spoof output, which is the log-odds that the model was trained for.
-        loss: Another loss, which also says what outputs it needs and what the score is
-            (:mod:``spooftrace.tasks.losses``), e.g. ``{class_path: OCSoftmax, init_args: {dim: 256}}`` for a back-end
-            whose 256 outputs are an embedding. ``class_weight`` and ``score`` have no effect then.
+        score: Score from the outputs of the cross-entropy: ``logit`` is the bona fide output, the score that those
+            systems write; ``difference`` subtracts the spoof output, which gives the log-odds.
+        loss: Another loss, which defines the number of outputs and the score (``spooftrace.tasks.losses``), e.g.
+            ``{class_path: OCSoftmax, init_args: {dim: 256}}`` for a back-end whose 256 outputs are an embedding.
+            ``class_weight`` and ``score`` then have no effect.
 
     >>> import torch
     >>> task = Detection()
@@ -52,7 +52,7 @@ class Detection(Task):
 
     def target(self, label: str) -> int:
         if label not in LABELS:
-            raise InputError(f"unknown label '{label}': it is 'bonafide' or 'spoof'")
+            raise InputError(f"unknown label '{label}': it must be 'bonafide' or 'spoof'")
         return LABELS[label]
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Detection(Task):
         return self.criterion.scores(outputs)
 
     def format_scores(self, utts: Sequence[str], scores: np.ndarray) -> list[str]:
-        # repr of a float32 is the shortest text that reads back as the same number.
+        # str of a float32 is the shortest text that parses to the same number.
         return [f"{utt} {np.float32(score)!s}" for utt, score in zip(utts, scores, strict=True)]
 
     def dev_metrics(self, scores: np.ndarray, targets: np.ndarray) -> Mapping[str, float]:

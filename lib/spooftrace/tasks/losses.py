@@ -1,9 +1,9 @@
-"""Losses of the detection task, each with the score that belongs to it. Targets: 0 spoof, 1 bona fide.
+"""Losses of the detection task, each with its score. Targets: 0 spoof, 1 bona fide.
 
-The contract. A loss says how many outputs it needs of the back-end (``num_outputs``), makes them and the targets a
-scalar (``forward``) and makes them scores, higher = more bona fide (``scores``). For the margin losses the outputs are
-an embedding, so their ``dim`` is ``num_outputs`` of the back-end, and the loss owns the directions of the classes,
-which are trained by the system's optimizer and saved with the system.
+A loss declares the number of back-end outputs (``num_outputs``), computes a scalar from outputs and targets
+(``forward``), and computes scores, higher = more bona fide (``scores``). For the margin losses the outputs are an
+embedding of size ``dim``, which is ``num_outputs`` of the back-end. These losses hold the directions of the classes,
+which the system's optimizer trains and which are saved with the system.
 """
 
 from __future__ import annotations
@@ -21,41 +21,41 @@ SPOOF, BONAFIDE = 0, 1
 
 
 class DetectionLoss(nn.Module, ABC):
-    """What the detection task trains on.
+    """Base class of the losses of ``Detection``.
 
     Attributes:
-        num_outputs: Columns that the back-end must produce.
+        num_outputs: Number of outputs that the back-end must have.
     """
 
     num_outputs: int
 
     @abstractmethod
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Mean loss, a scalar, of ``outputs`` (B, num_outputs) against ``targets`` (B,)."""
+        """Compute the mean loss, a scalar, of ``outputs`` (B, num_outputs) against ``targets`` (B,)."""
 
     @abstractmethod
     def scores(self, outputs: Tensor) -> Tensor:
-        """Scores (B,), higher = more bona fide, from ``outputs`` (B, num_outputs)."""
+        """Compute scores (B,), higher = more bona fide, from ``outputs`` (B, num_outputs)."""
 
 
 def weights_of_classes(values: Sequence[float]) -> Tensor:
-    """Weights of the classes in a cross-entropy, as a tensor (C,).
+    """Return the class weights of a cross-entropy as a tensor (C,).
 
     Raises:
-        ValueError: One is negative, not a number or infinite, or all are 0.
+        ValueError: A weight is negative, NaN or infinite, or all are 0.
     """
-    # The numbers are checked, not the tensor: on the meta device, where systems are built to be measured, it has none.
+    # Check the numbers instead of the tensor, which has no data on the meta device.
     if not all(math.isfinite(value) and value >= 0 for value in values) or not any(values):
         raise ValueError(f"class_weight {list(values)}: must be numbers of 0 or more, and not all 0")
     return torch.tensor(values, dtype=torch.float32)
 
 
 class CrossEntropy(DetectionLoss):
-    """Cross-entropy with weights of the classes, over two outputs.
+    """Cross-entropy with class weights over two outputs.
 
     Args:
-        class_weight: Of spoof and bona fide.
-        score: ``logit`` is the bona fide output as it is; ``difference`` subtracts the spoof output.
+        class_weight: Weights of spoof and bona fide.
+        score: ``logit`` is the bona fide output; ``difference`` subtracts the spoof output.
     """
 
     num_outputs = 2
@@ -78,10 +78,10 @@ class BinaryFocal(DetectionLoss):
     """Focal loss on one output (Lin et al., ICCV 2017) with label smoothing, as Nes2Net trains on CtrSVDD.
 
     The loss of an utterance is ``alpha * (1 - p) ** gamma * e`` with e its binary cross-entropy against the smoothed
-    target and p = exp(-e). Unlike in the paper ``alpha`` weighs both classes alike, as in the Nes2Net authors' code.
+    target and p = exp(-e). Unlike in the paper, ``alpha`` weighs both classes equally, as in the Nes2Net authors' code.
 
     Args:
-        gamma: How much easy utterances count less.
+        gamma: Exponent of the factor that reduces the weight of easy utterances.
         alpha: Factor of the loss.
         smoothing: Targets become ``smoothing / 2`` and ``1 - smoothing / 2``; 0.1 gives the authors' 0.05 and 0.95.
     """
@@ -104,7 +104,7 @@ class BinaryFocal(DetectionLoss):
 
 
 class MarginLoss(DetectionLoss):
-    """A loss on the cosines between an embedding and directions that are learnt.
+    """Base class of losses on the cosines between an embedding and learned directions.
 
     Args:
         dim: Size of the embedding.
@@ -114,18 +114,18 @@ class MarginLoss(DetectionLoss):
     def __init__(self, dim: int, num_directions: int) -> None:
         super().__init__()
         self.num_outputs = dim
-        self.directions = nn.Parameter(torch.randn(num_directions, dim))  # only where they point matters
+        self.directions = nn.Parameter(torch.randn(num_directions, dim))  # their norms have no effect
 
     def cosines(self, outputs: Tensor) -> Tensor:
-        """Embeddings (B, dim) -> their cosines with the directions (B, num_directions)."""
-        # Not in half precision: next to 1, where the cosines end up, bfloat16 knows no more than 0.996 and 1.
+        """Compute the cosines of embeddings (B, dim) with the directions: (B, num_directions)."""
+        # Not in half precision: near 1, the values of trained cosines, bfloat16 has only 0.996 and 1.
         with torch.autocast(outputs.device.type, enabled=False):
             directions = F.normalize(self.directions, dim=1)
             return F.normalize(outputs.to(directions.dtype), dim=1) @ directions.T  # (B, dim) -> (B, num_directions)
 
 
 class OCSoftmax(MarginLoss):
-    """One-class softmax (Zhang, Jiang and Duan, IEEE SPL 2021): bona fide lies close to one direction, spoof does not.
+    """One-class softmax (Zhang, Jiang and Duan, IEEE SPL 2021): bona fide close to one direction, spoof away from it.
 
     The loss is ``log(1 + exp(scale * v))`` with v the cosine's distance from its margin: ``bonafide_margin - cos`` for
     bona fide, ``cos - spoof_margin`` for spoof. The score is the cosine. (The authors train the direction by an SGD of
@@ -133,9 +133,9 @@ class OCSoftmax(MarginLoss):
 
     Args:
         dim: Size of the embedding; the authors' is 256.
-        bonafide_margin: Bona fide cosines are pushed above it.
-        spoof_margin: Spoof cosines are pushed below it.
-        scale: Alpha in the paper.
+        bonafide_margin: Lower margin of bona fide cosines.
+        spoof_margin: Upper margin of spoof cosines.
+        scale: Scale, alpha in the paper.
     """
 
     def __init__(self, dim: int, bonafide_margin: float = 0.9, spoof_margin: float = 0.2, scale: float = 20.0) -> None:
@@ -154,15 +154,15 @@ class OCSoftmax(MarginLoss):
 
 
 class AMSoftmax(MarginLoss):
-    """Additive-margin softmax (Wang et al., IEEE SPL 2018), with the settings that OC-Softmax was compared to.
+    """Additive-margin softmax (Wang et al., IEEE SPL 2018), with the settings of the OC-Softmax paper.
 
     Cross-entropy over ``scale`` times the cosines, the target's less ``margin``. The score is the difference of the
-    cosines, which orders utterances as the softmax of the cosines does.
+    cosines, which ranks utterances in the order of the softmax of the cosines.
 
     Args:
         dim: Size of the embedding.
-        margin: Taken off the target's cosine.
-        scale: Of the cosines.
+        margin: Margin that is subtracted from the target's cosine.
+        scale: Scale of the cosines.
     """
 
     def __init__(self, dim: int, margin: float = 0.9, scale: float = 20.0) -> None:

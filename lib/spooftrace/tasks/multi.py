@@ -1,4 +1,4 @@
-"""Several attribution tasks at once, with a head for each: the D_* and M* baselines of CodecFake+.
+"""Several attribution tasks with a head each: the D_* and M* baselines of CodecFake+.
 
 Source: Chen et al. 2025, arXiv 2505.12994; ResponsibleGenAI/CodecFake-Source-Tracing, ``w2v2_aasist_baseline``.
 """
@@ -20,19 +20,19 @@ from spooftrace.tasks.base import Task, format_table
 
 
 class MultiAttribution(Task):
-    """One :class:``Attribution`` a head; the outputs (B, sum of classes) are theirs side by side.
+    """One ``Attribution`` per head; the outputs (B, sum of classes) are those of the heads, concatenated.
 
-    The loss is the mean of the heads' (the official code weighs them by a softmax of equal numbers). The score of an
-    utterance says how bona fide it is: with a head for ``utt2label`` the log-odds of that, otherwise the log-odds of
-    1 - g, g being the geometric mean of the heads' probabilities that it is not real (M2). Beside ``scores.txt`` each
+    The loss is the mean over the heads (the official code weighs them by a softmax of equal numbers). The score of an
+    utterance is a bona fide score. With a head for ``utt2label`` it is the log-odds of bona fide; otherwise (M2) the
+    log-odds of 1 - g, where g is the geometric mean of the heads' probabilities of spoof. Beside ``scores.txt`` each
     head of the taxonomy has its own file of logits, such as ``scores_vq.txt``.
 
     Args:
-        heads: Table -> weights of its classes in the cross-entropy, null: all alike. Classes are those of
-            :class:``Attribution``; in ``utt2label`` that is bona fide first.
+        heads: Table -> class weights of its cross-entropy, or null for equal weights. The classes are those of
+            ``Attribution``; in ``utt2label`` bona fide comes first.
 
     Raises:
-        ValueError: Fewer than two heads, or one that :class:``Attribution`` refuses.
+        ValueError: Fewer than two heads, or arguments that are invalid for ``Attribution``.
     """
 
     detects = True
@@ -41,34 +41,35 @@ class MultiAttribution(Task):
     def __init__(self, heads: dict[str, list[float] | None]) -> None:
         super().__init__()
         if len(heads) < 2:
-            raise ValueError(f"{len(heads)} heads; with a single one it is Attribution")
-        self.heads = nn.ModuleList(Attribution(table, class_weight=weight) for table, weight in heads.items())
-        self.sizes = [head.num_outputs for head in self.heads]
+            raise ValueError(f"{len(heads)} heads: must be two or more; for one, use Attribution")
+        self._heads = tuple(Attribution(table, class_weight=weight) for table, weight in heads.items())
+        self.heads = nn.ModuleList(self._heads)
+        self.sizes = [head.num_outputs for head in self._heads]
         self.num_outputs = sum(self.sizes)
         self.tables = list(heads)
         self.label_file = self.tables[0]
 
     def target(self, label: str) -> Any:
-        raise NotImplementedError("a head has labels of its own; see targets")
+        raise NotImplementedError("each head has its own labels; use targets")
 
     def targets(self, data: DataDir) -> list[tuple[int, ...]]:
-        return list(zip(*(head.targets(data) for head in self.heads), strict=True))
+        return list(zip(*(head.targets(data) for head in self._heads), strict=True))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        parts = outputs.split(self.sizes, 1)  # (B, sum of C) -> a tensor (B, C) a head
-        losses = [head.loss(part, targets[:, k]) for k, (head, part) in enumerate(zip(self.heads, parts, strict=True))]
+        parts = outputs.split(self.sizes, 1)  # (B, sum of C) -> heads x (B, C)
+        losses = [head.loss(part, targets[:, k]) for k, (head, part) in enumerate(zip(self._heads, parts, strict=True))]
         return torch.stack(losses).mean()
 
     def scores(self, outputs: Tensor) -> Tensor:
-        """The bona fide score, then all logits: (B, 1 + sum of C)."""
-        parts = outputs.split(self.sizes, 1)  # (B, sum of C) -> a tensor (B, C) a head
+        """Compute the bona fide score, followed by all logits: (B, 1 + sum of C)."""
+        parts = outputs.split(self.sizes, 1)  # (B, sum of C) -> heads x (B, C)
         if DETECTION in self.tables:
             binary = parts[self.tables.index(DETECTION)]
             score = binary[:, 0] - binary[:, 1]  # (B,)
         else:
-            # In logarithms: probabilities near 1 would be ties.
-            unreal = [F.logsigmoid(part[:, 1:].logsumexp(1) - part[:, 0]) for part in parts]  # K times (B,)
-            mean = torch.stack(unreal).mean(0)  # log g
+            # Logarithms keep apart probabilities near 1.
+            log_spoof = [F.logsigmoid(part[:, 1:].logsumexp(1) - part[:, 0]) for part in parts]  # K x (B,)
+            mean = torch.stack(log_spoof).mean(0)  # log g
             score = torch.log(-torch.expm1(mean).clamp(max=-1e-30)) - mean
         return torch.cat([score[:, None], outputs], 1)
 
@@ -83,9 +84,9 @@ class MultiAttribution(Task):
         }
 
     def dev_metrics(self, scores: np.ndarray, targets: np.ndarray) -> Mapping[str, float]:
-        """``dev_error``, the mean over the heads of the taxonomy, each one's own, and the EER of the score."""
+        """Compute ``dev_error``, the mean over the taxonomy heads, the error of each, and the EER of the score."""
         errors = {}
-        for number, (head, part) in enumerate(zip(self.heads, self._split(scores), strict=True)):
+        for number, (head, part) in enumerate(zip(self._heads, self._split(scores), strict=True)):
             if not head.detects:
                 name = f"dev_error_{head.label_file.removeprefix('utt2')}"
                 errors[name] = head.dev_metrics(part, targets[:, number])["dev_error"]
@@ -94,5 +95,5 @@ class MultiAttribution(Task):
         return {"dev_error": float(np.mean(list(errors.values()))), **errors, "dev_eer": rate}
 
     def _split(self, scores: np.ndarray) -> list[np.ndarray]:
-        """The logits (N, C) of each head, from scores (N, 1 + sum of C)."""
+        """Split scores (N, 1 + sum of C) into the logits (N, C) of each head."""
         return np.split(scores[:, 1:], np.cumsum(self.sizes)[:-1], axis=1)

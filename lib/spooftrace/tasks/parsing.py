@@ -1,4 +1,4 @@
-"""With which parameters a codec made an utterance: sampling rate, bitrate and number of quantizers (codec parsing)."""
+"""Codec parsing: sampling rate, bitrate and number of quantizers of the codec that made an utterance."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ UNKNOWN = "-"
 class Parsing(Task):
     """kHz, kbit/s and number of quantizers by regression: the sum of three mean squared errors.
 
-    Outputs (B, 3) are in standard deviations of each target from its mean over the training set, so that no unit
-    outweighs the others; scores are in natural units. An unknown value (``-`` in ``utt2nac``) takes no part.
+    Outputs (B, 3) are targets standardised by the mean and standard deviation of the training set, which gives them
+    equal weights; scores are in natural units. Unknown values (``-`` in ``utt2nac``) are ignored.
 
-    Source: Chetia Phukan et al., arXiv 2506.12627 (NACSP, HYDRA), which does not say how targets are scaled; its errors
-    are in natural units, as ours are.
+    Source: Chetia Phukan et al., arXiv 2506.12627 (NACSP, HYDRA). The paper does not define the scale of the targets;
+    its errors are in natural units, like ours.
 
     >>> task = Parsing()
     >>> task.fit([(16.0, 2.0, 4.0), (24.0, 6.0, 8.0)])
@@ -36,6 +36,8 @@ class Parsing(Task):
     label_file = "utt2nac"
     num_outputs = len(COLUMNS)
     selects_by = ("dev_rmse",)
+    mean: Tensor
+    deviation: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -58,7 +60,7 @@ class Parsing(Task):
         return super().targets(data)
 
     def _refuse_without_parameters(self, data: DataDir) -> None:
-        """Say of an utterance without parameters whether it is bona fide, or which codec the table lacks."""
+        """Raise ``InputError`` for an utterance without parameters: bona fide, or of no or an unknown codec."""
         nac, labels = data.table(self.label_file), data.tables.get("utt2label", {})
         codecs = data.tables.get("utt2codec", {})
         for number, utt in enumerate(data.utts, 1):
@@ -75,26 +77,26 @@ class Parsing(Task):
             raise InputError(f"{where}: codec '{codec}' has no parameters; add '{row}' to conf/codecs.yaml and prepare")
 
     def check(self, targets: Sequence[Any], where: Path) -> None:
-        """Only what is trained on has to vary: see :meth:``fit``."""
+        """Accept any targets: only those of the training set must vary, see ``fit``."""
 
     def fit(self, targets: Sequence[Any]) -> None:
-        """Take mean and deviation from the training set; raises ``InputError`` for a target that does not vary."""
+        """Set mean and standard deviation of the training set; raise ``InputError`` for a constant target."""
         values = np.array(targets, np.float64)  # (N, 3)
         for column, name in enumerate(COLUMNS):
             known = values[~np.isnan(values[:, column]), column]
             if known.size == 0 or np.ptp(known) == 0:
                 what = f"always {known[0]:g}" if known.size else "never known"
                 raise InputError(
-                    f"{self.label_file} of the training set: {name} is {what}, so that nothing can be learned of it; "
+                    f"{self.label_file} of the training set: {name} is {what} and cannot be learned; "
                     "train on codecs that differ in it"
                 )
         self.mean = torch.tensor(np.nanmean(values, 0), dtype=torch.float32)
         self.deviation = torch.tensor(np.nanstd(values, 0), dtype=torch.float32)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        wanted = (targets.to(outputs.dtype) - self.mean) / self.deviation  # (B, 3)
-        known = ~wanted.isnan()
-        squares = (outputs - wanted.nan_to_num()).square() * known  # (B, 3)
+        standardised = (targets.to(outputs.dtype) - self.mean) / self.deviation  # (B, 3)
+        known = ~standardised.isnan()
+        squares = (outputs - standardised.nan_to_num()).square() * known  # (B, 3)
         return (squares.sum(0) / known.sum(0).clamp(min=1)).sum()  # (B, 3) -> (3,) -> ()
 
     def scores(self, outputs: Tensor) -> Tensor:
@@ -104,7 +106,7 @@ class Parsing(Task):
         return format_table(COLUMNS, utts, scores)
 
     def dev_metrics(self, scores: np.ndarray, targets: np.ndarray) -> Mapping[str, float]:
-        """``dev_rmse``, the mean over the targets in standard deviations, and each one's in its unit."""
+        """Compute ``dev_rmse``, the mean over the standardised targets, and the RMSE of each target in its unit."""
         rmse = np.sqrt(np.nanmean((scores.astype(np.float64) - targets) ** 2, axis=0))  # (N, 3) -> (3,)
         each = {f"dev_rmse_{name}": float(value) for name, value in zip(COLUMNS, rmse, strict=True)}
         return {"dev_rmse": float(np.nanmean(rmse / self.deviation.cpu().numpy())), **each}

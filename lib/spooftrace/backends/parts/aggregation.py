@@ -1,14 +1,14 @@
-"""From all layers of a foundation model to frames: (B, L, T, D) -> (B, T, D).
+"""Aggregation of all layers of a foundation model into frames: (B, L, T, D) -> (B, T, D).
 
-Three published ways, chosen by name with ``aggregation`` and ``num_layers`` of the back-ends that take frames; without
-a name such a back-end takes frames (B, T, D) as they come.
+Three published methods. Back-ends that take frames select one by ``aggregation`` and ``num_layers``; without it they
+take frames (B, T, D).
 
-    sea           gate of each layer from the means of all layers, then the sum (squeeze-and-excitation aggregation)
-    weighted_sum  one weight a layer for all utterances, softmax over the layers
-    attm          gate of each layer as in attentive merging, then all layers side by side and one linear layer
+    sea           a gate per layer from the means of all layers, then the sum (squeeze-and-excitation aggregation)
+    weighted_sum  a weight per layer for all utterances, softmax over the layers
+    attm          a gate per layer as in attentive merging, then concatenation of the layers and a linear layer
 
-They are those of the CtrSVDD recipe of Nes2Net, and their parameter names are the official ones: its checkpoints keep
-them under ``ssl_model.``, ours under ``aggregation.``. There L is 25, with the encoder input as first layer.
+They are those of the CtrSVDD recipe of Nes2Net, with the official parameter names: official checkpoints keep them under
+``ssl_model.``, ours under ``aggregation.``. In that recipe L is 25, and the first layer is the encoder input.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from torch import Tensor, nn
 Aggregation = Literal["sea", "weighted_sum", "attm"]
 
 
-class SqueezeExcitation(nn.Module):
+class LayerAggregation(nn.Module):
+    """Base class of the three methods: layers (B, num_layers, T, dim) -> frames (B, T, dim)."""
+
+    def __init__(self, num_layers: int, dim: int):
+        super().__init__()
+        self.num_layers = num_layers
+        self.dim = dim
+
+
+class SqueezeExcitation(LayerAggregation):
     """SEA: each layer times a gate in (0, 1), summed, not normalised: (B, L, T, D) -> (B, T, D).
 
     The gates come from the mean of each layer over time and dimensions. 400 parameters for 25 layers.
@@ -31,7 +40,7 @@ class SqueezeExcitation(nn.Module):
     """
 
     def __init__(self, num_layers: int, dim: int):
-        super().__init__()
+        super().__init__(num_layers, dim)
         self.fc_att_merge = nn.Sequential(
             nn.Linear(num_layers, num_layers // 3, bias=False),
             nn.ReLU(),
@@ -43,31 +52,31 @@ class SqueezeExcitation(nn.Module):
         return weigh(layers, self.fc_att_merge(layers.mean(dim=(2, 3))))  # gates (B, L)
 
 
-class WeightedSum(nn.Module):
-    """One learned weight a layer, softmax over the layers, the same for every utterance: (B, L, T, D) -> (B, T, D)."""
+class WeightedSum(LayerAggregation):
+    """One learned weight per layer, softmax over the layers, for every utterance: (B, L, T, D) -> (B, T, D)."""
 
     def __init__(self, num_layers: int, dim: int):
-        super().__init__()
+        super().__init__(num_layers, dim)
         self.weight_hidd = nn.Parameter(torch.ones(num_layers))
 
     def forward(self, layers: Tensor) -> Tensor:
         return weigh(layers, self.weight_hidd.softmax(dim=0).expand(len(layers), -1))
 
 
-class AttentiveMerging(nn.Module):
-    """AttM: each layer times a gate, all layers side by side, projected back to D: (B, L, T, D) -> (B, T, D).
+class AttentiveMerging(LayerAggregation):
+    """AttM: layers times gates, concatenated and projected back to D: (B, L, T, D) -> (B, T, D).
 
     With the default projection, one linear layer, this is the variant of the CtrSVDD recipe. ``projection="mlp"`` is
-    the original: L * D -> L * D / 4 -> D. The original's code has one more Linear by accident (it is passed to SiLU as
-    ``inplace``), which no output depends on. Its weights exist here so that official checkpoints load strictly, and are
-    not trained (``requires_grad`` is false). 50,339,984 parameters for 12 layers of 1024, 9,440,256 of them such.
+    the original: L * D -> L * D / 4 -> D. The original code passes another Linear to SiLU as ``inplace`` by accident;
+    no output depends on it. Its weights exist here for official checkpoints to load strictly, and are not trained
+    (``requires_grad`` is false). 50,339,984 parameters for 12 layers of 1024, of which 9,440,256 have no effect.
 
     Source: Pan et al., "Attentive merging of hidden embeddings from pre-trained speech model for anti-spoofing
     detection", Interspeech 2024; class ``AttM`` of pandarialTJU/AttM_INTERSPEECH24, whose keys these are.
     """
 
     def __init__(self, num_layers: int, dim: int, projection: Literal["linear", "mlp"] = "linear"):
-        super().__init__()
+        super().__init__(num_layers, dim)
         if projection not in ("linear", "mlp"):
             raise ValueError(f"projection must be linear or mlp, not {projection}")
         self.W = nn.Parameter(torch.randn(dim, 1))
@@ -80,7 +89,7 @@ class AttentiveMerging(nn.Module):
             self.linear_proj[1].inplace = nn.Linear(hidden, hidden).requires_grad_(False)
 
     def gates(self, layers: Tensor) -> Tensor:
-        """How much of each layer goes on: (B, L, T, D) -> (B, L) in (0, 1)."""
+        """Compute the gate of each layer: (B, L, T, D) -> (B, L) in (0, 1)."""
         x = F.silu(layers.mean(dim=2) @ self.W).squeeze(2)  # (B, L, D) @ (D, 1) -> (B, L)
         return torch.sigmoid(F.silu(x @ self.W1) @ self.W2)  # (B, L) -> (B, L // 2) -> (B, L)
 
@@ -90,20 +99,24 @@ class AttentiveMerging(nn.Module):
         return self.linear_proj(x)  # -> (B, T, D)
 
 
-CLASSES = {"sea": SqueezeExcitation, "weighted_sum": WeightedSum, "attm": AttentiveMerging}
-MIN_LAYERS = {"sea": 3, "weighted_sum": 1, "attm": 2}  # fewer leave an empty bottleneck
+CLASSES: dict[str, type[LayerAggregation]] = {
+    "sea": SqueezeExcitation,
+    "weighted_sum": WeightedSum,
+    "attm": AttentiveMerging,
+}
+MIN_LAYERS = {"sea": 3, "weighted_sum": 1, "attm": 2}  # with fewer the bottleneck is empty
 
 
 def weigh(layers: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the layers, each with its weight: (B, L, T, D), (B, L) -> (B, T, D)."""
+    """Sum the layers with their weights: (B, L, T, D), (B, L) -> (B, T, D)."""
     return (weights.unsqueeze(1) @ layers.flatten(2)).view(len(layers), *layers.shape[2:])  # (B, 1, L) @ (B, L, T * D)
 
 
-def make_aggregation(name: Aggregation | None, num_layers: int, dim: int) -> nn.Module | None:
-    """The module that ``name`` stands for, with ``num_layers`` as an attribute; None for None.
+def make_aggregation(name: Aggregation | None, num_layers: int, dim: int) -> LayerAggregation | None:
+    """Build the module of this name; None for None.
 
     Raises:
-        ValueError: An unknown name, or fewer layers than it can work with.
+        ValueError: An unknown name, or too few layers.
     """
     if name is None:
         return None
@@ -111,6 +124,4 @@ def make_aggregation(name: Aggregation | None, num_layers: int, dim: int) -> nn.
         raise ValueError(f"aggregation must be one of {', '.join(CLASSES)} or null, not {name}")
     if num_layers < MIN_LAYERS[name]:
         raise ValueError(f"aggregation {name} needs {MIN_LAYERS[name]} layers or more, not {num_layers}")
-    module = CLASSES[name](num_layers, dim)
-    module.num_layers = num_layers
-    return module
+    return CLASSES[name](num_layers, dim)

@@ -1,4 +1,4 @@
-"""Batch norm for training on a CPU with channels last in memory, the layout in which its convolutions are fastest."""
+"""Batch norm for training on a CPU with channels-last tensors, the layout in which its convolutions are fastest."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 
 class PreciseBatchNorm2d(nn.BatchNorm2d):
-    """``nn.BatchNorm2d``, which also keeps its precision in training on a CPU with channels last.
+    """``nn.BatchNorm2d`` that stays precise in training on a CPU with channels-last tensors.
 
-    There PyTorch adds up float32 numbers one after the other: over a million of them the variance is off by 1e-4, and
-    the gradient of AASIST, which amplifies it, by several per cent. Here the sums are those of ``Tensor.sum``, which
-    adds up in blocks. Everywhere else this is ``nn.BatchNorm2d``.
+    In that case PyTorch sums float32 numbers sequentially: for a million of them the variance is off by 1e-4, and the
+    gradient of AASIST, which amplifies the error, by several per cent. This class uses ``Tensor.sum``, which sums in
+    blocks. In all other cases it is ``nn.BatchNorm2d``.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -24,10 +24,25 @@ class PreciseBatchNorm2d(nn.BatchNorm2d):
         if not (self.training and on_cpu and channels_last and count > 1):
             return super().forward(x)
         y, mean, variance = _Normalise.apply(x, self.weight, self.bias, self.eps)
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        tracked = (self.num_batches_tracked, self.running_mean, self.running_var)
+        update_statistics(*tracked, mean, variance * (count / (count - 1)), self.momentum)
         return y
+
+
+def update_statistics(
+    count: Tensor | None,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    new_mean: Tensor,
+    new_variance: Tensor,
+    momentum: float | None,
+) -> None:
+    """Update the running statistics of a batch norm in place, with ``momentum`` or, if it is None, cumulatively."""
+    assert count is not None and mean is not None and variance is not None  # the norm tracks its statistics
+    count += 1
+    weight = 1 / float(count) if momentum is None else momentum
+    mean.lerp_(new_mean, weight)
+    variance.lerp_(new_variance, weight)
 
 
 class _Normalise(torch.autograd.Function):

@@ -19,12 +19,12 @@ def _attention_vector(dim: int) -> nn.Parameter:
 
 
 def _batch_norm(bn: nn.BatchNorm1d, nodes: Tensor) -> Tensor:
-    """Normalise each of the D features over the batch and the nodes."""
+    """Normalise each of the D features over batch and nodes: (B, N, D) -> (B, N, D)."""
     return bn(nodes.flatten(0, 1)).view_as(nodes)  # (B, N, D) -> (B * N, D) -> (B, N, D)
 
 
 def _pair_logits(a: Tensor, b: Tensor, proj: nn.Linear, vector: Tensor) -> Tensor:
-    """Attention logit of every pair of a node of ``a`` and a node of ``b``, from the product of the two."""
+    """Compute the attention logit of every pair of nodes of ``a`` and ``b`` from their product."""
     pairs = a.unsqueeze(2) * b.unsqueeze(1)  # (B, N, 1, D) * (B, 1, M, D) -> (B, N, M, D)
     return torch.matmul(torch.tanh(proj(pairs)), vector).squeeze(-1)  # -> (B, N, M, D') -> (B, N, M)
 
@@ -33,7 +33,9 @@ class GraphAttention(nn.Module):
     """Graph attention layer (GAT): (B, N, in_dim) -> (B, N, out_dim), a fully connected graph with self-loops.
 
     Args:
-        temperature: Divides the attention logits; above 1 it flattens the attention map.
+        in_dim: Width of the nodes.
+        out_dim: Width of the output.
+        temperature: Divisor of the attention logits; values above 1 flatten the attention map.
     """
 
     def __init__(self, in_dim: int, out_dim: int, temperature: float):
@@ -57,11 +59,10 @@ class GraphAttention(nn.Module):
 class HeterogeneousGraphAttention(nn.Module):
     """Heterogeneous stacking graph attention layer (HS-GAL), with a stack ("master") node.
 
-    Nodes of two types, x1 (B, N1, in_dim) and x2 (B, N2, in_dim), are projected to one space and attend to each
-    other with a separate attention vector for pairs 1-1, 2-2 and 1-2. The master node (B or 1, 1, in_dim) gathers
-    from all nodes and gives to none.
-
-    Returns x1 (B, N1, out_dim), x2 (B, N2, out_dim) and the master node (B, 1, out_dim).
+    Nodes of two types, x1 (B, N1, in_dim) and x2 (B, N2, in_dim), are projected to one space and attend to each other
+    with separate attention vectors for pairs 1-1, 2-2 and 1-2. The master node (B or 1, 1, in_dim) attends to all
+    nodes; no node attends to it. ``forward`` returns x1 (B, N1, out_dim), x2 (B, N2, out_dim) and the master node (B,
+    1, out_dim).
     """
 
     def __init__(self, in_dim: int, out_dim: int, temperature: float):
@@ -93,9 +94,8 @@ class HeterogeneousGraphAttention(nn.Module):
         return x1, x2, master
 
     def _logits(self, x1: Tensor, x2: Tensor) -> Tensor:
-        # A pair's logit does not depend on its order, so block 2-1 is block 1-2 transposed. Working by blocks gives
-        # the same numbers as the published code, which fills one board, without its strided slices and with
-        # N1 * N2 of the N * N pairs never computed.
+        # The logits are symmetric, therefore block 2-1 is block 1-2 transposed. Blocks give the same numbers as the
+        # published code, which fills slices of one matrix, without computing N1 * N2 of the N * N pairs twice.
         block11 = _pair_logits(x1, x1, self.att_proj, self.att_weight11)  # (B, N1, N1)
         block12 = _pair_logits(x1, x2, self.att_proj, self.att_weight12)  # (B, N1, N2)
         block22 = _pair_logits(x2, x2, self.att_proj, self.att_weight22)  # (B, N2, N2)
@@ -111,7 +111,7 @@ class HeterogeneousGraphAttention(nn.Module):
 
 
 class GraphPool(nn.Module):
-    """Keep the best-scored nodes, each multiplied by its score: (B, N, D) -> (B, max(int(N * ratio), 1), D)."""
+    """Keep the nodes with the highest scores, times their scores: (B, N, D) -> (B, max(int(N * ratio), 1), D)."""
 
     def __init__(self, dim: int, ratio: float):
         super().__init__()
@@ -135,7 +135,7 @@ def _branch(
     pool_t: GraphPool,
     pool_s: GraphPool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One branch of two: HS-GAL, pooling, and a second HS-GAL with a residual connection."""
+    """Run one of the two branches: HS-GAL, pooling, and a second HS-GAL with a residual connection."""
     temporal, spectral, master = layer1(temporal, spectral, master)  # width gat_dims[0] -> gat_dims[1]
     spectral, temporal = pool_s(spectral), pool_t(temporal)  # (B, S', D), (B, T', D) -> (B, S'', D), (B, T'', D)
     temporal_2, spectral_2, master_2 = layer2(temporal, spectral, master)
@@ -143,21 +143,20 @@ def _branch(
 
 
 class SpectroTemporalGraph(nn.Module):
-    """From spectral and temporal nodes to outputs: GAT and pooling for each, two HS-GAL branches, readout, linear.
+    """Spectral and temporal nodes to outputs: GAT and pooling for each, two HS-GAL branches, readout, linear layer.
 
-    ``classify(spectral, temporal)`` does the work and is what ``forward`` calls. AASIST and W2V2-AASIST inherit from
-    this class, because their checkpoints hold these layers at the top level; the multi-branch models own one
-    instance per branch.
+    AASIST and W2V2-AASIST inherit from this class because their checkpoints hold these layers at the top level, and
+    call ``classify``. Multi-branch models have a ``GraphBranch`` per branch.
 
     Args:
-        in_dim: Width of the incoming nodes.
+        in_dim: Width of the input nodes.
         spectral_nodes: Number of spectral nodes; each has a learned position. Any number of temporal nodes works.
         gat_dims: Width after the GAT layers and inside the HS-GAL branches.
-        pool_ratios: Share of nodes kept among the spectral nodes, the temporal nodes, and inside the branches.
-        temperatures: Of the spectral GAT, the temporal GAT and the HS-GAL layers.
+        pool_ratios: Fraction of nodes kept among the spectral nodes, the temporal nodes, and inside the branches.
+        temperatures: Temperatures of the spectral GAT, the temporal GAT and the HS-GAL layers.
         num_outputs: Number of outputs.
 
-    The official configurations list a fourth pool ratio and a fourth temperature, which their code never reads.
+    The official configurations list a fourth pool ratio and a fourth temperature, which their code does not use.
     """
 
     def __init__(
@@ -198,15 +197,12 @@ class SpectroTemporalGraph(nn.Module):
         self.drop = nn.Dropout(0.5)
         self.out_layer = nn.Linear(5 * branch_dim, num_outputs)
 
-    def forward(self, spectral: Tensor, temporal: Tensor) -> Tensor:
-        return self.classify(spectral, temporal)
-
     def classify(self, spectral: Tensor, temporal: Tensor) -> Tensor:
-        """Nodes (B, spectral_nodes, in_dim) and (B, N, in_dim) -> outputs (B, num_outputs)."""
+        """Map nodes (B, spectral_nodes, in_dim) and (B, N, in_dim) to outputs (B, num_outputs)."""
         return self.out_layer(self.drop(self.embed(spectral, temporal)))  # (B, 5 * gat_dims[1]) -> (B, num_outputs)
 
     def embed(self, spectral: Tensor, temporal: Tensor) -> Tensor:
-        """The utterance embedding before dropout and the last linear layer: (B, 5 * gat_dims[1])."""
+        """Compute the utterance embedding before dropout and the last linear layer: (B, 5 * gat_dims[1])."""
         spectral = self.pool_S(self.GAT_layer_S(spectral + self.pos_S))  # (B, S, in_dim) -> (B, S', gat_dims[0])
         temporal = self.pool_T(self.GAT_layer_T(temporal))  # (B, T, in_dim) -> (B, T', gat_dims[0])
         nodes = (temporal, spectral)
@@ -216,7 +212,7 @@ class SpectroTemporalGraph(nn.Module):
         branch2 = _branch(
             *nodes, self.master2, self.HtrgGAT_layer_ST21, self.HtrgGAT_layer_ST22, self.pool_hT2, self.pool_hS2
         )
-        # The published model's dropout draws, in its order: nodes of both branches first, then the masters.
+        # The order of the dropout draws is that of the published model: the nodes of both branches, then the masters.
         dropped = [(self.drop_way(x1), self.drop_way(x2)) for x1, x2 in zip(branch1, branch2, strict=True)]
         temporal, spectral, master = (torch.maximum(x1, x2) for x1, x2 in dropped)
         return torch.cat(
@@ -229,3 +225,10 @@ class SpectroTemporalGraph(nn.Module):
             ],
             dim=1,
         )  # -> (B, 5 * D)
+
+
+class GraphBranch(SpectroTemporalGraph):
+    """One branch of a multi-branch model, with ``classify`` as its ``forward``."""
+
+    def forward(self, spectral: Tensor, temporal: Tensor) -> Tensor:
+        return self.classify(spectral, temporal)

@@ -1,8 +1,8 @@
 """A masked autoencoder over spectro-temporal images, with one decoder for each class.
 
-The image is cut into square patches, a vision transformer encodes those that are not hidden, and each decoder draws all
-of them again. A decoder that has learned to redraw one class draws the others worse, so what the decoders say is told
-to the encoder's tokens by attention. Module and parameter names are those of the official checkpoints.
+The image is cut into square patches, a vision transformer encodes those that are not masked, and each decoder
+reconstructs all of them. A decoder trained on one class reconstructs the others worse; the encoder's tokens attend to
+the decoder outputs to use this cue. Module and parameter names are those of the official checkpoints.
 
 Source: Chen et al., "Towards Generalized Source Tracing for Codec-Based Deepfake Speech", arXiv 2506.07294, section
 III-B; SAST_Net/model_MAE.py in ResponsibleGenAI/CodecFake-Source-Tracing. Huang et al., "Masked Autoencoders that
@@ -21,43 +21,43 @@ from torch import Tensor, nn
 from spooftrace.common.errors import InputError
 from spooftrace.pretrained.checkpoint_file import read_checkpoint
 
-ATTENTION_HEADS = 16  # of the attention over the decoders' patches
+ATTENTION_HEADS = 16  # of the attention to the decoders' patches
 CONTRASTIVE = (512, 128)  # widths of the projection head
-# What the AudioMAE that was trained on AudioSet is taken over from; its first layer is for larger images.
+# Names of the weights that are copied from AudioMAE, pre-trained on AudioSet; its first layer is for larger images.
 PRETRAINED = ("cls_token", "blocks.", "norm.", "mask_token", "decoder_blocks.", "decoder_norm.", "decoder_pred.")
 
 
-class Hidden(NamedTuple):
-    """Which of N patches are hidden, for each image: the same number in all of them.
+class PatchMask(NamedTuple):
+    """Masked patches of each image, the same number in all images.
 
     Attributes:
-        mask: (B, N) bool, True for hidden ones.
-        order: (B, N), numbers of the patches that are seen and then of those that are hidden, both ascending.
-        seen: How many are seen.
+        mask: (B, N) bool, True for masked patches.
+        order: (B, N), indices of the visible and then of the masked patches, each in ascending order.
+        visible: Number of visible patches.
     """
 
     mask: Tensor
     order: Tensor
-    seen: int
+    visible: int
 
 
-def hide(batch: int, grid: Sequence[int], ratio: float, device: torch.device | None = None) -> Hidden:
-    """Hide whole rows (times) and whole columns (frequencies) of the patches, each half of ``ratio`` of them.
+def draw_mask(batch: int, grid: Sequence[int], ratio: float, device: torch.device | None = None) -> PatchMask:
+    """Mask whole rows (times) and whole columns (frequencies) of the patches, ``ratio / 2`` of each.
 
-    With the published ratio of 0.4 and 16 x 8 patches, 12 rows and 6 columns are left: 72 of 128 patches. The draws
-    come from torch's generator of that device, rows first, so they follow from ``torch.manual_seed``.
+    With the published ratio of 0.4 and 16 x 8 patches, 12 rows and 6 columns stay visible: 72 of 128 patches. The draws
+    come from torch's generator of that device, rows first, and are determined by ``torch.manual_seed``.
     """
     keep = [max(1, int(size * (1 - ratio / 2))) for size in grid]
     ranks = [torch.rand(batch, size, device=device).argsort(dim=1).argsort(dim=1) for size in grid]
     rows, columns = (rank >= count for rank, count in zip(ranks, keep, strict=True))
     mask = (rows.unsqueeze(2) | columns.unsqueeze(1)).flatten(1)  # (B, R, 1), (B, 1, C) -> (B, R, C) -> (B, N)
-    return Hidden(mask, mask.byte().argsort(dim=1, stable=True), keep[0] * keep[1])
+    return PatchMask(mask, mask.byte().argsort(dim=1, stable=True), keep[0] * keep[1])
 
 
 def sincos_positions(grid: Sequence[int], dim: int) -> Tensor:
-    """Fixed positions of patches in rows and columns: (1, 1 + N, dim), a zero vector first, for the class token.
+    """Compute fixed positions of patches in rows and columns: (1, 1 + N, dim), zeros first, for the class token.
 
-    The first half of each vector tells the column, the second half the row: sines, then cosines, of wavelengths from
+    The first half of each vector encodes the column, the second half the row: sines, then cosines, of wavelengths from
     2 pi to 10000 * 2 pi.
     """
     rows, columns = (torch.arange(size, dtype=torch.float64) for size in grid)
@@ -112,7 +112,7 @@ class Block(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Images (B, T, F) -> one vector for each patch (B, N, dim), row by row."""
+    """Images (B, T, F) -> one vector per patch (B, N, dim), row by row."""
 
     def __init__(self, patch: int, dim: int):
         super().__init__()
@@ -123,7 +123,7 @@ class PatchEmbedding(nn.Module):
 
 
 class MAEEncoder(nn.Module):
-    """Images (B, T, F) -> class token and the patches that are seen, (B, 1 + seen, dim)."""
+    """Images (B, T, F) -> class token and visible patches, (B, 1 + visible, dim)."""
 
     def __init__(self, grid: Sequence[int], patch: int, dim: int, depth: int, num_heads: int):
         super().__init__()
@@ -133,20 +133,20 @@ class MAEEncoder(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, num_heads) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
-    def forward(self, image: Tensor, hidden: Hidden | None) -> Tensor:
+    def forward(self, image: Tensor, mask: PatchMask | None) -> Tensor:
         x = self.patch_embed(image) + self.pos_embed[:, 1:]  # (B, T, F) -> (B, N, D)
-        if hidden is not None:
-            seen = hidden.order[:, : hidden.seen]
-            x = x.gather(1, seen.unsqueeze(2).expand(-1, -1, x.size(2)))  # (B, N, D) -> (B, seen, D)
+        if mask is not None:
+            visible = mask.order[:, : mask.visible]
+            x = x.gather(1, visible.unsqueeze(2).expand(-1, -1, x.size(2)))  # (B, N, D) -> (B, visible, D)
         token = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
-        x = torch.cat([token, x], dim=1)  # -> (B, 1 + seen, D)
+        x = torch.cat([token, x], dim=1)  # -> (B, 1 + visible, D)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)
 
 
 class MAEDecoder(nn.Module):
-    """Tokens of the encoder (B, 1 + seen, in_dim) -> the pixels of all patches (B, N, patch * patch)."""
+    """Tokens of the encoder (B, 1 + visible, in_dim) -> pixels of all patches (B, N, patch * patch)."""
 
     def __init__(self, grid: Sequence[int], patch: int, in_dim: int, dim: int, depth: int, num_heads: int):
         super().__init__()
@@ -157,14 +157,14 @@ class MAEDecoder(nn.Module):
         self.decoder_norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder_pred = nn.Linear(dim, patch * patch)
 
-    def forward(self, tokens: Tensor, hidden: Hidden | None) -> Tensor:
-        x = self.decoder_embed(tokens)  # (B, 1 + seen, E) -> (B, 1 + seen, D)
-        if hidden is not None:
-            batch, patches = hidden.order.shape
-            blanks = self.mask_token.expand(batch, patches - hidden.seen, -1).to(x.dtype)
-            drawn = torch.cat([x[:, 1:], blanks], dim=1)  # (B, N, D), in the order of ``hidden``
-            place = hidden.order.argsort(dim=1).unsqueeze(2).expand_as(drawn)
-            x = torch.cat([x[:, :1], drawn.gather(1, place)], dim=1)  # -> (B, 1 + N, D)
+    def forward(self, tokens: Tensor, mask: PatchMask | None) -> Tensor:
+        x = self.decoder_embed(tokens)  # (B, 1 + visible, E) -> (B, 1 + visible, D)
+        if mask is not None:
+            batch, patches = mask.order.shape
+            masked = self.mask_token.expand(batch, patches - mask.visible, -1).to(x.dtype)
+            ordered = torch.cat([x[:, 1:], masked], dim=1)  # (B, N, D), in the order of ``mask.order``
+            positions = mask.order.argsort(dim=1).unsqueeze(2).expand_as(ordered)
+            x = torch.cat([x[:, :1], ordered.gather(1, positions)], dim=1)  # -> (B, 1 + N, D)
         x = x + self.decoder_pos_embed
         for block in self.decoder_blocks:
             x = block(x)
@@ -172,22 +172,22 @@ class MAEDecoder(nn.Module):
 
 
 class MultiDecoderMAE(nn.Module):
-    """Multi-decoder AudioMAE: images (B, T, F) -> tokens (B, 1 + seen, dim), with all patches seen (B, 1 + N, dim).
+    """Multi-decoder AudioMAE: images (B, T, F) -> tokens (B, 1 + visible, dim), unmasked (B, 1 + N, dim).
 
-    The tokens of the encoder are queries of an attention whose keys and values are the patches that the decoders have
-    drawn. 191,816,576 parameters with the published sizes and 4 decoders; 459,392 of them in ``projection_head``, which
-    the official code has for a contrastive loss that it never computes. It is here so that official checkpoints load,
-    is not run, and is not trained.
+    The tokens of the encoder are queries of an attention to the patches that the decoders reconstruct. 191,816,576
+    parameters with the published sizes and 4 decoders; 459,392 of them in ``projection_head``, which the official code
+    has for a contrastive loss that it never computes. It exists here for official checkpoints to load, and is neither
+    run nor trained.
 
     Args:
-        num_decoders: Number of decoders, one for each class, or 1.
+        num_decoders: Number of decoders: the number of classes, or 1.
         image: Height T and width F of the images.
-        patch: Side of a patch; divides both.
+        patch: Side of a patch; must divide T and F.
         encoder: Width, blocks and heads of the encoder.
         decoder: Width, blocks and heads of each decoder.
 
     Raises:
-        ValueError: Sizes that do not divide each other.
+        ValueError: Sizes that do not fit together.
     """
 
     def __init__(
@@ -225,37 +225,37 @@ class MultiDecoderMAE(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.encoder.patch_embed.proj.weight.flatten(1))  # as if it were a linear layer
-        for token in (self.encoder.cls_token, *(decoder.mask_token for decoder in self.all_decoders)):
+        nn.init.xavier_uniform_(self.encoder.patch_embed.proj.weight.flatten(1))  # as for a linear layer
+        mask_tokens = (weight for name, weight in self.named_parameters() if name.endswith(".mask_token"))
+        for token in (self.encoder.cls_token, *mask_tokens):
             nn.init.normal_(token, std=0.02)
 
     def forward(self, image: Tensor, mask_ratio: float = 0.0) -> tuple[Tensor, Tensor | None]:
-        """Tokens, and how badly each decoder has drawn what was hidden.
+        """Compute the tokens and the reconstruction error of each decoder.
 
         Args:
             image: (B, T, F).
-            mask_ratio: Half of it is the share of times that are hidden, half that of frequencies (``hide``); 0 hides
-                nothing.
+            mask_ratio: Masking ratio, see ``draw_mask``; 0 masks nothing.
 
         Returns:
-            Tokens (B, 1 + seen, dim); mean squared error over the hidden patches (B, num_decoders), None without any.
+            Tokens (B, 1 + visible, dim), and the mean squared error over the masked patches (B, num_decoders), None
+            without masking.
         """
-        hidden = hide(len(image), self.grid, mask_ratio, image.device) if mask_ratio else None
-        tokens = self.encoder(image, hidden)
-        drawn = torch.stack(
-            [decoder(tokens, hidden) for decoder in self.all_decoders], dim=2
-        )  # (B, N, decoders, P * P)
-        patches = drawn.flatten(1, 2)  # -> (B, N * decoders, P * P)
+        mask = draw_mask(len(image), self.grid, mask_ratio, image.device) if mask_ratio else None
+        tokens = self.encoder(image, mask)
+        decoded = [decoder(tokens, mask) for decoder in self.all_decoders]  # decoders x (B, N, P * P)
+        reconstructed = torch.stack(decoded, dim=2)  # -> (B, N, decoders, P * P)
+        patches = reconstructed.flatten(1, 2)  # -> (B, N * decoders, P * P)
         attended, _ = self.attn(tokens, self.proj_k(patches), self.proj_v(patches), need_weights=False)
-        return attended, None if hidden is None else self._errors(image, drawn, hidden.mask)
+        return attended, None if mask is None else self._errors(image, reconstructed, mask.mask)
 
-    def _errors(self, image: Tensor, drawn: Tensor, mask: Tensor) -> Tensor:
-        wanted = self.patches(image).unsqueeze(2).float()  # (B, N, 1, P * P)
-        errors = (drawn.float() - wanted).square().mean(dim=3)  # (B, N, decoders)
+    def _errors(self, image: Tensor, reconstructed: Tensor, mask: Tensor) -> Tensor:
+        target = self.patches(image).unsqueeze(2).float()  # (B, N, 1, P * P)
+        errors = (reconstructed.float() - target).square().mean(dim=3)  # (B, N, decoders)
         return (errors * mask.unsqueeze(2)).sum(dim=1) / mask.sum(dim=1, keepdim=True)  # -> (B, decoders)
 
     def patches(self, image: Tensor) -> Tensor:
-        """The pixels of each patch: (B, T, F) -> (B, N, patch * patch), row by row."""
+        """Cut images into the pixels of each patch: (B, T, F) -> (B, N, patch * patch), row by row."""
         x = image.unflatten(2, (-1, self.patch)).unflatten(1, (-1, self.patch))  # -> (B, R, P, C, P)
         return x.transpose(2, 3).flatten(3).flatten(1, 2)  # -> (B, R, C, P, P) -> (B, N, P * P)
 
@@ -266,7 +266,7 @@ class MultiDecoderMAE(nn.Module):
         Blocks, norms, tokens and the last layer are copied; the embeddings of patches and of tokens are not.
 
         Raises:
-            ValueError: The file cannot be read, or is of other sizes.
+            ValueError: The file cannot be read, or its sizes differ.
         """
         try:
             content = read_checkpoint(path)
@@ -280,8 +280,8 @@ class MultiDecoderMAE(nn.Module):
             for name, tensor in part.state_dict().items():
                 if not name.startswith(PRETRAINED):
                     continue
-                given = state.get(name)
-                shape = tuple(given.shape) if isinstance(given, Tensor) else "missing"
+                weight = state.get(name)
+                shape = tuple(weight.shape) if isinstance(weight, Tensor) else "missing"
                 if shape != tuple(tensor.shape):
                     raise ValueError(f"{path}: {name} is {shape}; the autoencoder needs {tuple(tensor.shape)}")
                 tensor.copy_(state[name])

@@ -1,4 +1,4 @@
-"""Losses of systems that redraw their input and classify it: several decoders' reconstruction, automatic weighting."""
+"""Losses of systems that reconstruct and classify their input: multi-decoder reconstruction, automatic weighting."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Hinge = Literal["each", "mean"]
 
 
 def reconstruction_loss(errors: Tensor, targets: Tensor, margin: float = 0.1, hinge: Hinge = "each") -> Tensor:
-    """How badly the right decoder draws, and how far it is from being better by ``margin`` than the others.
+    """Compute the error of the target's decoder plus a hinge on its margin to the other decoders.
 
     Args:
-        errors: (B, N) mean squared error of each decoder. With N = 1 the loss is their mean.
-        targets: (B,) number of the decoder of each item's class; not looked at with N = 1.
-        margin: By how much the others shall be worse.
+        errors: (B, N), mean squared error of each decoder. With N = 1 the loss is their mean.
+        targets: (B,), index of the decoder of each item's class; not used with N = 1.
+        margin: Difference by which the errors of the other decoders should exceed that of the target's decoder.
         hinge: ``each`` takes one hinge for each other decoder and then their mean, as the released code does; ``mean``
             takes one hinge on the mean error of the others, equation 2 of the paper. The two are equal with one other
             decoder, and where all hinges are active. ``each`` asks every other decoder to be worse; with ``mean`` a
@@ -30,7 +30,7 @@ def reconstruction_loss(errors: Tensor, targets: Tensor, margin: float = 0.1, hi
     ResponsibleGenAI/CodecFake-Source-Tracing.
 
     >>> errors = torch.tensor([[0.50, 0.10, 2.00]])
-    >>> [round(float(reconstruction_loss(errors, torch.tensor([0]), hinge=one)), 4) for one in ("each", "mean")]
+    >>> [round(float(reconstruction_loss(errors, torch.tensor([0]), hinge=hinge)), 4) for hinge in ("each", "mean")]
     [0.75, 0.5]
     """
     if errors.size(1) == 1:
@@ -49,7 +49,7 @@ class AutomaticWeighting(nn.Module):
     Source: Liebel and Körner, "Auxiliary Tasks in Multi-task Learning", arXiv 1805.06334.
 
     Args:
-        names: What the losses are.
+        names: Names of the losses.
     """
 
     def __init__(self, *names: str):
@@ -62,5 +62,5 @@ class AutomaticWeighting(nn.Module):
         return (0.5 / squares * torch.stack(losses) + torch.log1p(squares)).sum()
 
     def weights(self) -> dict[str, float]:
-        """The factor of each loss, by name."""
+        """Return the factor of each loss, by name."""
         return dict(zip(self.names, (0.5 / self.params.detach().square()).tolist(), strict=True))

@@ -1,18 +1,21 @@
-"""What back-ends do to their input before anything else: check its shape, and cut it to a fixed number of frames."""
+"""Shapes of back-end inputs: check them, aggregate layers to frames, and cut long inputs into windows."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from spooftrace.backends.parts.aggregation import LayerAggregation
 
 
-def check_shape(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | str, ...], min_frames: int = 1) -> None:
-    """Raise one clear ValueError unless ``x`` has this shape, e.g. ("B", "T", 1024), with T of at least ``min_frames``.
+def check_shape(backend: object, x: Tensor, layout: str, shape: tuple[int | str, ...], min_frames: int = 1) -> None:
+    """Raise ``ValueError`` unless ``x`` has this shape, e.g. ("B", "T", 1024), with T of at least ``min_frames``.
 
-    Sizes that are given by a letter are free, but not 0.
+    Letters stand for any size but 0.
     """
     fits = x.ndim == len(shape) and all(
         size == want or (isinstance(want, str) and size > 0) for size, want in zip(x.shape, shape, strict=True)
@@ -23,34 +26,44 @@ def check_shape(backend: nn.Module, x: Tensor, layout: str, shape: tuple[int | s
         raise ValueError(f"{type(backend).__name__} takes {wanted}; got {tuple(x.shape)}")
 
 
-def to_frames(backend: nn.Module, x: Tensor) -> Tensor:
-    """Frames as they come, or layers through ``backend.aggregation``, checked first against what the back-end takes.
+class TakesFrames(Protocol):
+    """A back-end that takes frames, or layers that its aggregation turns into frames."""
+
+    input_dim: int
+    aggregation: LayerAggregation | None
+
+
+def to_frames(backend: TakesFrames, x: Tensor) -> Tensor:
+    """Check the input of a back-end, and aggregate layers (B, L, T, D) to frames if the back-end has an aggregation.
 
     Returns:
-        (B, T, D).
+        Frames (B, T, D).
 
     Raises:
         ValueError: ``x`` is not frames (B, T, D), or with an aggregation not layers (B, L, T, D), or T is too small.
     """
     min_frames = getattr(backend, "min_frames", 1)
-    if backend.aggregation is None:
+    aggregation = backend.aggregation
+    if aggregation is None:
         check_shape(backend, x, "frames", ("B", "T", backend.input_dim), min_frames)
         return x
-    check_shape(backend, x, "layers", ("B", backend.aggregation.num_layers, "T", backend.input_dim), min_frames)
-    return backend.aggregation(x)  # (B, L, T, D) -> (B, T, D)
+    check_shape(backend, x, "layers", ("B", aggregation.num_layers, "T", backend.input_dim), min_frames)
+    return aggregation(x)  # (B, L, T, D) -> (B, T, D)
 
 
 def map_windows(function: Callable[[Tensor], Tensor], x: Tensor, dim: int, length: int, longest: int) -> Tensor:
-    """Give a function of ``length`` to ``longest`` entries of axis ``dim`` an input of any length.
+    """Apply a function for inputs of ``length`` to ``longest`` frames to an input of any length.
 
-    Fewer entries are repeated from the start up to ``length``, as the published systems do with short recordings. For
-    more of them, windows of ``length`` entries that together cover everything, evenly spaced, go through ``function``
-    as one larger batch, and the outputs of each item's windows are averaged. ``length`` to ``longest`` entries are left
-    alone.
+    A shorter input is repeated from its start up to ``length``, as the published systems do with short recordings. A
+    longer one is cut into evenly spaced windows of ``length`` frames that cover it; the windows go through ``function``
+    as one larger batch, and the outputs of the windows of an item are averaged.
 
     Args:
         function: (B, ...) -> (B, K).
-        x: The batch; axis 0 is the item.
+        x: The batch, with items along axis 0.
+        dim: Axis of the frames.
+        length: Number of frames of a window.
+        longest: Largest number of frames that ``function`` takes.
 
     Returns:
         (B, K).

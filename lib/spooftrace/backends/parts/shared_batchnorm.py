@@ -1,4 +1,4 @@
-"""Batch norm over the batch of all processes that train together on CPUs, which torch's SyncBatchNorm cannot."""
+"""Batch norm over the batch of all ranks for training on CPUs, which torch's SyncBatchNorm does not support."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from spooftrace.backends.parts.batchnorm import update_statistics
+
 
 class SharedBatchNorm(_BatchNorm):
-    """``nn.BatchNorm1d``, ``2d`` or ``3d`` with mean and variance of the whole batch, (B, C, ...) -> (B, C, ...).
+    """``nn.BatchNorm1d``, ``2d`` or ``3d`` with mean and variance over all ranks: (B, C, ...) -> (B, C, ...).
 
-    All processes have equal shares of the batch. In evaluation mode it is ordinary batch norm.
+    All ranks must have batches of the same size. In evaluation mode it is ordinary batch norm.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -30,22 +32,17 @@ class SharedBatchNorm(_BatchNorm):
         centred = x - mean.view(shape)
         variance = _Sum.apply(centred.square().sum(others)) / count  # (C,)
         if self.track_running_stats:
-            self._track(mean.detach(), variance.detach() * (count / max(1, count - 1)))
+            tracked = (self.num_batches_tracked, self.running_mean, self.running_var)
+            unbiased = variance.detach() * (count / max(1, count - 1))
+            update_statistics(*tracked, mean.detach(), unbiased, self.momentum)
         y = centred * (variance + self.eps).rsqrt().view(shape)
         if self.affine:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y
 
-    @torch.no_grad()
-    def _track(self, mean: Tensor, variance: Tensor) -> None:
-        self.num_batches_tracked += 1
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
-
 
 class _Sum(torch.autograd.Function):
-    """The sum over all processes; the gradient is the sum of what all of them pass back."""
+    """Sum over all ranks; the gradient is the sum of the gradients of all ranks."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -61,13 +58,13 @@ class _Sum(torch.autograd.Function):
 
 
 def share_batch_norm(module: nn.Module) -> None:
-    """Replace every batch norm inside ``module`` by one over the batch of all processes, with the same state."""
+    """Replace every batch norm inside ``module`` by one over the batch of all ranks, with the same state."""
     for name, child in module.named_children():
         if isinstance(child, _BatchNorm) and not isinstance(child, SharedBatchNorm):
             shared = SharedBatchNorm(
                 child.num_features, child.eps, child.momentum, child.affine, child.track_running_stats
             )
-            # The same parameters and buffers, which others may hold already.
+            # The same tensors, not copies: the optimizer may already hold the parameters.
             shared._parameters, shared._buffers = child._parameters, child._buffers
             shared.train(child.training)
             setattr(module, name, shared)

@@ -15,7 +15,7 @@ def _mel_to_hz(mel: np.ndarray) -> np.ndarray:
 
 
 def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
-    """Hamming-windowed band-pass impulse responses whose band edges are equally spaced in mel.
+    """Compute Hamming-windowed band-pass impulse responses with band edges equally spaced in mel.
 
     The bands tile 0 Hz to ``rate / 2`` without overlap: band i ends where band i + 1 begins.
 
@@ -38,8 +38,8 @@ def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
         )
     edges = _mel_to_hz(np.linspace(0.0, _hz_to_mel(rate / 2), num_filters + 1))[:, None]  # (F + 1, 1) in Hz
     time = (np.arange(taps) - (taps - 1) / 2).astype(np.float32)  # (taps,) in samples, 0 in the middle
-    # The sinc is taken in float32 and the rest in float64, as in the official code: trained networks amplify the
-    # rounding of these filters 400 times, and this way they are equal bit for bit.
+    # As in the official code, the sinc is computed in float32 and the rest in float64. The filters are then equal bit
+    # for bit; trained networks amplify their rounding errors 400 times.
     phase = (2 * edges).astype(np.float32) * time / np.float32(rate)  # (F + 1, 1) * (taps,) -> (F + 1, taps)
     low_pass = (2 * edges / rate) * np.sinc(phase)  # (F + 1, taps): the ideal low-pass filter at each edge
     band_pass = np.diff(low_pass, axis=0).astype(np.float32) * np.hamming(taps).astype(np.float32)  # -> (F, taps)
@@ -49,8 +49,10 @@ def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
 class SincBank(nn.Module):
     """Filter a waveform with ``sinc_filters``: (B, N) -> (B, F, N - taps + 1).
 
-    The filters are not trained, and not saved either: official checkpoints have no entry for them.
+    The filters are neither trained nor saved: official checkpoints have no entry for them.
     """
+
+    filters: Tensor
 
     def __init__(self, num_filters: int, taps: int, rate: int = 16000):
         super().__init__()
