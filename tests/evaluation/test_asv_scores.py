@@ -77,8 +77,8 @@ def test_asv_rates_of_the_other_challenges(tmp_path):
 
 def test_bad_asv_scores(tmp_path, asv_2021):
     for text, message in (
-        ("bonafide target 5\nbonafide nontarget 1\n", "no trials of the kind spoof"),
-        ("bonafide genuine 5\n", r":1: 'genuine' is none of target, nontarget, spoof"),
+        ("bonafide target 5\nbonafide nontarget 1\n", "no spoof trials"),
+        ("bonafide genuine 5\n", r":1: .*'genuine'"),
         ("bonafide target 5\nA07 spoof nan\n", r":2: score 'nan' is not a finite number"),
         ("bonafide target\n", r":1: 2 columns, expected 3"),
     ):
@@ -86,9 +86,9 @@ def test_bad_asv_scores(tmp_path, asv_2021):
             read_asv(written(tmp_path, text), "asvspoof2019")
     lines = asv_2021.read_text().splitlines(keepends=True)
     for changed, message in (
-        (lines[1:], "1 of the 48 trials of .* have no score .*, and 0 scores no trial"),
-        ([*lines, "LA_0001 LA_E_99 1\n"], "0 of the 48 .* and 1 scores no trial"),
-        ([*lines, lines[3]], r"score.txt:49: a second score of the trial 'LA_"),
+        (lines[1:], "1 of the 48 trials of .* have no score .*, and 0 scores have no trial"),
+        ([*lines, "LA_0001 LA_E_99 1\n"], "0 of the 48 .* and 1 scores have no trial"),
+        ([*lines, lines[3]], r"score.txt:49: the trial 'LA_"),
     ):
         asv_2021.write_text("".join(changed))
         with pytest.raises(InputError, match=message):

@@ -85,7 +85,7 @@ BAD = {
     "decimal commas among commas": ("u1,0,53\nu2,0,91\n", ":1: found 1 columns.*decimal commas\\?.*write points"),
     "negative decimal commas among commas": ("u1,-1,5\nu2,0,91\n", ":1: found 1 columns.*decimal commas"),
     "decimal commas behind an attack": ("u1,A07,0,5\nu2,A07,1,5\n", ":1: found 1 columns.*decimal commas"),
-    "an open quotation mark": ('u1,1\n"u2,2\nu3,3\n', ":2: a quotation mark is not closed on this line"),
+    "an open quotation mark": ('u1,1\n"u2,2\nu3,3\n', ":2: unclosed quotation mark"),
     "a CSV header of other names": (
         "path,bonafide,spoof\nu1,0.5,-0.5\n",
         ":1: found 3 columns, which is no known score",

@@ -1,7 +1,7 @@
-"""What the t-DCF needs of a speaker verification (ASV) system, from its score file.
+"""Error rates of the speaker verification (ASV) system in the t-DCF, from its score file.
 
-Rates are taken at the threshold where the ASV system has its EER of target against nontarget trials. ASVspoof 2021
-recomputes them for each cell of its table: codec filters all three kinds of trial, attack only the spoof trials.
+The threshold is that of the EER between target and nontarget trials. ASVspoof 2021 recomputes the rates for each cell
+of its table: the codec selects trials of all three kinds, the attack only spoof trials.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ KINDS = ("target", "nontarget", "spoof")
 
 
 def read_asv(path: str | Path | None, convention: str, subset: str | None = None) -> Cells | AsvErrorRates | None:
-    """Error rates of the ASV system behind the t-DCF, by (attack, condition), POOLED for all of them.
+    """Error rates of the ASV system in the t-DCF, by (attack, condition), POOLED for all of them.
 
     Args:
         path: ASV scores. ASVspoof 2021: ``score.txt`` (``asv_spk trial score``) with its ``trial_metadata.txt`` in the
-            same folder or the one above; else the file of ASVspoof 2019 (``attack-or-bonafide key score``).
-        convention: how the test set is evaluated; ASVspoof 5 has fixed rates and no file.
-        subset: the subset of ASVspoof 2021 to use the scores of; None for all.
+            same folder or the one above; otherwise the file of ASVspoof 2019 (``attack-or-bonafide key score``).
+        convention: Name of the convention that the test set is evaluated by; ASVspoof 5 has fixed rates and no file.
+        subset: Subset of ASVspoof 2021 whose scores are used; None for all.
 
     Returns:
-        None where nothing is known of an ASV system.
+        The rates; None if there is no ASV system.
 
     Raises:
-        InputError: a file that is not there or damaged (naming the line), trials that do not fit together, or a kind of
-            trial that is lacking.
+        InputError: A file is missing or damaged (the message names the line), the trials of both files differ, or
+            target, nontarget or spoof trials are missing.
     """
     if convention == "asvspoof5":
         if path is not None:
@@ -56,22 +56,23 @@ def read_asv(path: str | Path | None, convention: str, subset: str | None = None
     cells = _cells(Column.of(kinds), Column.of(attacks), Column.of(conditions), np.array(scores))
     if (POOLED, POOLED) not in cells:
         lacking = [kind for kind in KINDS if kind not in kinds]
-        raise InputError(f"{path}: no trials of the kind {', '.join(lacking)}; an ASV system's rates need all three")
+        raise InputError(f"{path}: no {', '.join(lacking)} trials; the rates of an ASV system need all three kinds")
     return cells
 
 
 def _cells(kinds: Column, attacks: Column, conditions: Column, scores: np.ndarray) -> Cells:
-    """The rates of every cell that has trials of all three kinds."""
+    """The rates of each cell that has trials of all three kinds."""
     target, nontarget, spoof = (kinds.is_in([kind]) for kind in KINDS)
     cells: Cells = {}
     for condition in {*conditions.values, POOLED}:
-        here = conditions.is_in([condition]) if condition != POOLED else np.ones(scores.size, dtype=bool)
-        bonafide = scores[here & target], scores[here & nontarget]
+        selected = conditions.is_in([condition]) if condition != POOLED else np.ones(scores.size, dtype=bool)
+        bonafide = scores[selected & target], scores[selected & nontarget]
         if not (bonafide[0].size and bonafide[1].size):
             continue
         threshold = eer(*bonafide)[1]
         for attack in {*attacks.values, POOLED}:
-            spoofed = scores[here & spoof & attacks.is_in([attack])] if attack != POOLED else scores[here & spoof]
+            of_attack = attacks.is_in([attack]) if attack != POOLED else np.ones(scores.size, dtype=bool)
+            spoofed = scores[selected & spoof & of_attack]
             if spoofed.size:
                 cells[attack, condition] = asv_error_rates(*bonafide, spoofed, threshold)[0]
     return cells
@@ -85,26 +86,27 @@ def _asvspoof2019(path: Path) -> Iterator[tuple[str, str, str, float]]:
 
 
 def _asvspoof2021(path: Path, subset: str | None) -> Iterator[tuple[str, str, str, float]]:
-    """The same of each trial of the metadata that is in the subset."""
+    """Kind, attack, condition and score of each trial of the metadata that is in the subset."""
     metadata = _metadata_beside(path)
     score_of: dict[str, float] = {}
     for number, (speaker, trial, score) in rows(path, 3):
         claim = f"{speaker} {trial}"
         if claim in score_of:
-            raise InputError(f"{path}:{number}: a second score of the trial '{claim}'; keep one")
+            raise InputError(f"{path}:{number}: the trial '{claim}' has a second score; keep one")
         score_of[claim] = _number(score, f"{path}:{number}")
-    trials, missing = 0, []
-    for number, (speaker, trial, codec, _, attack, kind, _, part) in rows(metadata, 8):
+    trials = 0
+    missing: list[str] = []
+    for number, (speaker, trial, codec, _, attack, kind, _, trial_subset) in rows(metadata, 8):
         trials += 1
-        score = score_of.get(f"{speaker} {trial}")
-        if score is None:
-            missing.append(f"{speaker} {trial}")
-        elif subset in (None, part):
-            yield _kind(kind, f"{metadata}:{number}"), attack, codec, score
+        claim = f"{speaker} {trial}"
+        if claim not in score_of:
+            missing.append(claim)
+        elif subset in (None, trial_subset):
+            yield _kind(kind, f"{metadata}:{number}"), attack, codec, score_of[claim]
     if missing or trials != len(score_of):
         raise InputError(
             f"{path}: {len(missing)} of the {trials} trials of {metadata} have no score ({first(missing) or 'none'}), "
-            f"and {len(score_of) - trials + len(missing)} scores no trial; the two files are not of one release"
+            f"and {len(score_of) - trials + len(missing)} scores have no trial; use two files of the same download"
         )
 
 
@@ -113,13 +115,14 @@ def _metadata_beside(path: Path) -> Path:
         if (folder / "trial_metadata.txt").is_file():
             return folder / "trial_metadata.txt"
     raise InputError(
-        f"{path}: no trial_metadata.txt in its folder or the one above; ASVspoof 2021 ASV scores need it (keys/LA/ASV)"
+        f"{path}: no trial_metadata.txt in its folder or the one above; ASV scores of ASVspoof 2021 need it "
+        "(keys/LA/ASV)"
     )
 
 
 def _kind(kind: str, at: str) -> str:
     if kind not in KINDS:
-        raise InputError(f"{at}: '{kind}' is none of {', '.join(KINDS)}")
+        raise InputError(f"{at}: unknown kind of trial '{kind}'; known are {', '.join(KINDS)}")
     return kind
 
 

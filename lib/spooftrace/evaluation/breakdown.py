@@ -110,8 +110,10 @@ def cells(trials: ScoredTrials, rows: str, columns: str | None = None) -> Iterat
         bonafide_row = row if row_axis.filters_bonafide else len(row_axis.names)
         for column, column_name in enumerate((*column_axis.names, POOLED)):
             bonafide_column = column if column_axis.filters_bonafide else width - 1
-            sides = bonafide_of.get(bonafide_row * width + bonafide_column), spoof_of.get(row * width + column)
-            yield row_name, column_name, None if any(side is None for side in sides) else DetCurve(*sides)
+            bonafide_scores = bonafide_of.get(bonafide_row * width + bonafide_column)
+            spoof_scores = spoof_of.get(row * width + column)
+            has_both = bonafide_scores is not None and spoof_scores is not None
+            yield row_name, column_name, DetCurve(bonafide_scores, spoof_scores) if has_both else None
 
 
 def breakdown(

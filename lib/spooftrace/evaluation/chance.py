@@ -1,8 +1,7 @@
-"""What attribution reaches without listening: decisions at random, or always the most frequent class.
+"""Chance level of attribution: random decisions, and always the most frequent class.
 
-Both are computed from how many utterances each class has, so that they are the same at every run. The figure for random
-decisions is the expectation over all of them, not that of one draw, and not F1 of expected counts, which is higher: F1
-is no linear function of the counts.
+Both are computed in closed form from the class counts, so they do not depend on a seed. The value for random decisions
+is the expected F1, which is lower than the F1 of the expected counts because F1 is not linear in the counts.
 """
 
 from __future__ import annotations
@@ -15,32 +14,35 @@ import numpy as np
 Array = np.ndarray
 
 CHANCE_CONVENTION = (
-    "random: every utterance gets one of the model's classes, all equally likely; the expectation over all such "
-    "decisions, exactly. majority: every utterance gets the class that most of those have which are judged together."
+    "random: each utterance is assigned one of the model's classes, all equally likely; the exact expected value. "
+    "majority: each utterance is assigned the most frequent class of the utterances that are evaluated together."
 )
 
 
 def chance(utterances: Mapping[str, int], choices: int) -> dict[str, dict[str, Any]]:
-    """Accuracy, macro F1 and weighted F1 of both, under ``random`` and ``majority``.
+    """Accuracy, macro F1 and weighted F1 of random decisions and of the majority class.
 
     Args:
-        utterances: how many each true class has, above zero; N in all.
-        choices: how many classes random decisions are between; those that are no true class count too.
+        utterances: True class -> number of utterances, above zero; N in total.
+        choices: Number of classes that random decisions are drawn from, including classes without utterances.
+
+    Returns:
+        Metrics as fractions under the keys ``random`` and ``majority``.
 
     Raises:
-        ValueError: no class, a class without utterances, or no choice.
+        ValueError: There is no class, a class without utterances, or no choice.
 
-    >>> found = chance({"dac": 1, "snac": 1}, choices=2)
-    >>> found["random"]["accuracy"], round(found["random"]["macro_f1"], 6)  # decided: 1/4 none, 1/2 one, 1/4 both
+    >>> level = chance({"dac": 1, "snac": 1}, choices=2)
+    >>> level["random"]["accuracy"], round(level["random"]["macro_f1"], 6)  # 1/4 none right, 1/2 one, 1/4 both
     (0.5, 0.416667)
-    >>> found["majority"]["class"], round(found["majority"]["macro_f1"], 6)
+    >>> level["majority"]["class"], round(level["majority"]["macro_f1"], 6)
     ('dac', 0.333333)
     """
     support = np.array(list(utterances.values()), dtype=np.float64)  # (C,)
     if not support.size or (support < 1).any() or choices < 1:
         raise ValueError(f"{choices} choices between classes of {', '.join(map(str, utterances.values()))} utterances")
     total = int(support.sum())
-    # Of a class with n utterances m are decided, TP of them right: F1 = 2 TP / (n + m), and TP is m n / N on average.
+    # A class has n utterances and is predicted m times, TP of them correctly: F1 = 2 TP / (n + m), E[TP] = m n / N.
     decided = np.arange(total + 1)
     likely = _binomial(total, 1 / choices)
     f1 = np.array([likely @ (2 * decided * n / (total * (n + decided))) for n in support])
@@ -61,7 +63,7 @@ def _means(f1: Array, weights: Array) -> dict[str, float]:
 
 def _binomial(count: int, p: float) -> Array:
     """Probabilities of 0 to ``count`` successes, (count + 1,)."""
-    from scipy.special import gammaln, xlog1py, xlogy  # takes its time, and the report imports this module
+    from scipy.special import gammaln, xlog1py, xlogy  # slow to import, and the report imports this module
 
     k = np.arange(count + 1)
     log = gammaln(count + 1) - gammaln(k + 1) - gammaln(count - k + 1) + xlogy(k, p) + xlog1py(count - k, -p)

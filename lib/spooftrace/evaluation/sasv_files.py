@@ -1,28 +1,29 @@
-"""Files of speaker verification trials: SASV scores, keys, and the pairing of both by trial.
+"""Score files and keys of SASV (spoofing-robust speaker verification), paired by trial.
 
-A trial is a claimed speaker and an utterance; it is target, nontarget (bona fide speech of someone else) or spoof.
-Scores are higher the more a trial is to be accepted. Layouts of score files::
+A trial is a claimed speaker and an utterance; it is target, nontarget (bona fide speech of another speaker) or spoof.
+A higher score means that the trial is more likely accepted. Layouts of score files::
 
     spk filename cm-score asv-score sasv-score      ASVspoof 5 Track 2: with this header, columns in any order
     SPK UTT SCORE KEY                               a-DCF package: no header, the key is in it
 
-``-`` in every line of ``cm-score`` or ``asv-score``: the system has no such part. Layouts of keys::
+``-`` in every line of ``cm-score`` or ``asv-score``: the system has no such score. Layouts of keys::
 
     spk filename cm-label asv-label                 ASVspoof 5 package: with this header, columns in any order
     SPK UTT GENDER ATTACK KEY                       ASVspoof5.{dev,eval}.track_2.trial.tsv
     SPK UTT KEY ATTACK                              trials of a data directory, such as data/eval_track2
     SPK UTT ATTACK KEY                              ASVspoof2019.LA.asv.*.trl.txt, the trials of SASVC 2022
 
-KEY is target, nontarget or spoof. Layouts are told apart by the first line; white space separates the columns.
+KEY is target, nontarget or spoof. The first line decides which layout is read; white space separates the columns.
 """
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +37,8 @@ from spooftrace.evaluation.trials import Column, first, unlike
 
 Array = np.ndarray
 SASV, CM, ASV = "sasv-score", "cm-score", "asv-score"
-NOTHING = "-"
-BONAFIDE = ("bonafide", NOTHING)  # where an attack would stand
+NO_VALUE = "-"
+BONAFIDE = ("bonafide", NO_VALUE)  # in the column of attacks
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,11 @@ def join(scores: SasvScores, key: SasvKey) -> dict[str, Array]:
     """The columns of scores in the order of the key. Trials are paired by claim, never by line order.
 
     Raises:
-        InputError: a trial without a score, a score without a trial, or a kind in the score file that is not the one in
-            the key; naming file and line of the first of them.
+        InputError: A trial has no score, a score has no trial, or a trial is of another kind in the score file than in
+            the key; the message names file and line.
     """
-    order = list(map(scores.row_of.get, key.claims))
-    if None in order:
-        missing = [claim for claim, row in zip(key.claims, order, strict=True) if row is None]
+    missing = [claim for claim in key.claims if claim not in scores.row_of]
+    if missing:
         advice = unlike(missing[0], scores.row_of, key.claims)
         raise InputError(
             f"{_line_of(key.path, missing[0])}: {len(missing)} of the {len(key.claims)} trials have no score in "
@@ -80,16 +80,17 @@ def join(scores: SasvScores, key: SasvKey) -> dict[str, Array]:
         trials = set(key.claims)
         extra = [claim for claim in scores.row_of if claim not in trials]
         raise InputError(
-            f"{_line_of(scores.path, extra[0])}: {len(extra)} scores are of no trial of {key.path} ({first(extra)}); "
-            "were they made on another set?"
+            f"{_line_of(scores.path, extra[0])}: {len(extra)} scores have no trial in {key.path} ({first(extra)}); "
+            "are they scores of another test set?"
         )
+    order = [scores.row_of[claim] for claim in key.claims]
     if scores.key is not None and scores.key is not key:
         for claim, row, kind in zip(key.claims, order, key.kinds.codes.tolist(), strict=True):
             own, other = scores.key.kinds.values[scores.key.kinds.codes[row]], key.kinds.values[kind]
             if own != other:
                 raise InputError(
-                    f"{_line_of(scores.path, claim)}: '{claim}' is {own} here, but {other} in {key.path}; "
-                    "which file is of another set?"
+                    f"{_line_of(scores.path, claim)}: '{claim}' is {own} in the scores, but {other} in {key.path}; "
+                    "give both files of the same test set"
                 )
     places = np.array(order, dtype=np.intp)
     return {name: column[places] for name, column in scores.columns.items()}
@@ -99,17 +100,17 @@ def read_scores(path: str | Path) -> SasvScores:
     """Read a score file in one of the two layouts above.
 
     Raises:
-        InputError: the file is not there, not text, or of another layout; a line has other columns than the first, a
-            score that is not a finite number, an unknown kind of trial, or a trial that was scored before.
+        InputError: The file is missing, not text, or has another layout; a line has other columns than the first, a
+            score that is not a finite number, an unknown kind of trial, or a trial that already has a score.
     """
     path = Path(path)
     check_scores(path)
     header = _first_line(path)
     if {"spk", "filename", SASV} <= {*header}:
         places = {name: header.index(name) for name in (SASV, CM, ASV) if name in header}
-        layout = _Layout(len(header), header.index("spk"), header.index("filename"), has_header=True)
+        layout = _TrialLayout(len(header), header.index("spk"), header.index("filename"), has_header=True)
     elif len(header) == 4 and header[3] in ASV_KEYS:
-        places, layout = {SASV: 2}, _Layout(4, kind=3)
+        places, layout = {SASV: 2}, _TrialLayout(4, kind=3)
     else:
         raise InputError(
             f"{path}:1: not a file of SASV scores; expected the header 'spk filename cm-score asv-score sasv-score' of "
@@ -120,7 +121,7 @@ def read_scores(path: str | Path) -> SasvScores:
     kinds: list[str] = []
     for number, claim, fields in layout.trials(path, row_of):
         if not row_of:
-            absent = [name for name in (CM, ASV) if name in places and fields[places[name]] == NOTHING]
+            absent = [name for name in (CM, ASV) if name in places and fields[places[name]] == NO_VALUE]
             filled = [(columns[name].append, place) for name, place in places.items() if name not in absent]
         row_of[claim] = len(row_of)
         try:
@@ -129,8 +130,10 @@ def read_scores(path: str | Path) -> SasvScores:
         except ValueError:
             raise InputError(f"{path}:{number}: score '{fields[place]}' of '{claim}' is not a finite number") from None
         for name in absent:
-            if fields[places[name]] != NOTHING:
-                raise InputError(f"{path}:{number}: '{claim}' has a {name}, but the lines before have '-'; give all")
+            if fields[places[name]] != NO_VALUE:
+                raise InputError(
+                    f"{path}:{number}: '{claim}' has a {name}, but earlier lines have '-'; give scores for all trials"
+                )
         if layout.kind is not None:
             kinds.append(fields[layout.kind])
     key = SasvKey(path.stem, path, list(row_of), Column.of(kinds)) if kinds else None
@@ -138,18 +141,19 @@ def read_scores(path: str | Path) -> SasvScores:
 
 
 def read_key(path: str | Path) -> SasvKey:
-    """Read a key in one of the layouts above; of a directory, its file ``trials``.
+    """Read a key in one of the layouts above; for a data directory, its file ``trials``.
 
     Raises:
-        InputError: the file is not there, not text, or of another layout; a line has other columns than the first, a
-            kind that is unknown or does not go with the attack, or a trial that is there already.
+        InputError: The file is missing, not text, or has another layout; a line has other columns than the first, a
+            kind that is unknown or contradicts the attack, or a trial that is listed already.
     """
     path = Path(path)
     name, path = (path.resolve().name, path / "trials") if path.is_dir() else (path.stem, path)
     header = _first_line(path)
     has_header = {"spk", "filename", "cm-label", "asv-label"} <= {*header}
     if has_header:
-        fitting = [_Layout(len(header), *map(header.index, ("spk", "filename", "asv-label", "cm-label")), True)]
+        spk, utt, kind, attack = map(header.index, ("spk", "filename", "asv-label", "cm-label"))
+        fitting = [_KeyLayout(len(header), spk, utt, kind, has_header=True, attack=attack)]
     else:
         fitting = [known for known in KEYS if len(header) == known.width and header[known.kind] in ASV_KEYS]
     if len(fitting) != 1:
@@ -161,22 +165,20 @@ def read_key(path: str | Path) -> SasvKey:
     layout = fitting[0]
     kind_of: dict[str, str] = {}
     attacks: list[str] = []
-    one: dict[str, str] = {}  # one string object for each distinct kind and attack
     for _, claim, fields in layout.trials(path, kind_of):
-        kind, attack = fields[layout.kind], fields[layout.attack]
-        kind_of[claim] = one.setdefault(kind, kind)
-        attacks.append(one.setdefault(attack, attack))
+        kind_of[claim] = sys.intern(fields[layout.kind])  # millions of trials share few distinct strings
+        attacks.append(sys.intern(fields[layout.attack]))
     return SasvKey(name, path, list(kind_of), Column.of(kind_of.values()), None if has_header else Column.of(attacks))
 
 
-class _Layout(NamedTuple):
-    """Which column has what. ``attack`` may be a column of classes too: what is bona fide must not be of kind spoof."""
+@dataclass(frozen=True)
+class _TrialLayout:
+    """The number of columns of a file of trials, and which column holds what."""
 
     width: int
     spk: int = 0
     utt: int = 1
     kind: int | None = None
-    attack: int | None = None
     has_header: bool = False
 
     def trials(self, path: Path, seen: Mapping[str, Any]) -> Iterator[tuple[int, str, list[str]]]:
@@ -184,19 +186,35 @@ class _Layout(NamedTuple):
         lines = rows(path, self.width)
         if self.has_header:
             next(lines)
-        _, spk, utt, kind, attack, _ = self
+        spk, utt, kind = self.spk, self.utt, self.kind
         for number, fields in lines:
             claim = f"{fields[spk]} {fields[utt]}"
             if claim in seen:
                 raise InputError(f"{path}:{number}: the trial '{claim}' is on {_line_of(path, claim)} too; keep one")
             if kind is not None and fields[kind] not in ASV_KEYS:
-                raise InputError(f"{path}:{number}: '{fields[kind]}' of '{claim}' is none of {', '.join(ASV_KEYS)}")
-            if attack is not None and (fields[attack] in BONAFIDE) == (fields[kind] == "spoof"):
-                raise InputError(f"{path}:{number}: '{fields[attack]}' and '{fields[kind]}' of '{claim}' contradict")
+                raise InputError(
+                    f"{path}:{number}: unknown kind '{fields[kind]}' of '{claim}'; known are {', '.join(ASV_KEYS)}"
+                )
             yield number, claim, fields
 
 
-KEYS = (_Layout(5, kind=4, attack=3), _Layout(4, kind=2, attack=3), _Layout(4, kind=3, attack=2))
+@dataclass(frozen=True)
+class _KeyLayout(_TrialLayout):
+    """The layout of a key. ``attack`` may be a column of classes: a bona fide trial must not be of kind spoof."""
+
+    kind: int = 2
+    attack: int = 3
+
+    def trials(self, path: Path, seen: Mapping[str, Any]) -> Iterator[tuple[int, str, list[str]]]:
+        """As for all layouts; also raises InputError if the attack contradicts the kind."""
+        for number, claim, fields in super().trials(path, seen):
+            kind, attack = fields[self.kind], fields[self.attack]
+            if (attack in BONAFIDE) == (kind == "spoof"):
+                raise InputError(f"{path}:{number}: '{attack}' and '{kind}' of '{claim}' contradict each other")
+            yield number, claim, fields
+
+
+KEYS = (_KeyLayout(5, kind=4, attack=3), _KeyLayout(4, kind=2, attack=3), _KeyLayout(4, kind=3, attack=2))
 
 
 def _first_line(path: Path) -> list[str]:

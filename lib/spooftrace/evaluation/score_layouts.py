@@ -20,8 +20,10 @@ NUMBERED = ("0", "1")
 LOOKED_AT = 1000  # lines at the start of a file
 LOGGED = "Output,"  # what the lines with scores begin with in a log of the NII baselines
 
-UTTS = ("filename", "file_name", "file", "fname", "utt", "utt_id", "uttid", "utterance", "utterance_id", "id", "trial")
-UTTS += ("trial_id", "audio", "audio_path", "path", "wav", "name")
+UTTS = (
+    *("filename", "file_name", "file", "fname", "utt", "utt_id", "uttid", "utterance", "utterance_id", "id", "trial"),
+    *("trial_id", "audio", "audio_path", "path", "wav", "name"),
+)
 SCORES = ("cm-score", "cm_score", "score", "scores", "llr")
 CLASSES = ("cm-label", "cm_label", "label", "labels", "class", "key")
 INTEGER = re.compile(r"[+-]?\d+")

@@ -60,7 +60,7 @@ def differences(trials: ScoredTrials, others: np.ndarray, unit: str = "trial") -
 def too_few(trials: ScoredTrials, unit: str = "trial") -> str:
     """A warning where there is so little to resample that an interval says less than it seems to; else empty."""
     is_bonafide = trials.is_bonafide
-    counts = {"bona fide trials": np.count_nonzero(is_bonafide), "spoof trials": np.count_nonzero(~is_bonafide)}
+    counts: dict[str, int] = {"bona fide trials": trials.bonafide.size, "spoof trials": trials.spoof.size}
     if name := UNITS[unit]:
         codes = trials.columns[name].codes
         counts[f"{unit}s"] = np.unique(codes[~is_bonafide] if unit == "attack" else codes).size

@@ -1,4 +1,4 @@
-"""What a HYDRA has learned: how each target weighs the subspaces, and where codecs lie in the balls."""
+"""Figures of a trained HYDRA: the weight of each subspace for each target, and the codecs in the Poincaré balls."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     """Draw ``<exp>_attention.png`` and ``<exp>_balls.png`` of a trained HYDRA.
 
     Args:
-        exp: the trained system; of others it is only said that they have no such thing.
-        data: data directory with ``utt2codec``, whose vectors are in ``dump``.
-        figures: folder for the two files.
-        dump: where stage 3 stored the vectors.
+        exp: Experiment; for systems other than HYDRA a one-line notice is returned.
+        data: Data directory with ``utt2codec``, whose vectors are in ``dump``.
+        figures: Folder for the two files.
+        dump: Folder where stage 3 stored the vectors.
 
     Returns:
         Lines to print.
 
     Raises:
-        InputError: no trained system in ``exp``, or no vectors of these utterances.
+        InputError: There is no trained system in ``exp``, or there are no vectors of these utterances.
     """
     from spooftrace.system.experiment import load_experiment
 
@@ -70,7 +70,7 @@ def _look(experiment: Experiment, directory: DataDir, dump: Path) -> tuple[np.nd
 
 
 def draw_attention(weights: np.ndarray, title: str, path: Path) -> None:
-    """Weights (T, K) as cells with their numbers."""
+    """Write the weights (T, K) as a heat map with a number in each cell."""
     with png(path, 4.0, 3.0) as figure:
         axes = figure.add_subplot()
         axes.imshow(weights, vmin=0, vmax=1, cmap="Blues")
@@ -82,7 +82,7 @@ def draw_attention(weights: np.ndarray, title: str, path: Path) -> None:
 
 
 def draw_balls(points: np.ndarray, codecs: list[str], title: str, path: Path) -> None:
-    """Points (N, K, 2) of K balls, coloured by codec."""
+    """Write the points (N, K, 2) of K balls, one panel per ball, coloured by codec."""
     names, count = sorted(set(codecs)), points.shape[1]
     of_codec = np.array(codecs)
     with png(path, 3.2 * count + 1.8, 3.5) as figure:
@@ -93,10 +93,10 @@ def draw_balls(points: np.ndarray, codecs: list[str], title: str, path: Path) ->
             for place, name in enumerate(names):
                 x, y = points[of_codec == name, number].T
                 turn, colour = divmod(place, len(COLOURS))
-                style = {"marker": MARKERS[turn % len(MARKERS)], "color": COLOURS[colour]}
-                axes.scatter(x, y, s=6, alpha=0.6, linewidths=0, label=name, **style)
+                marker = MARKERS[turn % len(MARKERS)]
+                axes.scatter(x, y, s=6, alpha=0.6, linewidths=0, label=name, marker=marker, color=COLOURS[colour])
             axes.set_title(f"subspace {number + 1}", fontsize=9)
             axes.set_axis_off()
-        figure.suptitle(f"{title}: the balls, in the plane in which the points vary most", fontsize=9)
+        figure.suptitle(f"{title}: balls, projected to the plane of the largest variance", fontsize=9)
         handles, labels = figure.axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right upper", fontsize=6, markerscale=2)

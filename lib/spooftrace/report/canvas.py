@@ -1,4 +1,4 @@
-"""Figures as PNG files whose bytes depend on nothing but what is drawn. Imports matplotlib: import it where drawn."""
+"""Write reproducible PNG figures. Imports matplotlib, so import this module only in functions that draw."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from matplotlib.figure import Figure
 
 from spooftrace.common.atomic import atomic_write
 
-# Okabe and Ito's palette, readable with colour-blind eyes; its yellow and pale blue are too faint for thin lines.
+# Palette of Okabe and Ito, safe for colour-blind readers, without its yellow and pale blue: too faint for thin lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00")
 
 
 @contextmanager
 def png(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """An empty figure of this size in inches; on leaving the block without an error it is written to ``path``."""
-    with matplotlib.style.context("default"):  # whatever the user's matplotlibrc says
+    """Context manager: an empty figure, which is written to ``path`` when the block ends without an error.
+
+    Args:
+        path: PNG file to write; its bytes depend only on what is drawn.
+        width: Width in inches.
+        height: Height in inches.
+    """
+    with matplotlib.style.context("default"):  # ignore the user's matplotlibrc
         figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure

@@ -1,7 +1,7 @@
-"""The DET figure: miss against false-acceptance rate, both axes on the normal-deviate (probit) scale.
+"""DET figure: false rejection against false acceptance rate, both axes on the normal-deviate (probit) scale.
 
-On this scale the curve of normally distributed scores is a straight line (Martin et al., Eurospeech 1997). The points
-drawn are those of the official curve, tie rule included: see ``spooftrace.metrics.detection``.
+On this scale the curve of normally distributed scores is a straight line (Martin et al., Eurospeech 1997). Ties are
+handled as in the official packages: see ``spooftrace.metrics.detection``.
 """
 
 from __future__ import annotations
@@ -32,25 +32,22 @@ class Curve:
 
 
 def draw_det(curves: Sequence[Curve], title: str, path: Path) -> None:
-    """Write the DET curves of one test set as a PNG whose bytes depend on nothing but the arguments.
+    """Write the DET curves of a test set as a PNG; its bytes depend only on the arguments.
 
-    Each curve's EER point is marked; the legend gives the pooled EER, or its range over the curves of one name.
+    The EER point of each curve is marked; the legend gives the pooled EER, or its range over curves of the same name.
     """
     with png(path, 8.2, 5.4) as figure:
         axes = figure.add_subplot()
         rates = [eer(curve.bonafide, curve.spoof)[0] for curve in curves]
         low, high = _limits(curves, rates)
         names = list(dict.fromkeys(curve.name for curve in curves))
-        # Two lines an entry read best, as long as the legend is no taller than the axes.
+        # Entries of two lines are easier to read, but must not make the legend taller than the axes.
         separator = "\n" if len(names) <= 6 else ": "
         for index, name in enumerate(names):
             own = [curve for curve in curves if curve.name == name]
             values = [rate for curve, rate in zip(curves, rates, strict=True) if curve.name == name]
             label = f"{name}{separator}{_percent(values)}"
-            style = {
-                "color": COLOURS[index % len(COLOURS)],
-                "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-            }
+            style = COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS) % len(DASHES)]
             for curve in own:
                 _draw(axes, curve, style, label if curve is own[0] else None, (low, high))
         _finish_axes(axes, low, high, title)
@@ -60,35 +57,37 @@ def draw_det(curves: Sequence[Curve], title: str, path: Path) -> None:
         )  # fmt: skip
 
 
-def _draw(axes: Axes, curve: Curve, style: dict[str, str], label: str | None, limits: tuple[float, float]) -> None:
+def _draw(axes: Axes, curve: Curve, style: tuple[str, str], label: str | None, limits: tuple[float, float]) -> None:
+    """Draw a curve and its EER point; ``style`` is (colour, line style)."""
+    colour, dashes = style
     frr, far, _ = det_curve(curve.bonafide, curve.spoof)
     k = int(np.argmin(np.abs(frr - far)))
     corners = _corners(frr)
-    # The probit of 0 is minus infinity: send those points far outside the axes instead.
+    # The probit of 0 is minus infinity: clip such points to values far outside the axes.
     x, y = (ndtri(np.clip(rate[corners], 1e-9, 1 - 1e-9)) for rate in (far, frr))
-    axes.plot(x, y, linewidth=1.7, solid_joinstyle="round", label=label, **style)
-    # An EER of zero has no place on these axes; its mark sits in the corner.
+    axes.plot(x, y, linewidth=1.7, solid_joinstyle="round", label=label, color=colour, linestyle=dashes)
+    # An EER of zero lies outside the axes; its marker is drawn in the corner.
     mark = ndtri(np.clip([far[k], frr[k]], *limits))
     axes.plot(
-        *mark, marker="o", markersize=7, color=style["color"], markeredgecolor="white", clip_on=False, zorder=4
+        *mark, marker="o", markersize=7, color=colour, markeredgecolor="white", clip_on=False, zorder=4
     )  # fmt: skip
 
 
 def _corners(frr: np.ndarray) -> np.ndarray:
-    """Indices where the staircase turns: each step changes one rate only, so the rest is on straight lines."""
+    """Indices of the corners of the staircase; the other points lie on straight lines between them."""
     moves_up = np.diff(frr) > 0  # (N + 1,) -> (N,)
     turns = np.flatnonzero(moves_up[1:] != moves_up[:-1]) + 1
     return np.concatenate(([0], turns, [frr.size - 1]))
 
 
 def _limits(curves: Sequence[Curve], rates: Sequence[float]) -> tuple[float, float]:
-    """Ends of both axes: from a bit below what the data can resolve or the best system reaches, to 50 % or beyond."""
+    """Ends of both axes: from just below the resolution of the data or the best EER, to 50 % or more."""
     finest = min(1 / max(curve.bonafide.size, curve.spoof.size) for curve in curves)
     best = min((rate for rate in rates if rate > 0), default=0.0)
     target = min(max(finest, best / 10), 0.02)
-    low = TICKS[max(0, np.searchsorted(TICKS, target, side="right") - 1)]
-    high = next((end for end, eer_below in ((0.5, 0.35), (0.8, 0.6)) if max(rates) < eer_below), TICKS[-1])
-    return float(low), float(high)
+    low = float(TICKS[max(0, int(np.searchsorted(TICKS, target, side="right")) - 1)])
+    worst = max(rates)
+    return low, 0.5 if worst < 0.35 else 0.8 if worst < 0.6 else float(TICKS[-1])
 
 
 def _percent(rates: Sequence[float]) -> str:
@@ -99,7 +98,7 @@ def _percent(rates: Sequence[float]) -> str:
 
 def _finish_axes(axes: Axes, low: float, high: float, title: str) -> None:
     ticks = TICKS[(low <= TICKS) & (high >= TICKS)]
-    # On a wide scale some labels would touch each other: those around 50 % and, far down, all but the powers of ten.
+    # On a wide scale some labels would overlap: those around 50 % and, at low rates, all but the powers of ten.
     if high > 0.5:
         ticks = ticks[~np.isin(ticks, (0.3, 0.5, 0.7))]
     if low < 0.001:

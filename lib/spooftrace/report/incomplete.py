@@ -1,4 +1,4 @@
-"""Results of test sets or training sets that are not whole: marked in every table and figure, with a note below."""
+"""Marks in tables and figures for results on incomplete test or training sets, with notes that explain them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MARK = " *"
 
 
 def marked(groups: Sequence[Group], test_sets: Collection[str]) -> list[Group]:
-    """The groups, with a mark behind the name where a training set or one of these test sets is incomplete."""
+    """The groups, with a mark after the name if a training set or one of these test sets is incomplete."""
     return [
         replace(group, name=group.name + MARK) if any(_gaps(run, test_sets) for run in group.runs) else group
         for group in groups
@@ -24,12 +24,12 @@ def marked(groups: Sequence[Group], test_sets: Collection[str]) -> list[Group]:
 
 
 def mark(run: Run, test_sets: Collection[str] = ()) -> str:
-    """The mark behind the name of one run; "" where all is whole."""
+    """The mark after the name of a run; "" if its data are complete."""
     return MARK if _gaps(run, test_sets) else ""
 
 
 def notes(runs: Iterable[Run], test_sets: Collection[str] = ()) -> list[str]:
-    """What the mark stands for: an item for each thing that is missing, with the runs that lack it."""
+    """Explanations of the mark: one item for each gap in the data, with the runs that it concerns."""
     lacking: dict[str, list[str]] = {}
     for run in runs:
         for gap in _gaps(run, test_sets):
@@ -38,25 +38,25 @@ def notes(runs: Iterable[Run], test_sets: Collection[str] = ()) -> list[str]:
 
 
 def title_of(exp: Path, data: Path | None = None) -> str:
-    """What a figure calls an experiment: its name, and whether its training sets or ``data`` are incomplete."""
+    """Name of an experiment in titles of figures; says if its training sets or ``data`` are incomplete."""
     incomplete = training_gaps(exp) or (data is not None and read_gaps(data))
     return f"{exp.name} (incomplete data)" if incomplete else exp.name
 
 
 def training_gaps(exp: Path) -> list[str]:
-    """What the sets lack that an experiment was trained and selected on.
+    """Gaps in the training and development sets of an experiment.
 
     Raises:
-        InputError: what ``run.json`` says of that cannot be read.
+        InputError: Their list in ``run.json`` is damaged.
     """
     return _training(read_run(exp), exp)
 
 
 def gaps_of_metrics(metrics: Mapping[str, Any]) -> list[Gap]:
-    """What the test set of one ``metrics.json`` lacks.
+    """Gaps in the test set of a ``metrics.json``.
 
     Raises:
-        InputError: what it says of that cannot be read.
+        InputError: Their list is damaged.
     """
     return _read(metrics.get("incomplete", []), Path("metrics.json"))
 
@@ -78,4 +78,4 @@ def _read(content: Any, where: Path) -> list[Gap]:
     try:
         return gaps_of(content)
     except (TypeError, ValueError, KeyError):
-        raise InputError(f"{where}: 'incomplete' is not a list of what is missing; run its stage again") from None
+        raise InputError(f"{where}: 'incomplete' is not a list of gaps; run the stage that writes it again") from None

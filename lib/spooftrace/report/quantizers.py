@@ -1,4 +1,4 @@
-"""How much QAF-Static listens to each quantizer of its codec: a table, a heat map, and Markdown for RESULTS.md."""
+"""Learned weights of the codec's quantizers in QAF-Static: a table, a heat map, and Markdown for RESULTS.md."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from spooftrace.report.incomplete import title_of
 from spooftrace.report.markdown import image
 
 BACKEND = "spooftrace.backends.QAFStatic"
-KEY = "backend.weights"  # (Q, D), what the softmax over the quantizers is taken of
+KEY = "backend.weights"  # (Q, D), logits of the softmax over the quantizers
 
 
 def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> list[str]:
     """Export the learned quantizer weights of one experiment.
 
-    Writes ``exp/quantizer_weights.tsv``, a row a quantizer with the mean over the dimensions and each dimension, and
-    ``figures/<experiment>_quantizers.png``. In each dimension the weights of all quantizers add up to 1.
+    Writes ``exp/quantizer_weights.tsv``, with a row per quantizer (the mean over the dimensions, then each dimension),
+    and ``figures/<experiment>_quantizers.png``. In each dimension the weights of all quantizers add up to 1.
 
     Args:
-        exp: folder of a trained system.
-        figures: folder for the figure.
-        page: folder of the page that will show it; by default the one that ``figures`` lies in.
+        exp: Experiment.
+        figures: Folder for the figure.
+        page: Folder of the page that will show the figure; by default the parent of ``figures``.
 
     Returns:
-        Parts of a Markdown page; none where the back-end has no such weights.
+        Paragraphs of a Markdown page; none if the back-end has no such weights.
 
     Raises:
         InputError: ``model.safetensors`` is missing, damaged or of another system than ``config.yaml``.
@@ -48,8 +48,8 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
     header = ["Quantizer", *(str(q + 1) for q in range(count))]
     rows = [["Mean weight", *(f"{mean:.4f}" for mean in means)]]
     return [
-        f"Quantizer weights of {title_of(exp)}, mean over the dimensions (equal weights: {1 / count:.4f}); all of them "
-        f"are in `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
+        f"Quantizer weights of {title_of(exp)}, mean over the dimensions (equal weights: {1 / count:.4f}). Weights of "
+        f"all dimensions: `{(exp / 'quantizer_weights.tsv').as_posix()}`.",
         markdown_table(header, rows),
         image(f"Quantizer weights of {exp.name}", figure, figures.parent if page is None else page),
     ]
@@ -58,7 +58,7 @@ def quantizer_weights(exp: Path, figures: Path, page: Path | None = None) -> lis
 def draw_quantizers(weights: np.ndarray, title: str, path: Path) -> None:
     """Write weights (Q, D) as a PNG: a heat map, and beside it the mean of each quantizer.
 
-    White is 1 / Q, where training starts; the bytes depend on nothing but the arguments.
+    White is 1 / Q, the initial weight. The bytes of the file depend only on the arguments.
     """
     from matplotlib.colors import CenteredNorm
 
@@ -100,7 +100,7 @@ def _read(exp: Path) -> np.ndarray:
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
-    """Over the first axis."""
+    """Softmax over the first axis."""
     e = np.exp(x - x.max(axis=0))
     return e / e.sum(axis=0)
 
