@@ -175,8 +175,9 @@ MINE = """
 import subprocess
 from subprocess import Popen
 from torch import nn
+from spooftrace.backends import Backend
 
-class Net(nn.Module):
+class Net(Backend):
     layouts, num_outputs = (("frames",),), 2
     def __init__(self, inner=None, act: "Callable[[int], int]" = None, parts: "list[nn.Module]" = ()):
         super().__init__()

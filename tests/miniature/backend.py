@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from spooftrace.backends import Backend
 
-class Mean(torch.nn.Module):
+
+class Mean(Backend):
     """The mean over time of frames of 8 numbers, and one linear layer: (B, T, 8) -> (B, 2)."""
 
     layouts = (("frames",),)

@@ -1,17 +1,8 @@
 """Back-ends: features in, outputs out; one published model a file, torch and nothing else.
 
-The contract. A back-end is an ``nn.Module`` whose ``forward`` takes one batch of each of its streams, in the order of
-the configuration, and returns (B, num_outputs) raw outputs, logits as a rule: no loss, and no softmax unless the
-published system ends in one (SLS). Its attributes:
-
-    num_outputs  number of outputs, a constructor argument
-    layouts      for each stream, which layouts it may have, e.g. (("layers",), ("codes",))
-    input_dim    width of the frames, layers or vectors of the first stream, where there are any
-
-The layouts are ``wave`` (B, N) float32 at 16 kHz, ``frames`` (B, T, D), ``layers`` (B, L, T, D), ``codes`` (B, Q, T)
-integers and ``vector`` (B, D). Many back-ends for frames take layers, too, with ``aggregation`` (see
-``spooftrace.backends.parts.aggregation``). An input of another shape, or shorter than the model's receptive field,
-raises a ValueError that says what would fit. Padding is not masked: batches hold crops of one length, or one utterance.
+Every back-end derives from :class:`spooftrace.backends.Backend`, which declares what it must and may define. Many
+back-ends for frames take layers, too, with ``aggregation`` (see ``spooftrace.backends.parts.aggregation``). Padding is
+not masked: a batch holds crops of one length, or one utterance.
 
 Names are what ``class_path`` in a configuration says. For detection the published class order is index 0 spoof,
 index 1 bona fide.
@@ -19,6 +10,7 @@ index 1 bona fide.
 
 from spooftrace.backends.aasist import AASIST
 from spooftrace.backends.attm import AttMLSTM
+from spooftrace.backends.base import Backend
 from spooftrace.backends.hydra import HYDRA
 from spooftrace.backends.hyperbolic import HyperbolicCNN
 from spooftrace.backends.lcnn import LCNN
@@ -40,6 +32,7 @@ __all__ = [
     "SLS",
     "W2V2AASIST",
     "AttMLSTM",
+    "Backend",
     "HyperbolicCNN",
     "LSTMProbe",
     "LinearProbe",

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.batchnorm import PreciseBatchNorm2d
 from spooftrace.backends.parts.graph import SpectroTemporalGraph
 from spooftrace.backends.parts.sinc import SincBank
@@ -37,7 +38,7 @@ class ResidualBlock(nn.Module):
         return self.conv2(x) + shortcut  # (B, C', F + 1, T) -> (B, C', F, T)
 
 
-class AASIST(SpectroTemporalGraph):
+class AASIST(SpectroTemporalGraph, Backend):
     """AASIST and AASIST-L: waveforms (B, N) at 16 kHz -> logits (B, num_outputs), class 1 = bona fide.
 
     The defaults are AASIST (297,866 parameters). AASIST-L (85,306) is::

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.lstm import LSTMProbe
 from spooftrace.backends.parts.aggregation import AttentiveMerging
 from spooftrace.backends.parts.shapes import check_shape
 
 
-class AttMLSTM(nn.Module):
+class AttMLSTM(Backend):
     """AttM + LSTM: layers (B, num_layers, T, input_dim) -> logits (B, num_outputs), class 1 = bona fide.
 
     51,275,794 parameters with the defaults, which are the published ones: 50,339,984 in the merging (9,440,256 of them

@@ -9,11 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parsing_cnn import TARGETS, TargetHeads, VectorEncoder, check_vector
 from spooftrace.backends.parts.poincare import disc_view, make_balls, printed_weighted_sum, to_balls, weighted_sum
 
 
-class HYDRA(nn.Module):
+class HYDRA(Backend):
     """HYDRA: vector (B, input_dim) -> (B, num_outputs), each target from its own mixture of K hyperbolic subspaces.
 
     Convolutions run over the vector. K = num_outputs linear maps follow, each with exp_0 into a Poincaré ball of

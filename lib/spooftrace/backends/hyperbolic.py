@@ -6,11 +6,12 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parsing_cnn import TargetHeads, VectorEncoder, check_vector
 from spooftrace.backends.parts.poincare import make_balls, to_balls
 
 
-class HyperbolicCNN(nn.Module):
+class HyperbolicCNN(Backend):
     """Vector (B, input_dim) -> (B, num_outputs): convolutions, one Poincaré ball, a network for each target.
 
     The "Baseline (Hyperbolic)" of codec source parsing, an ablation of HYDRA: one ball instead of one a target, no

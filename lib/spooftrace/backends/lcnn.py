@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.shapes import check_shape, map_windows
 
 
@@ -25,7 +26,7 @@ def _block(in_channels: int, out_channels: int, size: int, pool: bool = False, n
     return nn.Sequential(*layers)
 
 
-class LCNN(nn.Module):
+class LCNN(Backend):
     """Light CNN of the Codecfake paper: frames (B, T, input_dim) -> logits (B, num_outputs).
 
     4,111,074 parameters with the defaults, which are the published ones: layer 5 of XLS-R 300M, 201 frames. The

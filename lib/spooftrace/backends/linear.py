@@ -7,11 +7,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.shapes import to_frames
 
 
-class LinearProbe(nn.Module):
+class LinearProbe(Backend):
     """Pool over time, standardise each dimension, one linear layer: (B, T, input_dim) or (B, input_dim) -> outputs.
 
     The standardisation is a batch norm without weights; it makes the learning rate independent of the scale of the

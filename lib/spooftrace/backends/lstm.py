@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.shapes import to_frames
 
 
-class LSTMProbe(nn.Module):
+class LSTMProbe(Backend):
     """Frames (B, T, input_dim) -> (B, num_outputs): LSTM, mean over time, linear.
 
     935,810 parameters with the defaults: the classifier of AttM-LSTM on its own, as a small recurrent probe. Parameter

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parsing_cnn import TargetHeads, check_vector, standardisation
 
 
-class MiO(nn.Module):
+class MiO(Backend):
     """MiO ("merge into one"): vectors (B, input_dim) and (B, other_dim) -> (B, num_outputs).
 
     A linear layer maps each vector to ``merged_dim`` numbers; the outer product of the two (bilinear pooling) is the

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.shapes import to_frames
 
@@ -121,7 +122,7 @@ class AttentiveStatsPool(nn.Module):
         return torch.cat([mean, variance.clamp(min=1e-10).sqrt()], dim=1)  # -> (B, 2 * D)
 
 
-class Nes2Net(nn.Module):
+class Nes2Net(Backend):
     """Nes2Net: frames (B, T, input_dim) -> (B, num_outputs), without reducing the dimension first.
 
     The channels are cut into groups; a running sum of the groups passes through one inner block each, the last group

@@ -5,10 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
+
 TARGETS = ("khz", "kbps", "quantizers")  # the outputs, in the order of ``spooftrace.tasks.Parsing``
 
 
-class ParsingCNN(nn.Module):
+class ParsingCNN(Backend):
     """Vector (B, input_dim) -> (B, num_outputs): convolutions over the vector, then a small network for each target.
 
     The "Baseline (Euclidean)" of codec source parsing. Parameters by the width of the vector: 2,248,143 for 192

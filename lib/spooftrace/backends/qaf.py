@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.lstm import LSTMProbe
 from spooftrace.backends.parts.aggregation import AttentiveMerging
 from spooftrace.backends.parts.shapes import check_shape
@@ -20,7 +21,7 @@ CODEBOOK = re.compile(r"layers\.(\d+)\._?codebook\.embed$")  # transformers: qua
 CODEBOOKS = "quantizer.codebooks"  # all in one tensor (Q, K, D), as ``spooftrace codec train`` writes them
 
 
-class QAFStatic(nn.Module):
+class QAFStatic(Backend):
     """QAF-Static: layers (B, L, T, input_dim) and codes (B, Q, T') -> logits (B, num_outputs), class 1 = bona fide.
 
     SSL branch: attentive merging of the layers. Codec branch: the codes of each quantizer index a table of vectors,
@@ -112,6 +113,7 @@ class QAFStatic(nn.Module):
         self.weights = nn.Parameter(torch.zeros(num_quantizers, codec_dim)) if pooling == "qaf" else None
         self.fusion = nn.Linear(input_dim + codec_dim, fused_dim)
         self.decoder = LSTMProbe(fused_dim, num_outputs, hidden_dim)
+        self.needs_codebooks = codebooks is None
         if codebooks is not None:
             self.start_from(read_codebooks(codebooks, num_quantizers))
 

@@ -7,12 +7,13 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.nes2net import AttentiveStatsPool, InnerBlock
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.shapes import to_frames
 
 
-class ReducedRes2Net(nn.Module):
+class ReducedRes2Net(Backend):
     """Linear reduction, then Res2Net blocks of that width: frames (B, T, input_dim) -> (B, num_outputs).
 
     The Nes2Net paper argues against back-ends that first reduce the 1024 dimensions of a foundation model by a linear

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.crossmodal import SemanticAcousticFusion
 from spooftrace.backends.parts.mae import MultiDecoderMAE
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, Hinge, reconstruction_loss
@@ -19,7 +20,7 @@ WEIGHTING_LR = 1e-3  # AdamW's default: the official script sets none for the we
 WINDOW_SLACK = 0.05  # fraction of a window by which an input may exceed one without a second window
 
 
-class SASTNet(nn.Module):
+class SASTNet(Backend):
     """Semantic-Acoustic Source Tracing Network: frames, and semantic frames -> logits (B, num_outputs), real first.
 
     Acoustic frames (B, T, input_dim) are projected to the width of an image and encoded by a masked autoencoder with a

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.aggregation import weigh
 from spooftrace.backends.parts.shapes import check_shape, map_windows
 
 
-class SLS(nn.Module):
+class SLS(Backend):
     """XLS-R + SLS: layers (B, L, T, input_dim) -> log-probabilities (B, num_outputs), class 1 = bona fide.
 
     23,399,429 parameters, nearly all in ``fc1``. The width of that layer is that of 201 frames (64,600 samples) after

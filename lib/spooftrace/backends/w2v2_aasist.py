@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spooftrace.backends.aasist import ResidualBlock
+from spooftrace.backends.base import Backend
 from spooftrace.backends.parts.aggregation import Aggregation, make_aggregation
 from spooftrace.backends.parts.graph import GraphBranch, SpectroTemporalGraph
 from spooftrace.backends.parts.shapes import to_frames
 
 
-class W2V2AASIST(SpectroTemporalGraph):
+class W2V2AASIST(SpectroTemporalGraph, Backend):
     """W2V2-AASIST: frames (B, T, input_dim) -> logits (B, num_outputs).
 
     The frames are projected to ``reduced_dim`` and treated as a spectrogram with that many bins. AASIST takes the

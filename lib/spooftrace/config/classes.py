@@ -37,7 +37,7 @@ LOSSES = "spooftrace.tasks.losses"
 SCHEDULES = "torch.optim.lr_scheduler"
 BASES = {  # room -> what all of its classes are kinds of
     "spooftrace.frontends": "spooftrace.frontends.FrontEnd",
-    "spooftrace.backends": "torch.nn.Module",
+    "spooftrace.backends": "spooftrace.backends.Backend",
     "spooftrace.tasks": "spooftrace.tasks.Task",
     "torch.optim": "torch.optim.Optimizer",
     LOSSES: f"{LOSSES}.DetectionLoss",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Literal, TypeVar, get_args
 
 import torch
@@ -32,6 +33,7 @@ class FrontEnd(nn.Module, ABC):
         dim: D, the size of one feature vector (Q for codes, 1 for a wave).
         frame_rate: Frames per second (0 for a vector, the sample rate for a wave).
         finetune: Whether the weights are trained with the back-end.
+        codebooks: The codebook of each quantizer, with its vectors (K, D) in ``embed``; empty if there are none.
         packable: Whether ``spooftrace.system.packing`` may replace its layers by faster ones, equal up to float
             rounding. False if another package accesses the layers, or if rounding can change a code.
 
@@ -47,6 +49,7 @@ class FrontEnd(nn.Module, ABC):
     """
 
     packable = True
+    codebooks: Sequence[nn.Module] = ()
 
     def __init__(self, layout: Layout, dim: int, frame_rate: float, finetune: bool = False):
         super().__init__()

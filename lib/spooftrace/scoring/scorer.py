@@ -17,6 +17,7 @@ from spooftrace.system.devices import pick_device
 from spooftrace.system.experiment import Experiment
 from spooftrace.system.packing import InPrecision, Precision, check_precision, pack
 from spooftrace.system.system import StreamShape, System
+from spooftrace.tasks import Detection
 from spooftrace.tasks.losses import MarginLoss
 
 
@@ -139,8 +140,9 @@ class Scorer:
         return [result.float().cpu().numpy() for result in results]
 
     def _embedding(self, outputs: Tensor) -> Tensor:
+        task = self._system.task
         # Margin losses take the outputs themselves for the embedding: their directions are the last linear layer.
-        if isinstance(getattr(self._system.task, "criterion", None), MarginLoss):
+        if isinstance(task, Detection) and isinstance(task.criterion, MarginLoss):
             return outputs
         return self._last_linear.input(len(outputs))
 

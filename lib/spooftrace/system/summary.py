@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.utils.flop_counter import FlopCounterMode
 
+    from spooftrace.backends import Backend
+
 FRAME_RATES = {"wave": SAMPLE_RATE, "codes": 75.0}  # where the front-end is not there to ask: EnCodec at 24 kHz
 SSL_FRAME_RATE = 50.0  # of wav2vec 2.0, WavLM, Whisper's encoder
 SSL_LAYERS = 24  # of XLS-R 300M and WavLM-Large, for back-ends that take any number of layers
@@ -90,7 +92,7 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
     Raises:
         InputError: the audio is too short for the back-end.
     """
-    from spooftrace.backends.contract import check_backend
+    from spooftrace.backends.base import check_backend
     from spooftrace.config.loading import build
 
     parts, streams = [], []
@@ -110,8 +112,7 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
         streams.append((frontend.layout, shape))
     label = f"backend ({_class(config['backend'])})"
     try:
-        backend = build(config["backend"])
-        check_backend(backend)
+        backend = check_backend(build(config["backend"]))
     except InputError as error:
         return [*parts, Part(label, problem=str(error))]
     inputs = [
@@ -198,19 +199,18 @@ def _parameters(module: nn.Module) -> tuple[int, int]:
     return count_parameters(module), count_parameters(module, trainable=True)
 
 
-def _expected(backend: nn.Module, number: int, seconds: float) -> tuple[str, tuple[int, ...]]:
+def _expected(backend: Backend, number: int, seconds: float) -> tuple[str, tuple[int, ...]]:
     """Layout and shape of what a front-end that cannot be built, that of stream ``number``, would give the back-end."""
     layout = backend.layouts[number][0]
     frames = round(seconds * FRAME_RATES.get(layout, SSL_FRAME_RATE))
-    width = backend.widths[number] if hasattr(backend, "widths") else getattr(backend, "input_dim", 0)
-    counted = backend if hasattr(backend, "num_layers") else getattr(backend, "aggregation", None)
-    layers = getattr(counted, "num_layers", SSL_LAYERS)
-    quantizers = getattr(backend, "num_quantizers", 0)
+    width = backend.widths[number] if backend.widths else backend.input_dim
+    aggregation: Any = dict(backend.named_children()).get("aggregation")
+    layers = backend.num_layers or (aggregation.num_layers if aggregation else SSL_LAYERS)
     shapes = {
         "wave": (1, frames),
         "frames": (1, frames, width),
         "layers": (1, layers, frames, width),
-        "codes": (1, quantizers, frames),
+        "codes": (1, backend.num_quantizers, frames),
         "vector": (1, width),
     }
     return layout, shapes[layout]

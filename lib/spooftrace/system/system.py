@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from spooftrace.backends.contract import check_backend
+from spooftrace.backends.base import Backend, check_backend
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
 from spooftrace.system.weights import recorded_backend
+from spooftrace.tasks import Task
 
 
 class StreamShape(NamedTuple):
@@ -40,14 +41,13 @@ class System(nn.Module):
         self.frontends = nn.ModuleDict(
             {name: build(node) for name, node in config["streams"].items() if name not in cached}
         )
-        self.backend: nn.Module = build(config["backend"])
-        self.task: nn.Module = build(config["task"])
+        self.backend: Backend = check_backend(build(config["backend"]))
+        self.task: Task = build(config["task"])
         live = {name: StreamShape(frontend.layout, frontend.dim) for name, frontend in self.frontends.items()}
         self._check({name: {**cached, **live}[name] for name in self.streams})
 
     def _check(self, shapes: Mapping[str, StreamShape]) -> None:
         """Raise InputError if streams of these shapes, the back-end and the task do not fit together."""
-        check_backend(self.backend)
         backend = type(self.backend).__name__
         if len(shapes) != len(self.backend.layouts):
             raise InputError(
@@ -59,11 +59,11 @@ class System(nn.Module):
                 raise InputError(
                     f"stream '{name}' has the layout {shape.layout}, but backend {backend} takes {' or '.join(layouts)}"
                 )
-        wanted = getattr(self.backend, "input_dim", None)
+        width = self.backend.input_dim
         (name, shape), *others = shapes.items()
-        if wanted is not None and not others and wanted != shape.dim:
+        if width and not others and width != shape.dim:
             raise InputError(
-                f"stream '{name}' has {shape.dim} features a frame, but backend.init_args.input_dim is {wanted}"
+                f"stream '{name}' has {shape.dim} features a frame, but backend.init_args.input_dim is {width}"
             )
         if self.backend.num_outputs != self.task.num_outputs:
             raise InputError(
@@ -101,15 +101,19 @@ class System(nn.Module):
             raise InputError(f"{which}: {error}; {advice}") from None
 
     def loss(self, outputs: Tensor, targets: Tensor, whole: Callable[[Tensor], Tensor] = lambda share: share) -> Tensor:
-        """What training minimises: the task's loss, and with it what the back-end has of its own (``total_loss``).
+        """The loss that training minimises: that of the task, plus what ``Backend.total_loss`` adds to it.
 
-        ``whole`` makes the whole batch of what is only a share of one: a loss over a batch, such as a weighted mean or
-        a correlation, is not the mean of those over its shares. The task and the back-end get the targets of the whole
-        batch; a back-end applies ``whole`` itself to what it has kept of its share.
+        A loss over a batch, such as a weighted mean or a correlation, is not the mean of the losses of its shares, so
+        it is computed on the batch of all ranks.
+
+        Args:
+            outputs: Outputs of this rank's share of the batch.
+            targets: Targets of the same utterances.
+            whole: Gathers the batch of all ranks, (B / world size, ...) -> (B, ...).
         """
         targets = whole(targets)
         loss = self.task.loss(whole(outputs), targets)
-        return self.backend.total_loss(loss, targets, whole) if hasattr(self.backend, "total_loss") else loss
+        return self.backend.total_loss(loss, targets, whole)
 
     def own_state(self) -> dict[str, Tensor]:
         """The weights that belong to the trained model: everything except frozen front-ends."""

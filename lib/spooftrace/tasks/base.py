@@ -32,6 +32,11 @@ class Task(nn.Module, ABC):
     detects: bool = False
     selects_by: Sequence[str]
 
+    @property
+    def label_files(self) -> Sequence[str]:
+        """All files of labels that the task reads."""
+        return [self.label_file]
+
     @abstractmethod
     def target(self, label: str) -> Any:
         """Return the target of a label of ``label_file``; raise ``InputError`` for an unknown label."""

@@ -49,6 +49,10 @@ class MultiAttribution(Task):
         self.tables = list(heads)
         self.label_file = self.tables[0]
 
+    @property
+    def label_files(self) -> Sequence[str]:
+        return self.tables
+
     def target(self, label: str) -> Any:
         raise NotImplementedError("each head has its own labels; use targets")
 

@@ -20,23 +20,23 @@ def start_from_others(system: System, config: Mapping[str, Any]) -> None:
     Raises:
         InputError: They are not to be had, or do not fit.
     """
-    _start_from_codebooks(system, config)
-    if hasattr(system.backend, "initialise"):
-        try:
-            print(system.backend.initialise())
-        except ValueError as error:
-            raise InputError(f"{type(system.backend).__name__}: {error}") from None
+    _start_from_codebooks(system)
+    try:
+        if line := system.backend.initialise():
+            print(line)
+    except ValueError as error:
+        raise InputError(f"{type(system.backend).__name__}: {error}") from None
     if config["trainer"]["start_from"] is not None:
         _start_from_experiment(system, config, Path(config["trainer"]["start_from"]))
 
 
-def _start_from_codebooks(system: System, config: Mapping[str, Any]) -> None:
+def _start_from_codebooks(system: System) -> None:
     """Let a back-end that looks codes up (QAF-Static) start from the vectors of the codec that gives the codes."""
     backend = type(system.backend).__name__
-    if not hasattr(system.backend, "start_from") or config["backend"]["init_args"]["codebooks"] is not None:
+    if not system.backend.needs_codebooks:
         return
     for name, frontend in system.frontends.items():
-        if hasattr(frontend, "codebooks"):
+        if frontend.codebooks:
             try:
                 system.backend.start_from(torch.stack([codebook.embed for codebook in frontend.codebooks]))
             except ValueError as error:
@@ -81,7 +81,7 @@ def _start_from_experiment(system: System, config: Mapping[str, Any], exp: Path)
 def _task_of(config: Mapping[str, Any]) -> str:
     """What a system predicts, by the tables of labels that it learns from."""
     task = build(config["task"])
-    return ", ".join(getattr(task, "tables", [task.label_file]))
+    return ", ".join(task.label_files)
 
 
 def _model_of(config: Mapping[str, Any], stream: str) -> str:

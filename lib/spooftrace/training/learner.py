@@ -99,8 +99,7 @@ class Learner(lightning.LightningModule):
         self._dev.clear()
         self.symptoms.see(self.current_epoch + 1, figures["train_loss"], self._equal, self.global_rank == 0)
         self._equal = False
-        if hasattr(self.system.backend, "figures"):
-            figures |= self.system.backend.figures()
+        figures |= self.system.backend.figures()
         # The first device's figures count, so that all of them decide alike.
         figures = self.trainer.strategy.broadcast(figures)
         self.log_dict(figures, rank_zero_only=False)
@@ -136,7 +135,7 @@ class Learner(lightning.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         node = self.config["optimizer"]
         # Some back-ends have parameters with settings of their own.
-        groups = self.system.backend.optimizer_groups() if hasattr(self.system.backend, "optimizer_groups") else []
+        groups = self.system.backend.optimizer_groups()
         apart = {id(parameter) for group in groups for parameter in group["params"]}
         trained = [p for p in self.parameters() if p.requires_grad and id(p) not in apart]
         arguments = {**node.get("init_args", {}), "params": [{"params": trained}, *groups] if groups else trained}

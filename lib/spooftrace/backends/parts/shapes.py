@@ -30,6 +30,7 @@ class TakesFrames(Protocol):
     """A back-end that takes frames, or layers that its aggregation turns into frames."""
 
     input_dim: int
+    min_frames: int
     aggregation: LayerAggregation | None
 
 
@@ -42,7 +43,7 @@ def to_frames(backend: TakesFrames, x: Tensor) -> Tensor:
     Raises:
         ValueError: ``x`` is not frames (B, T, D), or with an aggregation not layers (B, L, T, D), or T is too small.
     """
-    min_frames = getattr(backend, "min_frames", 1)
+    min_frames = backend.min_frames
     aggregation = backend.aggregation
     if aggregation is None:
         check_shape(backend, x, "frames", ("B", "T", backend.input_dim), min_frames)
