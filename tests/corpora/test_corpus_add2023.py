@@ -1,16 +1,15 @@
 """ADD 2023: detection (Track 1.2), recognition of the algorithm (Track 3), and the names of their folders."""
 
-from argparse import Namespace
-
 import pytest
 from miniature import add2023 as miniature
 
 from spooftrace.corpora import add2023
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 
 def prepare(root, out):
-    return add2023.run(Namespace(root=root, out=out, allow_partial=False))
+    return add2023.prepare(Request(root=root, out=out, allow_partial=False))
 
 
 def test_sets(root, tmp_path):

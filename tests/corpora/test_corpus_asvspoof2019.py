@@ -1,20 +1,19 @@
 """ASVspoof 2019 LA: the three sets from a miniature release, and protocols that are not what they should be."""
 
-from argparse import Namespace
-
 import pytest
 from miniature import asvspoof2019 as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof2019
 from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 TRAIN = "LA_0079 LA_T_1138215 - - bonafide\nLA_0098 LA_T_9839348 - A06 spoof"  # no newline at the end
 
 
 def prepare(root, out, allow_partial=True):
-    return asvspoof2019.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return asvspoof2019.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """ASVspoof 2021 LA and DF: the evaluation sets, the places of the keys, and keys that are not what they should be."""
 
 import shutil
-from argparse import Namespace
 
 import pytest
 from hypothesis import given
@@ -11,6 +10,7 @@ from miniature import asvspoof2021 as miniature
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof2021
 from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 LA = (
@@ -26,7 +26,7 @@ DF = (
 
 
 def prepare(root, out, allow_partial=True):
-    return asvspoof2021.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return asvspoof2021.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """ASVspoof 5: Track 1 sets, Track 2 lists, the codec table, and files that are not what they should be."""
 
 import shutil
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof5
 from spooftrace.corpora.asvspoof5 import AsvTrial, CodecSetting
 from spooftrace.corpora.release import Expected, MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import read_table, validate
 
 TRAIN = "T_4850 T_0000000000 F - - - AC3 A05 spoof -\nT_3734 T_0000000011 F - - - - bonafide bonafide -"
@@ -27,7 +27,7 @@ TRIALS = (
 
 
 def prepare(root, out, allow_partial=True):
-    return asvspoof5.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return asvspoof5.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """CodecFake+: label files and lists with all their quirks, the taxonomy, the balanced and content subsets."""
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_command
 from hypothesis import given
 from hypothesis import strategies as st
 from miniature import codecfake_plus as miniature
@@ -14,6 +14,7 @@ from spooftrace.corpora import codecfake_plus
 from spooftrace.corpora.codecfake_plus_codecs import CODECS, MODELS, TASKS, UNKNOWN_CODEC
 from spooftrace.corpora.codecfake_plus_lists import balanced, content
 from spooftrace.corpora.protocol import Trials
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
 OFFICIAL = Path(__file__).resolve().parents[2] / "../shared/protocols/codecfake_plus"
@@ -22,11 +23,9 @@ HALVES = [f"{name}_le250" for name in BALANCED] + [f"test_{task}_gt250" for task
 
 
 def prepare(root, out, *options, allow_partial=True):
-    parser = argparse.ArgumentParser()
-    codecfake_plus.add_arguments(parser)
-    args = parser.parse_args([*map(str, options)])
-    args.root, args.out, args.allow_partial = root, out, allow_partial
-    return {data.path.name: data for data in codecfake_plus.run(args)}
+    own = {name.removeprefix("--"): value for name, value in zip(options[::2], options[1::2], strict=True)}
+    prepared = codecfake_plus.prepare(Request(root, out, allow_partial), **own)
+    return {data.path.name: data for data in prepared}
 
 
 def read(tmp_path, text):
@@ -137,9 +136,9 @@ def test_drawn_lists_have_the_shape_of_the_authors(root, tmp_path, capsys):
 
 def test_the_user_says_where_lists_come_from(root, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        prepare(root, tmp_path)
+        run_command("prepare", "codecfake_plus", "--root", root)
     with pytest.raises(SystemExit):
-        prepare(root, tmp_path, "--draw", 1, "--lists", root)
+        run_command("prepare", "codecfake_plus", "--root", root, "--draw", 1, "--lists", root)
     assert "not allowed with" in capsys.readouterr().err
 
 

@@ -1,6 +1,5 @@
 """CodecFake (Wu et al.): the list, the names of the files, the split by speaker, codec parameters."""
 
-import argparse
 import shutil
 
 import pytest
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import codecfake_wu
 from spooftrace.corpora.release import Expected
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
 HEADER = "wavpath,label,speaker_id,codec_name\n"
@@ -17,8 +17,8 @@ OFFICIAL = codecfake_wu.COUNTS
 
 
 def prepare(root, out, allow_partial=False):
-    args = argparse.Namespace(root=root, out=out, allow_partial=allow_partial)
-    return {data.path.name: data for data in codecfake_wu.run(args)}
+    args = Request(root=root, out=out, allow_partial=allow_partial)
+    return {data.path.name: data for data in codecfake_wu.prepare(args)}
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """Codecfake (Xie et al.): the miniature of the release, its quirks, and files that are not as they should be."""
 
-import argparse
 import shutil
 from collections import Counter
 
@@ -11,6 +10,7 @@ from miniature import codecfake_xie as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import codecfake_xie as corpus
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
 
@@ -22,7 +22,7 @@ def release(tmp_path_factory, speech):
 
 
 def prepare(root, out, allow_partial=True):
-    return corpus.run(argparse.Namespace(root=root, out=out, allow_partial=allow_partial))
+    return corpus.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 def write(path, text):

@@ -1,6 +1,5 @@
 """CtrSVDD: the miniature of the release, bona fide singing cut out of recordings, and files that are not right."""
 
-import argparse
 import shutil
 from collections import Counter
 
@@ -14,6 +13,7 @@ from miniature import ctrsvdd as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import ctrsvdd as corpus
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 from spooftrace.datadir.edit import where
 
@@ -32,12 +32,10 @@ def copy(release, tmp_path):
 
 
 def prepare(root, out, databases=tuple(miniature.DATABASES), allow_partial=True):
-    parser = argparse.ArgumentParser()
-    corpus.add_arguments(parser)
-    words = [f"--bonafide={name}={root / miniature.DATABASES[name]}" for name in databases]
-    args = parser.parse_args([*words, *([f"--timestamps={root}/CtrSVDD_Utils/timestamps"] if databases else [])])
-    args.root, args.out, args.allow_partial = root, out, allow_partial
-    return {data.path.name: data for data in corpus.run(args)}
+    bonafide = [f"{name}={root / miniature.DATABASES[name]}" for name in databases]
+    timestamps = root / "CtrSVDD_Utils/timestamps" if databases else None
+    prepared = corpus.prepare(Request(root, out, allow_partial), bonafide, timestamps)
+    return {data.path.name: data for data in prepared}
 
 
 def listing(folder):

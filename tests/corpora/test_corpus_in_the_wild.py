@@ -1,13 +1,12 @@
 """In-the-Wild: the set, the forks of its list, and lists that are not what they should be."""
 
-from argparse import Namespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import in_the_wild
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 META = (
@@ -16,7 +15,7 @@ META = (
 
 
 def prepare(root, out, allow_partial=True):
-    return in_the_wild.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return in_the_wild.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

@@ -1,13 +1,12 @@
 """MLAAD: fakes of many attacks, the bona fide recordings they copy, and tables that are not what they should be."""
 
-from argparse import Namespace
-
 import pytest
 from miniature import mlaad as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mlaad
 from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 HEADER = miniature.HEADER
@@ -15,7 +14,7 @@ LINE = "./fake/en/vits/a.wav|en_US/by_book/female/amy/emma/wavs/a.wav|en|True|2.
 
 
 def prepare(root, out, bonafide=None, allow_partial=False):
-    return mlaad.run(Namespace(root=root, out=out, allow_partial=allow_partial, bonafide=bonafide))
+    return mlaad.prepare(Request(root=root, out=out, allow_partial=allow_partial), bonafide)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """PartialSpoof: the miniature of the release, the labels of its segments, and files that are not as they should be."""
 
-import argparse
 import os
 import pickle
 import shutil
@@ -15,6 +14,7 @@ from miniature import partialspoof as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import partialspoof as corpus
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import read_table, validate
 from spooftrace.metrics.localisation import range_eer, segment_eer
 
@@ -38,7 +38,7 @@ def prepared(release, tmp_path_factory):
 
 
 def prepare(root, out, allow_partial=True):
-    return corpus.run(argparse.Namespace(root=root, out=out, allow_partial=allow_partial))
+    return corpus.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 def listing(folder):

@@ -1,6 +1,5 @@
 """What the README says about adding a corpus is enough to add one."""
 
-import argparse
 import re
 import sys
 import textwrap
@@ -8,6 +7,7 @@ import types
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_command
 
 from spooftrace import corpora
 from spooftrace.common.errors import InputError
@@ -40,9 +40,7 @@ def lay_out(root):
 
 
 def prepare(root, out, *options):
-    parser = argparse.ArgumentParser()
-    corpora.add_arguments(parser)
-    corpora.run(parser.parse_args(["mine", "--root", str(root), "--out", str(out), *options]))
+    run_command("prepare", "mine", "--root", root, "--out", out, *options)
 
 
 @pytest.mark.parametrize("place", ["", "MyCorpus", "a/b c/MyCorpus"])

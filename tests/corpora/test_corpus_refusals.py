@@ -1,6 +1,5 @@
 """What of a corpus is refused, or left out by name: with what was looked for and what is there."""
 
-import argparse
 import importlib
 import json
 import os
@@ -12,6 +11,7 @@ from miniature.preparing import Silence, prepare
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import tree
+from spooftrace.corpora.request import Request
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_what_is_not_there_is_named_and_the_rest_is_prepared(root, tmp_path, cap
     module = importlib.import_module(f"spooftrace.corpora.{corpus}")
     monkeypatch.setattr("spooftrace.corpora.release.Expected.differences", lambda self, trials: [])
     with pytest.raises(InputError) as error:
-        module.run(argparse.Namespace(root=folder, out=tmp_path / "strict", allow_partial=False))
+        module.prepare(Request(root=folder, out=tmp_path / "strict", allow_partial=False))
     assert f"not prepared: {', '.join(sets)} (" in str(error.value)
     strict = {path.name for path in (tmp_path / "strict").iterdir() if (path / "utt2spk").exists()}
     prepared = prepare(corpus, folder, tmp_path / "data", "--allow-partial")
@@ -222,8 +222,8 @@ def test_dangling_links_are_named(root, tmp_path):
     for path in (folder / "LA/ASVspoof2019_LA_dev/flac").iterdir():
         spoil_with_dangling_link(path)
     with pytest.raises(InputError, match=r"18 of the 18 audio files of dev .*18 of them are links that lead nowhere"):
-        importlib.import_module("spooftrace.corpora.asvspoof2019").run(
-            argparse.Namespace(root=folder, out=tmp_path / "data", allow_partial=False, sets="dev")
+        importlib.import_module("spooftrace.corpora.asvspoof2019").prepare(
+            Request(root=folder, out=tmp_path / "data", allow_partial=False, sets="dev")
         )
 
 

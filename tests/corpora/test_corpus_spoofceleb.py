@@ -1,7 +1,5 @@
 """SpoofCeleb: the three sets, ids with folders in them, and lists that are not what they should be."""
 
-from argparse import Namespace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +8,7 @@ from miniature import spoofceleb as miniature
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import spoofceleb
 from spooftrace.corpora.release import Expected, MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
 CSV = (
@@ -28,7 +27,7 @@ def counts(monkeypatch):
 
 
 def prepare(root, out, allow_partial=False):
-    return spoofceleb.run(Namespace(root=root, out=out, allow_partial=allow_partial))
+    return spoofceleb.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """ST-Codecfake: the miniature of the release, its quirks, and files that are not as they should be."""
 
-import argparse
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -11,6 +10,7 @@ from miniature import st_codecfake as miniature
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import st_codecfake as corpus
 from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
 RESULTS = Path(__file__).resolve().parents[2] / "../shared/protocols/st_codecfake/excerpt_result_id.txt"
@@ -32,7 +32,7 @@ def prepared(release, tmp_path_factory):
 
 
 def prepare(root, out, allow_partial=True):
-    return corpus.run(argparse.Namespace(root=root, out=out, allow_partial=allow_partial))
+    return corpus.prepare(Request(root=root, out=out, allow_partial=allow_partial))
 
 
 def write(path, text):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import hashlib
 import http.server
@@ -21,12 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_command
 from helpers.locks import held_elsewhere
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import download as downloading
 from spooftrace.corpora import fetch
-from spooftrace.corpora.download import CORPORA, add_arguments, download, run
+from spooftrace.corpora.download import CORPORA, download
 from spooftrace.corpora.fetch import Client, Unreachable
 from spooftrace.corpora.sources import File, Part
 
@@ -417,12 +417,6 @@ def test_no_room_and_two_at_once(
         download("x", [part], tmp_path / "file", client)
 
 
-def arguments(*words: str) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
-
-
 def test_the_table() -> None:
     expected = "asvspoof2019 asvspoof2021 asvspoof5 codecfake_wu codecfake_plus st_codecfake codecfake_xie ctrsvdd "
     expected += "in_the_wild partialspoof spoofceleb mlaad add2022 add2023"
@@ -441,7 +435,7 @@ def test_the_table() -> None:
 
 @pytest.mark.parametrize("name", sorted(CORPORA))
 def test_printing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(arguments(name)) == 0
+    assert run_command("download", name) == 0
     text = capsys.readouterr().out
     corpus = CORPORA[name]
     assert f"spooftrace prepare {name} --root DIR" in text and corpus.licence in text and corpus.page in text
@@ -455,11 +449,11 @@ def test_printing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
 def test_by_hand_and_unknown_parts(tmp_path: Path) -> None:
     for name in ("spoofceleb", "mlaad", "add2022", "add2023"):
         with pytest.raises(InputError, match="not open to programs, see http") as error:
-            run(arguments(name, "--to", str(tmp_path / "x")))
+            run_command("download", name, "--to", tmp_path / "x")
         assert "\n" not in str(error.value)
     assert not (tmp_path / "x").exists()
     with pytest.raises(InputError, match="--part pa: asvspoof2021 has no such part; it has la, df, keys"):
-        run(arguments("asvspoof2021", "--part", "la", "pa"))
+        run_command("download", "asvspoof2021", "--part", "la", "pa")
 
 
 def test_the_command(
@@ -468,7 +462,8 @@ def test_the_command(
     part = the_part(server)
     corpus = replace(CORPORA["ctrsvdd"], parts=(part, replace(part, name="other")))
     monkeypatch.setitem(downloading.CORPORA, "ctrsvdd", corpus)
-    assert run(arguments("ctrsvdd", "--to", str(tmp_path), "--part", "main"), client) == 0
+    monkeypatch.setattr(downloading, "Client", lambda: client)
+    assert run_command("download", "ctrsvdd", "--to", tmp_path, "--part", "main") == 0
     text = capsys.readouterr().out
     assert f"spooftrace prepare ctrsvdd --root {tmp_path}" in text and "main of CtrSVDD" in text
     assert "other" not in text

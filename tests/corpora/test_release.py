@@ -1,13 +1,13 @@
 """From protocol and audio to data directories: what is found, compared, written and complained about."""
 
-import argparse
 import importlib
 
 import pytest
+from helpers.commands import run_command
 from miniature.preparing import Silence
 
 from spooftrace.common.errors import InputError
-from spooftrace.corpora import CORPORA, add_arguments
+from spooftrace.corpora import CORPORA
 from spooftrace.corpora.protocol import Trials
 from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.corpora.tree import Tree
@@ -198,12 +198,10 @@ def listing(root):
     return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in root.rglob("*")}
 
 
-def arguments(name, root, out, *options):
-    """The command line of one corpus, parsed."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
+def run(name, root, out, *options):
+    """Run ``spooftrace prepare`` on one corpus."""
     more = ["--draw", "1"] if name == "codecfake_plus" else []
-    return parser.parse_args([name, "--root", str(root), "--out", str(out), *options, *more])
+    run_command("prepare", name, "--root", root, "--out", out, *options, *more)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -211,15 +209,14 @@ def test_the_release_is_only_read(name, tmp_path):
     root = tmp_path / "a release"
     importlib.import_module(f"miniature.{name}").lay_out(Silence(), root)
     before = listing(root)
-    module = importlib.import_module(f"spooftrace.corpora.{name}")
-    assert module.run(arguments(name, root, tmp_path / "data", "--allow-partial"))
+    run(name, root, tmp_path / "data", "--allow-partial")
+    assert (tmp_path / "data").exists()
     assert listing(root) == before
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_folder_that_is_not_the_corpus(name, tmp_path):
     (tmp_path / "empty").mkdir()
-    module = importlib.import_module(f"spooftrace.corpora.{name}")
     with pytest.raises(MissingPart, match=r"not the folder of .*, or not all unpacked: no .*; .*empty has nothing"):
-        module.run(arguments(name, tmp_path / "empty", tmp_path / "data"))
+        run(name, tmp_path / "empty", tmp_path / "data")
     assert not (tmp_path / "data").exists()

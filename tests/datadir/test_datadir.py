@@ -253,7 +253,7 @@ def test_lists_take_the_first_field(tmp_path):
 
 
 def test_importing_loads_nothing_heavy():
-    code = "import sys, spooftrace.datadir.__main__; print(sorted({'numpy', 'torch', 'soundfile'} & set(sys.modules)))"
+    code = "import sys, spooftrace.cli.datadir; print(sorted({'numpy', 'torch', 'soundfile'} & set(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 

@@ -16,11 +16,6 @@ from spooftrace.datadir import DataDir, read_table, validate
 from spooftrace.derive import durations
 
 
-@pytest.fixture(autouse=True)
-def command(monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "durations", ("spooftrace.derive.durations", "durations"))
-
-
 @pytest.fixture
 def data(make_data):
     """A data directory without utt2dur: nine files of 0.2 to 0.3 s."""

@@ -27,11 +27,6 @@ RATE = 16000
 MINI = Path(__file__).resolve().parents[2] / "egs/mini/corpus/bonafide.tar"
 
 
-@pytest.fixture(autouse=True)
-def command(monkeypatch):
-    monkeypatch.setitem(cli.COMMANDS, "trim", ("spooftrace.derive.trim", "trim"))
-
-
 @pytest.fixture(scope="module")
 def speech():
     """Four real utterances, float32."""

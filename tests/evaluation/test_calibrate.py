@@ -1,13 +1,12 @@
 """The calibrate command: what it writes, what it says, what it refuses."""
 
-import argparse
 import json
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 
 from spooftrace.common.errors import InputError
-from spooftrace.evaluation import calibrate
 from spooftrace.evaluation.score_files import read_scores
 from spooftrace.metrics import act_dcf, cllr, eer, min_dcf
 from spooftrace.metrics.calibration import calibrate_fit, fuse_fit
@@ -45,9 +44,7 @@ def sets(tmp_path):
 
 
 def run(words):
-    parser = argparse.ArgumentParser()
-    calibrate.add_arguments(parser)
-    calibrate.run(parser.parse_args(list(map(str, words))))
+    run_command("calibrate", *words)
 
 
 def without(words, option, count):

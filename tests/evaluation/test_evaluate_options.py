@@ -1,10 +1,10 @@
 """Options of the evaluate command: keys and subsets, ASV scores, tables, export, intervals, the other tasks."""
 
-import argparse
 import json
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 
 from spooftrace import evaluation
 from spooftrace.common.errors import InputError
@@ -41,9 +41,7 @@ def scores(tmp_path):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args(list(map(str, words))))
+    run_command("evaluate", *words)
 
 
 def evaluate(data, scores, out, *words):

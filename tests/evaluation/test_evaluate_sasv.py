@@ -1,15 +1,14 @@
 """SASV from files: layouts of scores and keys, joined by claim; the metrics against their definitions."""
 
-import argparse
 import json
 import random
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spooftrace import evaluation
 from spooftrace.common.errors import InputError
 from spooftrace.evaluation.sasv import evaluate_sasv, format_text, tables
 from spooftrace.metrics import ASVSPOOF5_ASV, eer, min_tdcf, revised_weights, t_eer
@@ -60,9 +59,7 @@ def key(tmp_path):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args(["--task", "sasv", *map(str, words)]))
+    run_command("evaluate", "--task", "sasv", *words)
 
 
 def of_kind(column, trials=TRIALS):

@@ -1,11 +1,11 @@
 """The evaluate command: pairing by utterance, messages for bad input, what it writes and prints, its options."""
 
-import argparse
 import json
 import subprocess
 import sys
 
 import pytest
+from helpers.commands import run_command
 
 from spooftrace import evaluation
 from spooftrace.common.errors import InputError
@@ -55,9 +55,7 @@ def scores(tmp_path):
 
 
 def run(*words):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args(list(map(str, words))))
+    run_command("evaluate", *words)
 
 
 def evaluate(data, scores, out, *words):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
-from spooftrace.evaluation.commands import read_trials
+from spooftrace.evaluation.evaluate import read_trials
 from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, read_data_key, read_key
 from spooftrace.evaluation.score_files import read_score_file
 from spooftrace.evaluation.trials import Column, join

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 
-from spooftrace.corpora import add_arguments, run
+from spooftrace.cli import prepare as command
+from spooftrace.cli.options import CommandParser
 from spooftrace.datadir import DataDir
 
 
@@ -23,8 +23,8 @@ class Silence:
 
 def prepare(corpus: str, root: Path, out: Path, *options: str) -> dict[str, DataDir]:
     """What ``spooftrace prepare`` does; returns the data directories by name."""
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
+    parser = CommandParser()
+    command.add_arguments(parser)
     lists = ["--draw", "1"] if corpus == "codecfake_plus" else []
-    run(parser.parse_args([corpus, "--root", str(root), "--out", str(out), *options, *lists]))
+    command.run(parser.parse_args([corpus, "--root", str(root), "--out", str(out), *options, *lists]))
     return {path.name: DataDir.read(path) for path in out.iterdir() if (path / "utt2spk").exists()}

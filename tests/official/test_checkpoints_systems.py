@@ -191,7 +191,7 @@ def test_what_weights_of_ours_look_like(aasist_l):
 
 
 def test_names_of_systems_without_torch():
-    code = "import sys, spooftrace.official.commands as c; print(c.SYSTEMS); sys.exit('torch' in sys.modules)"
+    code = "import sys, spooftrace.cli.import_checkpoint as c; print(c.SYSTEMS); sys.exit('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
     assert done.returncode == 0 and done.stdout.strip() == str(SYSTEMS)
 

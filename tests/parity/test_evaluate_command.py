@@ -4,15 +4,14 @@ The score sets and the official figures are those of the reference material. Of 
 so the ASV score files are made up: any scores that have exactly these rates at their EER threshold.
 """
 
-import argparse
 import json
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 
-from spooftrace import evaluation
 from spooftrace.common.errors import InputError
 from spooftrace.evaluation.asv import read_asv
 
@@ -73,9 +72,7 @@ def write(path, lines):
 
 
 def evaluate(out, *words):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args([*map(str, words), "--out", str(out)]))
+    run_command("evaluate", *words, "--out", out)
     return json.loads(out.read_text(encoding="utf-8"))
 
 

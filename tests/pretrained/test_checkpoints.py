@@ -9,12 +9,13 @@ import sys
 import pytest
 import torch
 import transformers
+from helpers.commands import run_command
 from helpers.official_files import HUB, fairseq_names, tiny
 from safetensors import SafetensorError
 
+from spooftrace.cli import import_checkpoint as command
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import HuggingFace
-from spooftrace.official import commands
 from spooftrace.pretrained.architecture import convolutions_of
 from spooftrace.pretrained.convert import FORMATS, import_checkpoint
 
@@ -200,17 +201,15 @@ def test_layers_of_convolutions_are_read_without_running_them():
 
 def test_the_command(tmp_path, capsys):
     torch.save(fairseq_names(tiny("wav2vec2", True, width=768), True), tmp_path / "a file.pt")
-    parser = argparse.ArgumentParser()
-    commands.add_arguments(parser)
-    assert commands.run(parser.parse_args([str(tmp_path / "a file.pt"), "--out", str(tmp_path / "an out")])) == 0
+    assert run_command("import-checkpoint", tmp_path / "a file.pt", "--out", tmp_path / "an out") == 0
     printed = capsys.readouterr().out
     assert re.search(
         r"wav2vec2 of format fairseq, [\d,]+ parameters\nsha256: [0-9a-f]{64}\nleft out: nothing\n", printed
     )
     assert "not in the file, assumed: num_attention_heads: 12" in printed and "set normalize" in printed
-    assert tuple(commands.FORMATS) == tuple(FORMATS)
+    assert tuple(command.FORMATS) == tuple(FORMATS)
 
 
 def test_importing_the_command_does_not_import_torch():
-    code = "import sys, spooftrace.official.commands; sys.exit('torch' in sys.modules)"
+    code = "import sys, spooftrace.cli.import_checkpoint; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

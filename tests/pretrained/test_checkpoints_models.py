@@ -9,9 +9,10 @@ import pytest
 import torch
 import transformers
 
+from spooftrace.cli.get_model import main
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import HuggingFace
-from spooftrace.pretrained.fetch import SUMS, get_model, main, wanted
+from spooftrace.pretrained.fetch import SUMS, get_model, wanted
 
 GET_MODEL = Path(__file__).resolve().parents[2] / "tools" / "get_model.sh"
 

@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+from spooftrace.cli.convert_ctranslate2 import main
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.ctranslate2 import convert_whisper, main, read_ctranslate2, whisper_weights
+from spooftrace.pretrained.ctranslate2 import convert_whisper, read_ctranslate2, whisper_weights
 
 GET_MODEL = Path(__file__).resolve().parents[2] / "tools" / "get_model.sh"
 CODES = {torch.float32: 0, torch.int8: 1, torch.int16: 2, torch.float16: 4, torch.bfloat16: 5}

@@ -71,7 +71,7 @@ TRAINING, CHECKPOINTS = 4, 10  # more than what two killed runs get is there for
 DELAY = 0.03  # seconds at most from an event to the kill
 IMPORTED = [
     "lightning.pytorch", "spooftrace.training.learner", "spooftrace.extraction.pipeline", "spooftrace.scoring.scorer",
-    "spooftrace.evaluation.commands", "spooftrace.report.commands", "matplotlib.backends.backend_agg",
+    "spooftrace.evaluation.evaluate", "spooftrace.report.results", "matplotlib.backends.backend_agg",
 ]  # fmt: skip
 
 pytestmark = pytest.mark.slow

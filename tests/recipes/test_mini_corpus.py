@@ -28,7 +28,7 @@ CODEC = CORPUS / "codec_rvq8.safetensors"
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     out = tmp_path_factory.mktemp("a recipe") / "data"
-    return out, mini.prepare(CORPUS, out)
+    return out, mini.write_data_dirs(CORPUS, out)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ def prepared(tmp_path_factory) -> Path:
     recipe = checkout(tmp_path_factory.mktemp("mini") / "a checkout", "mini")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(recipe)
-        for data in mini.prepare("corpus", "data").values():
+        for data in mini.write_data_dirs("corpus", "data").values():
             sources = data.table("utt2source")
             kept = sorted(set(sources.values()))[:KEPT]
             DataDir.write(data.path, restrict(data.tables, [utt for utt, source in sources.items() if source in kept]))

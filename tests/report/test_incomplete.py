@@ -1,6 +1,5 @@
 """Results on part of a set say so: from the data directory through metrics.json to every table and figure."""
 
-import argparse
 import csv
 import json
 
@@ -88,7 +87,7 @@ def test_skipped_audio_is_noted_and_carried_over(tmp_path):
         soundfile.write(tmp_path / "dev" / "wav" / f"{utt}.wav", wave, 16000)
     (tmp_path / "dev" / "wav" / "u2.wav").write_bytes(b"RIFF no sound")
     for collect in (False, True):
-        durations.run(argparse.Namespace(data=[data.path], job=1, num_jobs=1, collect=collect, on_bad_audio="skip"))
+        durations.measure([data.path], collect_only=collect, skip=True)
     gap = Gap("dev", UNUSABLE, 1, 4)
     assert read_gaps(data.path) == [gap]
     part = subset(DataDir.read(data.path), ["u1", "u3"], tmp_path / "part")

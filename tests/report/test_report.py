@@ -1,6 +1,5 @@
 """The report stage on small experiment trees made by the real evaluation."""
 
-import argparse
 import json
 import re
 import statistics
@@ -8,9 +7,10 @@ import struct
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 from safetensors.numpy import save_file
 
-from spooftrace import evaluation, report
+from spooftrace import evaluation
 from spooftrace.common.errors import InputError
 from spooftrace.common.text_table import markdown_table
 from spooftrace.datadir import DataDir
@@ -61,17 +61,13 @@ def add_run(recipe, name, info, distance=2.0, sets=("eval",), config="conf: x\n"
 
 
 def evaluate(name, test_set):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
     folder = f"exp/{name}/{test_set}"
     words = ["--data", f"data/{test_set}", "--scores", f"{folder}/scores.txt", "--out", f"{folder}/metrics.json"]
-    evaluation.run(parser.parse_args(words))
+    run_command("evaluate", *words)
 
 
 def make_report(*words):
-    parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
-    report.run(parser.parse_args(["--exp", "exp", "--out", "RESULTS.md", "--figures", "my figures", *words]))
+    run_command("report", "--exp", "exp", "--out", "RESULTS.md", "--figures", "my figures", *words)
 
 
 def rows_of(text, heading):

@@ -1,6 +1,5 @@
 """Attribution and parsing in the report, on small experiment trees made by the real evaluation."""
 
-import argparse
 import json
 import statistics
 from itertools import product
@@ -8,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.commands import run_command
 
-from spooftrace import evaluation, report
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import write_table
 from spooftrace.evaluation.attribution import evaluate_attribution
@@ -70,15 +69,11 @@ def write_values(path, data, seed, noise=1.0):
 
 
 def evaluate(*words):
-    parser = argparse.ArgumentParser()
-    evaluation.add_arguments(parser)
-    evaluation.run(parser.parse_args(list(map(str, words))))
+    run_command("evaluate", *words)
 
 
 def make_report(*words):
-    parser = argparse.ArgumentParser()
-    report.add_arguments(parser)
-    report.run(parser.parse_args(["--exp", "exp", "--out", "RESULTS.md", "--figures", "my figures", *words]))
+    run_command("report", "--exp", "exp", "--out", "RESULTS.md", "--figures", "my figures", *words)
 
 
 @pytest.fixture

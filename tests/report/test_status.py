@@ -198,7 +198,8 @@ def test_watching_ends_with_an_interrupt(recipe, capsys, monkeypatch):
 
 def test_it_loads_nothing_large():
     script = (
-        "import spooftrace.report.status, sys; print([n for n in ('torch', 'numpy', 'lightning') if n in sys.modules])"
+        "import spooftrace.cli.status, spooftrace.report.status, sys\n"
+        "print([n for n in ('torch', 'numpy', 'lightning') if n in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert result.stdout == "[]\n", result.stderr

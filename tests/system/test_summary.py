@@ -1,9 +1,9 @@
 """Parameters and MACs of a system, part by part."""
 
-import argparse
 from pathlib import Path
 
 import pytest
+from helpers.commands import run_command
 from torch import nn
 
 from spooftrace.common.errors import InputError
@@ -168,4 +168,4 @@ def test_what_does_not_fit_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"backend \(AASIST\): AASIST takes .* at least 2315 samples; got \(1, 1600\)"):
         summarize(system, seconds=0.1)
     with pytest.raises(InputError, match="--seconds 0: must be above 0"):
-        summary.run(argparse.Namespace(config=[], seconds=0.0), [])
+        run_command("summary", "--config", system, "--seconds", 0)

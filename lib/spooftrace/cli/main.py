@@ -1,44 +1,35 @@
-"""The ``spooftrace`` command. Each sub-command lives in the module of its stage, imported only when it is asked for."""
+"""The ``spooftrace`` command. Each sub-command is a module of this room, imported when it runs."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import inspect
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from spooftrace import __version__
-from spooftrace.audio.notes import gathered
-from spooftrace.common.errors import InputError
-from spooftrace.common.os_errors import explain_os_error
 
+# Sub-command -> its line in the overview. Its module has the same name, with underscores.
 COMMANDS = {
-    "download": ("spooftrace.corpora.download", "stage 0: what to get from where for a corpus, and getting it"),
-    "prepare": ("spooftrace.corpora", "stage 1: a corpus as it is distributed -> data directories"),
-    "durations": ("spooftrace.derive.durations", "stage 1: how long each recording is; finds damaged ones"),
-    "trim": ("spooftrace.derive.trim", "stage 2: copies of a data directory without silence"),
-    "extract": ("spooftrace.extraction", "stage 3: compute and store the cached streams of a system"),
-    "summary": ("spooftrace.system.summary", "parameters and multiplications of a system, part by part"),
-    "train": ("spooftrace.training.train", "stage 4: train a system"),
-    "score": ("spooftrace.scoring", "stage 5: score a data directory with a trained system"),
-    "evaluate": ("spooftrace.evaluation", "stage 6: scores and labels -> metrics"),
-    "calibrate": ("spooftrace.evaluation.calibrate", "calibrate and fuse score files, trained on a development set"),
-    "report": ("spooftrace.report", "stage 7: metrics -> RESULTS.md and figures"),
-    "status": ("spooftrace.report.status", "how far experiments are: epochs, best figures, time left, what failed"),
-    "matrix": ("spooftrace.report.matrix", "one table of systems x test sets of several corpora"),
-    "import-checkpoint": (
-        "spooftrace.official.commands",
-        "another project's pretrained model or trained system -> one of ours",
-    ),
-    "detect": ("spooftrace.inference.detect", "score audio files with a trained system"),
-    "trace": (
-        "spooftrace.inference.trace",
-        "ask a trained system which kind of codec, or which parameters, audio files have",
-    ),
-    "audit": ("spooftrace.audit", "does silence, level, band ... alone tell the classes of a corpus apart?"),
-    "codec": ("spooftrace.derive.commands", "train a neural codec; make codec and vocoder copies of a data directory"),
+    "download": "stage 0: where a corpus can be had, and its files",
+    "prepare": "stage 1: a corpus as it is distributed -> data directories",
+    "durations": "stage 1: length of each recording; finds damaged ones",
+    "trim": "stage 2: copies of a data directory without silence",
+    "extract": "stage 3: compute and store the cached streams of a system",
+    "summary": "parameters and multiplications of a system, part by part",
+    "train": "stage 4: train a system",
+    "score": "stage 5: score a data directory with a trained system",
+    "evaluate": "stage 6: scores and labels -> metrics",
+    "calibrate": "calibrate and fuse score files, trained on a development set",
+    "report": "stage 7: metrics -> RESULTS.md and figures",
+    "status": "progress of experiments: epochs, best metrics, time left, failures",
+    "matrix": "one table of systems x test sets of several corpora",
+    "import-checkpoint": "an official checkpoint -> an experiment, or a pretrained model -> a folder of ours",
+    "detect": "score audio files with a trained system",
+    "trace": "the kind of codec, or the codec parameters, of audio files by a trained system",
+    "audit": "do silence, level, band ... alone tell the classes of a corpus apart?",
+    "codec": "train a neural codec; make codec and vocoder copies of a data directory",
 }
 
 
@@ -54,40 +45,58 @@ def main(words: Sequence[str] | None = None) -> int:
     if words[0] not in COMMANDS:
         print(f"spooftrace: unknown command '{words[0]}'; try spooftrace --help", file=sys.stderr)
         return 1
-    module = importlib.import_module(COMMANDS[words[0]][0])
-    parser = argparse.ArgumentParser(
-        prog=f"spooftrace {words[0]}", description=COMMANDS[words[0]][1], allow_abbrev=False
-    )
+    return _run(words[0], command_module(words[0]), words[1:])
+
+
+def command_module(command: str) -> ModuleType:
+    """Import the module of a sub-command, which has ``add_arguments(parser)`` and ``run(args)``.
+
+    ``run(args, overrides)`` also gets the words that the parser does not know, overrides of a configuration.
+    """
+    return importlib.import_module(f"spooftrace.cli.{command.replace('-', '_')}")
+
+
+def _run(command: str, module: ModuleType, words: Sequence[str]) -> int:
+    """Parse the options of a sub-command, run it, and print errors as one line."""
+    import inspect
+
+    from spooftrace.cli.options import CommandParser
+    from spooftrace.common.errors import InputError
+
+    parser = CommandParser(prog=f"spooftrace {command}", description=COMMANDS[command], allow_abbrev=False)
     module.add_arguments(parser)
     takes_overrides = "overrides" in inspect.signature(module.run).parameters
+    args, overrides = parser.parse_known_args(words) if takes_overrides else (parser.parse_args(words), [])
     try:
-        args, overrides = parser.parse_known_args(words[1:]) if takes_overrides else (parser.parse_args(words[1:]), [])
+        from spooftrace.audio.notes import gathered
+
         if getattr(args, "allow_module", None):
             from spooftrace.config.classes import allow_modules
 
             allow_modules(args.allow_module)
-        with gathered(f"spooftrace {words[0]}"):
+        with gathered(f"spooftrace {command}"):
             return module.run(args, *([overrides] if takes_overrides else [])) or 0
     except InputError as error:
-        print(f"spooftrace {words[0]}: error: {error}", file=sys.stderr)
+        print(f"spooftrace {command}: error: {error}", file=sys.stderr)
         return 1
-    except (
-        BrokenPipeError
-    ):  # "... | head": the reader has closed the pipe, and the interpreter must not write to it again at its exit
+    except BrokenPipeError:
+        # "... | head" has closed the pipe, and the interpreter must not write to it again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         # A full disk, a missing permission.
-        print(f"spooftrace {words[0]}: error: {explain_os_error(error)}", file=sys.stderr)
+        from spooftrace.common.os_errors import explain_os_error
+
+        print(f"spooftrace {command}: error: {explain_os_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"spooftrace {words[0]}: interrupted; run it again to continue", file=sys.stderr)
+        print(f"spooftrace {command}: interrupted; run it again to continue", file=sys.stderr)
         return 130
 
 
 def _overview() -> str:
     lines = ["usage: spooftrace COMMAND [options]", ""]
-    lines += [f"  {name:17s} {text}" for name, (_, text) in COMMANDS.items()]
+    lines += [f"  {name:17s} {text}" for name, text in COMMANDS.items()]
     return "\n".join([*lines, "", "spooftrace COMMAND --help shows the options of a command."])
 
 

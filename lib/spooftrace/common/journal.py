@@ -7,7 +7,6 @@ work was made from and how; one that began differently belongs to other work and
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +16,6 @@ from typing import IO, Any
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.provenance import file_sha256
-
-
-def add_job_options(parser: argparse.ArgumentParser) -> None:
-    """``--job``, ``--num-jobs`` and ``--collect``."""
-    parser.add_argument("--job", type=int, default=1, metavar="J", help="number of this job, from 1")
-    parser.add_argument("--num-jobs", type=int, default=1, metavar="N", help="jobs that share the work")
-    parser.add_argument("--collect", action="store_true", help="put the results together after the array job")
 
 
 def shard(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:

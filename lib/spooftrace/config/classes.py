@@ -15,7 +15,6 @@ count.
 
 from __future__ import annotations
 
-import argparse
 import functools
 import importlib
 import inspect
@@ -49,14 +48,6 @@ WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 NODE = {"class_path", "init_args"}
 
 _allowed: list[str] = []  # modules that the user has named on the command line, for this process
-
-
-def add_allow_option(parser: argparse.ArgumentParser) -> None:
-    """The option ``--allow-module`` of commands that build what a configuration names."""
-    parser.add_argument(
-        "--allow-module", action="append", default=[], metavar="MODULE",
-        help="classes of this module, your own, may be named in the configuration; may be given several times",
-    )  # fmt: skip
 
 
 def allow_modules(modules: Iterable[str]) -> None:

@@ -1,17 +1,21 @@
 """Corpora as they are distributed -> data directories: ``spooftrace prepare CORPUS --root DIR --out data``.
 
-One module per corpus. Its docstring says where the corpus comes from and how it lies on disk. Its ``run(args)`` writes
-the data directories and returns them; ``add_arguments(parser)`` is there where the options that all corpora share do
-not suffice. Nothing here imports anything heavy.
+One module per corpus. Its docstring says where the corpus comes from and how it lies on disk. Its
+``prepare(request)`` writes the data directories and returns them; further arguments of it are options of that corpus,
+listed in ``spooftrace.cli.prepare``. Nothing here imports anything heavy.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.request import Request
+
+if TYPE_CHECKING:
+    from spooftrace.datadir import DataDir
 
 CORPORA = {
     "mini": "the mini corpus of egs/mini, which comes with the repository",
@@ -32,34 +36,24 @@ CORPORA = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """One sub-command per corpus."""
-    commands = parser.add_subparsers(dest="corpus", required=True, metavar="CORPUS")
-    for name, text in CORPORA.items():
-        module = importlib.import_module(f"{__name__}.{name}")
-        command = commands.add_parser(
-            name, help=text, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
-        command.add_argument("--root", type=Path, required=True, help="folder of the corpus; it is only read")
-        command.add_argument("--out", type=Path, default=Path("data"), help="where the data directories go (data)")
-        command.add_argument(
-            "--allow-partial",
-            action="store_true",
-            help="accept missing sets and audio files, and fewer trials than released",
-        )
-        if name != "mini":
-            command.add_argument(
-                "--sets", metavar="NAME,NAME", help="prepare these data directories only; by default all of the corpus"
-            )
-        if hasattr(module, "add_arguments"):
-            module.add_arguments(command)
+def prepare(
+    corpus: str, root: Path, out: Path, allow_partial: bool = False, sets: str | None = None, **options: Any
+) -> list[DataDir]:
+    """Prepare a corpus.
 
-
-def run(args: argparse.Namespace) -> None:
-    """Prepare the corpus that was asked for.
+    Args:
+        corpus: A name in ``CORPORA``.
+        root: Folder of the corpus.
+        out: Folder for the data directories.
+        allow_partial: Accept sets of which files or trials are missing.
+        sets: Names of the sets to prepare, separated by commas; by default all.
+        options: Further arguments of the corpus module's ``prepare``.
 
     Raises:
-        InputError: no set of it was found.
+        InputError: No set of it was found.
     """
-    if not importlib.import_module(f"{__name__}.{args.corpus}").run(args):
-        raise InputError(f"{args.root}: has no set of {CORPORA[args.corpus]}; is it the right folder?")
+    module = importlib.import_module(f"{__name__}.{corpus}")
+    prepared = module.prepare(Request(Path(root), Path(out), allow_partial, sets), **options)
+    if not prepared:
+        raise InputError(f"{root}: has no set of {CORPORA[corpus]}; is it the right folder?")
+    return prepared

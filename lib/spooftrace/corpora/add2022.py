@@ -18,13 +18,13 @@ that public programs open; counts are not checked.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 # set -> its label file and audio folder, in each place where they may be
@@ -41,9 +41,9 @@ SETS = {
 ALGORITHMS = [str(number) for number in range(1, 8)]  # of ADD 2023, Track 3
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release.asked("ADD 2022", args, SETS, inner=("ADD2022",)), SETS)
+    return write_sets(Release.asked("ADD 2022", request, SETS, inner=("ADD2022",)), SETS)
 
 
 def write_sets(release: Release, sets: Mapping[str, tuple[tuple[str, str], ...]]) -> list[DataDir]:

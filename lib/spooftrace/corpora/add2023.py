@@ -23,13 +23,12 @@ regions, is not read.
 
 from __future__ import annotations
 
-import argparse
-
 from spooftrace.corpora.add2022 import read_protocol, write_sets
 from spooftrace.corpora.release import Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
-__all__ = ["read_protocol", "run"]
+__all__ = ["prepare", "read_protocol"]
 
 # set -> folders of Track 1.2, by its names
 DETECTION = {
@@ -53,6 +52,6 @@ SETS = {
 }
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release.asked("ADD 2023", args, SETS, inner=("ADD2023",)), SETS)
+    return write_sets(Release.asked("ADD 2023", request, SETS, inner=("ADD2023",)), SETS)

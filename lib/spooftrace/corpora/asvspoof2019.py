@@ -22,11 +22,11 @@ golden").
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 SEEN = [f"A{number:02d}" for number in range(1, 7)]
@@ -39,10 +39,10 @@ SETS = {
 }
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
     folders = [folder for name in SETS for folder in audio_places(name)]
-    release = Release.asked("ASVspoof 2019 LA", args, SETS, "asvspoof2019", inner=("LA",), tree=folders)
+    release = Release.asked("ASVspoof 2019 LA", request, SETS, "asvspoof2019", inner=("LA",), tree=folders)
     protocols = {
         name: [f"{folder}/ASVspoof2019.LA.cm.{name}.{ending}.txt" for folder in PROTOCOLS]
         for name, (ending, _) in SETS.items()

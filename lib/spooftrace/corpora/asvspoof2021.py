@@ -28,7 +28,6 @@ silence trimmed.
 
 from __future__ import annotations
 
-import argparse
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 # How lines of the keys begin; those of the keys for speaker verification have other words in the sixth column.
@@ -76,15 +76,15 @@ TRACKS = {
 }
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``la_eval`` and ``df_eval``, or the one of them whose audio is there."""
     sets = {f"{track.lower()}_eval": track for track in TRACKS}
     tree = [f"ASVspoof2021_{track}_eval/flac" for track in TRACKS]
-    release = Release.asked("ASVspoof 2021", args, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
+    release = Release.asked("ASVspoof 2021", request, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
     asked = [track for track in TRACKS if release.root.absolute().name == f"ASVspoof2021_{track}_eval"]
     if asked:
         release.finder.climb()
-    elif getattr(args, "sets", None) is None:
+    elif request.sets is None:
         asked = tracks_there(release.finder)
     keys = {name: key_places(track) for name, track in sets.items() if track in (asked or TRACKS)}
     for name, path in release.labels(keys, {name: LINES[track] for name, track in sets.items()}).items():

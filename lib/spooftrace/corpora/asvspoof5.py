@@ -31,7 +31,6 @@ Codecs. ``OUT/eval/codecs.tsv`` says what CODEC and CODEC_Q mean (``read_codecs`
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections import Counter
 from pathlib import Path
@@ -42,6 +41,7 @@ from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows, rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.incomplete import Gap, write_gaps
 
@@ -83,10 +83,10 @@ ASV_KEYS = ("target", "nontarget", "spoof")
 ASV_LABELS = {("bonafide", "target"), ("bonafide", "nontarget"), *((attack, "spoof") for attack in ATTACKS)}
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and what Track 2 has if its lists are there."""
     folders = [folder for entry in SETS.values() for folder in entry.audio]
-    release = Release.asked("ASVspoof 5", args, SETS, "asvspoof5", inner=("ASVspoof5",), tree=folders)
+    release = Release.asked("ASVspoof 5", request, SETS, "asvspoof5", inner=("ASVspoof5",), tree=folders)
     protocols = {
         name: [f"ASVspoof5_protocols/{_file(entry.protocol)}", _file(entry.protocol)] for name, entry in SETS.items()
     }

@@ -37,7 +37,6 @@ without a suffix is the AUX one. Long silences at both ends of CoRS's utterances
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from pathlib import Path
@@ -55,6 +54,7 @@ from spooftrace.corpora.codecfake_plus_codecs import (
 from spooftrace.corpora.codecfake_plus_lists import balanced, content, select, split_utt
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 SPLITS = {"train": 42965, "dev": 735, "test": 755}  # utterances of VCTK in each; CoRS has a copy of each by every codec
@@ -76,32 +76,25 @@ COLUMNS = {"": BONAFIDE} | {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the balanced lists come from."""
-    lists = parser.add_mutually_exclusive_group(required=True)
-    lists.add_argument("--lists", type=Path, help="the authors' CodecFake-Source-Tracing repository, or its metadata")
-    lists.add_argument("--draw", type=int, metavar="SEED", help="draw balanced lists from CoRS_labels.txt instead")
-
-
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request, lists: Path | None = None, draw: int | None = None) -> list[DataDir]:
     """Write all sets that the docstring of this module names."""
     tree = [*CORS, *COSG, DEMO_PAGES]
-    release = Release.asked("CodecFake+", args, set_names(), inner=("CodecFake+",), tree=tree)
-    if args.lists is not None and not args.lists.is_dir():
-        raise InputError(f"--lists {args.lists}: no such folder; give the CodecFake-Source-Tracing repository")
+    release = Release.asked("CodecFake+", request, set_names(), inner=("CodecFake+",), tree=tree)
+    if lists is not None and not lists.is_dir():
+        raise InputError(f"--lists {lists}: no such folder; give the CodecFake-Source-Tracing repository")
     # The authors' own tree has no label files: their lists are enough then.
     labels = release.finder.all_labels({"cors": ("CoRS_labels.txt",), "cosg": ("CoSG_labels.txt",)})
-    if args.lists is None and not any(labels.values()) and release.finder.folder(tree) is None:
+    if lists is None and not any(labels.values()) and release.finder.folder(tree) is None:
         raise release.missing("CoRS_labels.txt")
-    splits = _write_cors(release, labels["cors"]) if args.lists is None or labels["cors"] else {}
+    splits = _write_cors(release, labels["cors"]) if lists is None or labels["cors"] else {}
     for task, split in product(TASKS, SPLITS):
-        _write_balanced(release, split, task, args, splits)
-    if args.lists is not None and release.wants("cors_all"):
+        _write_balanced(release, split, task, splits, lists, draw)
+    if lists is not None and release.wants("cors_all"):
         with release.part("cors_all"):
-            trials = read_protocol(_find_list(args.lists, "CoRS_ALL.txt"))
+            trials = read_protocol(_find_list(lists, "CoRS_ALL.txt"))
             counts = dict.fromkeys(CODECS, 755) | {NOT_IN_CORS_ALL: 0}
             _write_part_of_cors(release, "cors_all", trials, Expected(755, sum(counts.values()), counts))
-    _write_cosg(release, args.lists)
+    _write_cosg(release, lists)
     return release.finish()
 
 
@@ -147,7 +140,7 @@ def _write_cors(release: Release, labels: Path | None) -> dict[str, Trials]:
 
 
 def _write_balanced(
-    release: Release, split: str, task: str, args: argparse.Namespace, splits: Mapping[str, Trials]
+    release: Release, split: str, task: str, splits: Mapping[str, Trials], lists: Path | None, draw: int | None
 ) -> None:
     """Write a balanced set, the authors' or drawn from ``splits``, and its halves of seen and unseen content."""
     name, trials, expected = f"{split}_{task}", Trials(), None
@@ -155,13 +148,13 @@ def _write_balanced(
     if not wanted and not release.wants(name):
         return
     with release.part(name):
-        if args.lists is not None:
+        if lists is not None:
             names = [f"{split}_mult_learn{ending}.txt" for ending in ENDINGS[task]]
-            trials = read_protocol(_find_list(args.lists, *names))
+            trials = read_protocol(_find_list(lists, *names))
             expected = Expected(SPLITS[split], SPLITS[split])
         elif len(splits.get(split, ())):
-            trials = balanced(splits[split], task, args.draw)
-            print(f"{args.out / name}: drawn with seed {args.draw}, not the authors' list")
+            trials = balanced(splits[split], task, draw or 0)
+            print(f"{release.out / name}: drawn with seed {draw}, not the authors' list")
         if release.wants(name):
             _write_part_of_cors(release, name, trials, expected)
     for half in wanted:

@@ -25,7 +25,6 @@ authors called EnCodec without a bit rate, so which one was used (perhaps 1.5 kb
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -33,6 +32,7 @@ from spooftrace.common.audio_suffixes import LOSSLESS
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 GENUINE, DEMO = "genuine", "valle"
@@ -61,9 +61,9 @@ SETS = tuple(PER_CODEC)
 COUNTS = {name: Expected(None, len(CODECS) * n, dict.fromkeys(CODECS, n)) for name, n in PER_CODEC.items()}
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and ``valle`` if it is there."""
-    release = Release.asked("CodecFake (Wu et al.)", args, (*SETS, DEMO), inner=("CodecFake",), tree=tuple(CODECS))
+    release = Release.asked("CodecFake (Wu et al.)", request, (*SETS, DEMO), inner=("CodecFake",), tree=tuple(CODECS))
     top = release.finder.bases[0]
     files = _audio_files(release, top)
     label_file = release.finder.labels(("datalist.csv",), r"wavpath,label,speaker_id,codec_name")

@@ -25,7 +25,6 @@ joins into a truncated one without a word.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -33,6 +32,7 @@ from pathlib import Path
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 CODECS = {
@@ -63,9 +63,9 @@ ORIGINAL = re.compile(r"(?:.*_)?(?:(?P<aishell3>SSB\d{4})\d{4}|(?P<vctk>p\d{3}|s
 NCSSD = re.compile(r"(?:.*_)?R-(?:EN|ZH)_\d+_\d+_d\d+")
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and one set for each test."""
-    release = Release.asked("Codecfake (Xie et al.)", args, SETS, inner=("Codecfake",), tree=("test", *SETS))
+    release = Release.asked("Codecfake (Xie et al.)", request, SETS, inner=("Codecfake",), tree=("test", *SETS))
     protocols = {name: [f"label/{name}.txt", f"{name}.txt"] for name in SETS}
     for name, path in release.labels(protocols, LINE).items():
         with release.part(name):

@@ -32,7 +32,6 @@ Beware: early versions of jvs_timestamps_dev.txt have other ids than dev.txt.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +40,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 SEEN = [f"A{number:02d}" for number in range(1, 9)]
@@ -67,30 +67,18 @@ class Cut:
     end: float
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options for bona fide singing that is not in the release."""
-    parser.add_argument(
-        "--bonafide",
-        metavar="NAME=DIR",
-        action="append",
-        default=[],
-        help=f"cut the bona fide singing of one more database, {', '.join(DATABASES)}, out of its recordings in DIR",
-    )
-    parser.add_argument("--timestamps", type=Path, metavar="DIR", help="folder of the times to cut at")
-
-
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request, bonafide: Sequence[str] = (), timestamps: Path | None = None) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, after cutting the bona fide singing that was asked for."""
-    databases = parse_databases(args.bonafide, args.timestamps)
+    databases = parse_databases(bonafide, timestamps)
     tree = [folder for _, folders, _ in SETS.values() for folder in folders]
-    release = Release.asked("CtrSVDD", args, SETS, "ctrsvdd", tree=tree)
+    release = Release.asked("CtrSVDD", request, SETS, "ctrsvdd", tree=tree)
     for name, protocol in release.labels({name: entry[0] for name, entry in SETS.items()}, LINE).items():
         with release.part(name):
             _, folders, expected = SETS[name]
             trials = read_protocol(protocol)
             utts = trials.tables["utt2spk"]
-            cuts = read_cuts(name, databases, args.timestamps, protocol, utts)
-            outside = make_cuts(cuts, args.out / "audio/ctrsvdd" / name)
+            cuts = read_cuts(name, databases, timestamps, protocol, utts)
+            outside = make_cuts(cuts, request.out / "audio/ctrsvdd" / name)
             try:
                 release.write(name, trials, expected, folders, labels=protocol, outside=outside)
             except MissingPart as error:

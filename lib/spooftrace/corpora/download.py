@@ -7,7 +7,6 @@ an archive that is unpacked may be deleted. Nothing that the user put there is e
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -30,34 +29,12 @@ CORPORA = DETECTION | CODEC
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The corpus, the folder and the parts."""
-    names = ", ".join(sorted(CORPORA))
-    parser.add_argument("corpus", choices=sorted(CORPORA), metavar="CORPUS", help=names)
-    parser.add_argument(
-        "--to", type=Path, metavar="DIR", help="download into this folder; without it, only print what there is"
-    )
-    parser.add_argument("--part", nargs="+", default=[], metavar="NAME", help="only these parts of the corpus")
+def choose_parts(name: str, corpus: Corpus, wanted: Sequence[str]) -> list[Part]:
+    """Return the parts of a corpus that ``wanted`` names; all of them if it is empty.
 
-
-def run(args: argparse.Namespace, client: Client | None = None) -> int:
-    """Print what a corpus consists of, or get it."""
-    corpus = CORPORA[args.corpus]
-    parts = _chosen(args.corpus, corpus, args.part)
-    if args.to is None:
-        print("\n".join(describe(args.corpus, corpus, parts)))
-        return 0
-    if corpus.by_hand:
-        raise InputError(f"{corpus.title}: not open to programs, see {corpus.page}: {corpus.by_hand}")
-    download(args.corpus, parts, args.to, client or Client())
-    for note in corpus.notes:
-        print(f"note: {note}")
-    print(f"{args.to}: {', '.join(part.name for part in parts)} of {corpus.title} complete; archives may be deleted")
-    print(f"next: spooftrace prepare {args.corpus} --root {args.to}")
-    return 0
-
-
-def _chosen(name: str, corpus: Corpus, wanted: Sequence[str]) -> list[Part]:
+    Raises:
+        InputError: The corpus has no part of such a name.
+    """
     known = [part.name for part in corpus.parts]
     for word in wanted:
         if word not in known:
@@ -91,14 +68,14 @@ def describe(name: str, corpus: Corpus, parts: Sequence[Part]) -> Iterator[str]:
         yield f"\nget it: spooftrace download {name} --to DIR"
 
 
-def download(name: str, parts: Sequence[Part], to: Path, client: Client) -> None:
+def download(name: str, parts: Sequence[Part], to: Path, client: Client | None = None) -> None:
     """Bring parts of a corpus into a folder, unpacked.
 
     Args:
         name: of the corpus, for the notes of what is done.
         parts: what to get.
         to: the folder.
-        client: whom to ask.
+        client: HTTP client; a new one by default.
 
     Raises:
         InputError: no network, a file that is not as published, a damaged archive, no room on the disk.
@@ -108,7 +85,7 @@ def download(name: str, parts: Sequence[Part], to: Path, client: Client) -> None
     notes = to / ".spooftrace" / name
     with hold(notes / "lock", f"downloading {name} to {to}"):
         for part in parts:
-            _Getting(part, to, notes, client).run()
+            _Getting(part, to, notes, client or Client()).run()
 
 
 class _Getting:

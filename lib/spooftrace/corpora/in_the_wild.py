@@ -21,13 +21,13 @@ Beware: the label is ``bona-fide``; code that looks for ``bonafide`` takes every
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 HEADER = ["file", "speaker", "label"]
@@ -38,9 +38,9 @@ CLASSES = {"real": "bonafide", "bonafide": "bonafide", "bona-fide": "bonafide", 
 EXPECTED = Expected(19963, 11816)
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``in_the_wild``."""
-    release = Release.asked("In-the-Wild", args, (NAME,), inner=("release_in_the_wild",))
+    release = Release.asked("In-the-Wild", request, (NAME,), inner=("release_in_the_wild",))
     meta = release.finder.labels(META, r"file,speaker,label|\d+(\.wav)?,")
     if meta is None:
         trials = trials_of_folders(release.finder)

@@ -35,7 +35,6 @@ published benchmarks.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import re
 import tarfile
@@ -46,6 +45,7 @@ from pathlib import Path
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.provenance import file_sha256
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 ARCHIVE, TABLE, SUMS = "bonafide.tar", "bonafide.tsv", "SHA256SUMS"
@@ -101,16 +101,16 @@ REAL, NO_CODEC = ("real", "real", "real", "real", "- - -"), ("-", "-", "-", "-",
 CODEC_LABELS = ("utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Prepare the corpus and say what is in it."""
-    prepared = list(prepare(args.root, args.out).values())
+    prepared = list(write_data_dirs(request.root, request.out).values())
     for data in prepared:
         labels = list(data.table("utt2label").values())
         print(f"{data.path}: {labels.count('bonafide')} bona fide, {labels.count('spoof')} spoofed utterances")
     return prepared
 
 
-def prepare(corpus: str | Path, out: str | Path) -> dict[str, DataDir]:
+def write_data_dirs(corpus: str | Path, out: str | Path) -> dict[str, DataDir]:
     """Unpack the bona fide speech and write the data directories, copies included (as tables; not their audio).
 
     Args:

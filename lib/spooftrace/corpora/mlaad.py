@@ -24,7 +24,6 @@ choice of bona fide speech: say which one a figure was measured with.
 
 from __future__ import annotations
 
-import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,20 +31,16 @@ from pathlib import Path
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import combine
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The option for bona fide speech."""
-    parser.add_argument("--bonafide", type=Path, metavar="DIR", help="folder of M-AILABS, for bona fide speech")
-
-
-def run(args: argparse.Namespace) -> list[DataDir]:
-    """Write ``mlaad``, and with ``args.bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
-    release = Release.asked("MLAAD", args, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
-    if args.bonafide and not args.bonafide.is_dir():
-        raise InputError(f"--bonafide {args.bonafide}: no such folder; give the folder of M-AILABS")
+def prepare(request: Request, bonafide: Path | None = None) -> list[DataDir]:
+    """Write ``mlaad``, and with ``bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
+    release = Release.asked("MLAAD", request, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
+    if bonafide and not bonafide.is_dir():
+        raise InputError(f"--bonafide {bonafide}: no such folder; give the folder of M-AILABS")
     if release.root.absolute().name == "fake":
         release.finder.climb()
     fake = release.find("fake")
@@ -54,10 +49,10 @@ def run(args: argparse.Namespace) -> list[DataDir]:
     if release.wants("mlaad"):
         with release.part("mlaad"):
             release.write("mlaad", trials, None, fake, ".wav", files)
-    if not args.bonafide:
+    if not bonafide:
         print(f"{release.out / 'mlaad'}: has no bona fide speech to compare with; --bonafide DIR adds that of M-AILABS")
         return release.finish()
-    mailabs = Release("M-AILABS", args.bonafide, args.out, args.allow_partial)
+    mailabs = Release("M-AILABS", bonafide, request.out, request.allow_partial)
     if release.wants("mailabs"):
         with mailabs.part("mailabs"):
             trials, files = bonafide_trials(originals)

@@ -26,7 +26,6 @@ unpickler reads them that knows arrays and dictionaries only.
 
 from __future__ import annotations
 
-import argparse
 import pickle
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -36,6 +35,7 @@ from typing import Any
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, write_table
 
 # Utterances as in ASVspoof 2019 LA.
@@ -47,10 +47,10 @@ SEGMENTS = {"bonafide": BONAFIDE, "spoof": SPOOF}
 MOSTLY = 0.99  # of the utterances must have labels of segments that fit their own
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, with the labels of segments that are there."""
     tree = ["protocols", *SETS, *(f"{name}/con_wav" for name in SETS)]
-    release = Release.asked("PartialSpoof", args, SETS, inner=("database",), tree=tree)
+    release = Release.asked("PartialSpoof", request, SETS, inner=("database",), tree=tree)
     protocols = {name: [f"{PROTOCOLS}/PartialSpoof.LA.cm.{name}.trl.txt"] for name in SETS}
     for name, protocol in release.labels(protocols).items():
         with release.part(name):
@@ -64,10 +64,10 @@ def run(args: argparse.Namespace) -> list[DataDir]:
             if path := release.finder.labels([f"{name}/con_data/rttm_2cls_0sil_spoof"], by_name=False):
                 tables["segment_times.txt"] = read_segment_times(path, labels)
             for file, table in tables.items():
-                write_table(args.out / name / file, table)
+                write_table(request.out / name / file, table)
             folders = [f"{name}/con_wav", f"wav/{name}"]
             release.write(name, trials, SETS[name], folders, ".wav", labels=protocol)
-            print(f"{args.out / name}: labels of segments: {', '.join(tables) or 'none in the release'}")
+            print(f"{request.out / name}: labels of segments: {', '.join(tables) or 'none in the release'}")
     return release.finish()
 
 

@@ -2,7 +2,7 @@
 
 What every corpus module does::
 
-    release = Release.asked("ASVspoof 2019 LA", args, SETS, inner=("LA",))
+    release = Release.asked("ASVspoof 2019 LA", request, SETS, inner=("LA",))
     for name, path in release.labels({"train": LABELS}).items():
         with release.part(name):
             release.write(name, read_protocol(path), EXPECTED, ["ASVspoof2019_LA_train/flac"], labels=path)
@@ -15,7 +15,6 @@ for before anything is written. A set that cannot be prepared is named, and the 
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from spooftrace.corpora.counts import Expected, gaps_of, summary
 from spooftrace.corpora.finder import SHOWN, Finder, MissingPart
 from spooftrace.corpora.missing import no_audio, nothing_at
 from spooftrace.corpora.protocol import Trials
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.datadir.incomplete import WHOLE_SET, Gap, write_gaps
 from spooftrace.datadir.tables import has_content, table_text, write_text
@@ -91,15 +91,15 @@ class Release:
     def asked(
         cls,
         name: str,
-        args: argparse.Namespace,
+        request: Request,
         known: Iterable[str],
         convention: str = "plain",
         inner: Sequence[str] = (),
         tree: Sequence[str] = (),
     ) -> Release:
         """The release that the options of ``spooftrace prepare`` describe."""
-        sets = getattr(args, "sets", None)
-        return cls(name, args.root, args.out, args.allow_partial, convention, inner, tree, tuple(known), sets)
+        known = tuple(known)
+        return cls(name, request.root, request.out, request.allow_partial, convention, inner, tree, known, request.sets)
 
     @property
     def root(self) -> Path:

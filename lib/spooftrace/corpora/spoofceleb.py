@@ -18,12 +18,12 @@ attacks spoke the same utterances. The lists for speaker verification (``protoco
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.protocol import Trials, csv_rows
 from spooftrace.corpora.release import Expected, Release
+from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
 SETS = {"train": "train", "dev": "development", "eval": "evaluation"}
@@ -33,9 +33,9 @@ BONAFIDE = "a00"
 ATTACKS = [f"a{number:02d}" for number in range(1, 24)]
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
-    release = Release.asked("SpoofCeleb", args, SETS, inner=("spoofceleb",), tree=("flac", *SETS.values()))
+    release = Release.asked("SpoofCeleb", request, SETS, inner=("spoofceleb",), tree=("flac", *SETS.values()))
     metadata = {name: [f"metadata/{official}.csv", f"{official}.csv"] for name, official in SETS.items()}
     for name, path in release.labels(metadata, r"file,speaker,attack").items():
         with release.part(name):

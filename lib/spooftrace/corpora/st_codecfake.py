@@ -29,13 +29,13 @@ of configurations has not been compared; do that before citing figures of source
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
 from spooftrace.corpora.codecfake_xie import LINE, add_file
 from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.request import Request
 from spooftrace.corpora.tree import Tree
 from spooftrace.datadir import DataDir
 
@@ -100,10 +100,10 @@ FOLDERS = {
 }
 
 
-def run(args: argparse.Namespace) -> list[DataDir]:
+def prepare(request: Request) -> list[DataDir]:
     """Write the four labelled sets and one for each folder of the open-set part."""
     tree = [*LABELLED, *(path for entry in FOLDERS.values() for path in entry.paths)]
-    release = Release.asked("ST-Codecfake", args, (*LABELLED, *FOLDERS), inner=("st-codecfake",), tree=tree)
+    release = Release.asked("ST-Codecfake", request, (*LABELLED, *FOLDERS), inner=("st-codecfake",), tree=tree)
     protocols = {name: [f"label/{labels[0]}.txt", f"{labels[0]}.txt"] for name, (labels, *_) in LABELLED.items()}
     for name, path in release.labels(protocols, LINE).items():
         with release.part(name):

@@ -14,7 +14,7 @@
 | ``convention`` | one word, no table: whose rules the set is evaluated by (``spooftrace evaluate --help``) |
 | ``feats.scp`` | utterance, ``archive:offset`` (see ``spooftrace.archive``) |
 
-``python3 -m spooftrace.datadir --help`` lists the commands behind ``utils/``. Standard library only: starts at once.
+``python3 -m spooftrace.cli.datadir --help`` lists the commands behind ``utils/``. Standard library only.
 """
 
 from spooftrace.datadir.directory import FILES, DataDir, validate

@@ -9,17 +9,16 @@ The records keep the size and the time of the last change of each file. A later 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, shard
+from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
@@ -35,31 +34,32 @@ SHOWN = 10
 BAD = "bad"  # the record of an unusable file is "bad <reason>", that of a usable file "<samples> <rate> <channels>"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``spooftrace durations``."""
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories")
-    add_job_options(parser)
-    parser.add_argument(
-        "--on-bad-audio", choices=("fail", "skip"), default="fail",
-        help="fail (default): name the files and stop; skip: list them in DIR/bad_audio.txt and, with --collect, take "
-        "their utterances out of the data directory",
-    )  # fmt: skip
+def measure(
+    folders: Sequence[Path], job: int = 1, num_jobs: int = 1, collect_only: bool = False, skip: bool = False
+) -> None:
+    """Write ``utt2dur`` of data directories, or do one job's share of the work.
 
+    Args:
+        folders: The data directories.
+        job: Number of this job, from 1.
+        num_jobs: Jobs that share the work; a single one also collects.
+        collect_only: Only write the tables, after all jobs have run.
+        skip: Take utterances with unusable audio out of the data directories.
 
-def run(args: argparse.Namespace) -> None:
-    """Run ``spooftrace durations``."""
-    skip = args.on_bad_audio == "skip"
+    Raises:
+        InputError: Audio files cannot be used and ``skip`` is false, or files have not been measured yet.
+    """
     bad: dict[str, str] = {}
-    for folder in args.data:
+    for folder in folders:
         data = DataDir.read(folder)
-        if is_complete(data, *((1, 1) if args.collect else (args.job, args.num_jobs))):
+        if is_complete(data, *((1, 1) if collect_only else (job, num_jobs))):
             print(f"{folder}/utt2dur: already complete, {counted(len(data.utts), 'utterance')}")
-        elif args.collect:
+        elif collect_only:
             collect(data, skip)
         else:
-            failed = probe_shard(data, args.job, args.num_jobs, skip)
+            failed = probe_shard(data, job, num_jobs, skip)
             bad |= {f"{folder}: {key}": reason for key, reason in failed.items()}
-            if args.num_jobs == 1 and (skip or not failed):
+            if num_jobs == 1 and (skip or not failed):
                 collect(data, skip)
     if bad and not skip:
         for line in list(bad.values())[:SHOWN]:

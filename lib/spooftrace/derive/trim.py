@@ -7,10 +7,9 @@ job does both. What is silence and what the SASTNet paper does: ``spooftrace.aud
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.silence import DETECTORS, remove_silence
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, add_job_options, fingerprint, other_journals, read_journals, shard
+from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
@@ -34,39 +33,33 @@ LONGEST_NAME = 240  # bytes; file systems take 255, and a file has a longer name
 NOT_CARRIED_OVER = ("wav.scp", "segments", "feats.scp", "utt2dur")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace trim``."""
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories")
-    parser.add_argument(
-        "--out-suffix", default="trim", metavar="TEXT", help="the copy of data/eval is data/eval_TEXT (default: trim)"
-    )
-    parser.add_argument(
-        "--method", choices=tuple(DETECTORS), default="webrtc",
-        help="webrtc (default): WebRTC's detector, 30 ms, aggressiveness 3, as for SASTNet; "
-        "energy: silence is 40 dB or more below the loudest frame",
-    )  # fmt: skip
-    parser.add_argument(
-        "--remove", choices=("all", "ends"), default="all",
-        help="all (default): pauses, too, as for SASTNet; ends: silence before and after the utterance only",
-    )  # fmt: skip
-    add_job_options(parser)
+def trim(
+    folders: Sequence[Path], suffix: str, settings: Mapping[str, str], job: int = 1, num_jobs: int = 1,
+    collect_only: bool = False,
+) -> None:  # fmt: skip
+    """Write copies of data directories without silence, or do one job's share of the work.
 
+    Args:
+        folders: The data directories.
+        suffix: The copy of ``data/eval`` is ``data/eval_<suffix>``.
+        settings: As for ``trim_part``.
+        job: Number of this job, from 1.
+        num_jobs: Jobs that share the work; a single one also collects.
+        collect_only: Only write the tables, after all jobs have run.
 
-def run(args: argparse.Namespace) -> None:
-    """``spooftrace trim``."""
-    if not re.fullmatch(r"[\w.+-]+", args.out_suffix):
-        raise InputError(f"--out-suffix '{args.out_suffix}': use letters, digits, and . + - _ only")
-    settings = {"method": args.method, "remove": args.remove}
-    for folder in args.data:
+    Raises:
+        InputError: As ``trim_part`` and ``collect``, or for a suffix or a folder that gives no usable name.
+    """
+    if not re.fullmatch(r"[\w.+-]+", suffix):
+        raise InputError(f"--out-suffix '{suffix}': use letters, digits, and . + - _ only")
+    for folder in folders:
         if not folder.name or folder.name == "..":
             raise InputError(f"--data {folder}: give the directory by its name, for its copy is named after it")
-        out = folder.with_name(f"{folder.name}_{args.out_suffix}")
-        if args.collect:
+        out = folder.with_name(f"{folder.name}_{suffix}")
+        if not collect_only:
+            trim_part(folder, out, settings, job, num_jobs)
+        if collect_only or num_jobs == 1:
             collect(folder, out, settings)
-        else:
-            trim_part(folder, out, settings, args.job, args.num_jobs)
-            if args.num_jobs == 1:
-                collect(folder, out, settings)
 
 
 def trim_part(

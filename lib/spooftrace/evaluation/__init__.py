@@ -5,8 +5,8 @@ A score file (``score_files``) and the key of its test set (``keys``) are joined
 ``uncertainty`` says how sure the figures are. ``attribution`` and ``parsing`` are the other two tasks.
 """
 
-from spooftrace.evaluation.commands import add_arguments, read_trials, run
 from spooftrace.evaluation.conventions import COST_CONVENTION, EER_CONVENTION
+from spooftrace.evaluation.evaluate import read_trials
 from spooftrace.evaluation.score_files import read_scores
 
-__all__ = ["COST_CONVENTION", "EER_CONVENTION", "add_arguments", "read_scores", "read_trials", "run"]
+__all__ = ["COST_CONVENTION", "EER_CONVENTION", "read_scores", "read_trials"]

@@ -7,7 +7,6 @@ are of the same systems in the same order. Nothing is turned round without a war
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,10 +18,9 @@ import numpy as np
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import write_json
-from spooftrace.common.text import keep_pipes
 from spooftrace.common.text_table import text_table
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json, read_gaps
-from spooftrace.evaluation.commands import check_outputs
+from spooftrace.evaluation.evaluate import check_outputs
 from spooftrace.evaluation.keys import read_data_key
 from spooftrace.evaluation.score_files import read_score_file
 from spooftrace.evaluation.trials import Key, join
@@ -57,55 +55,49 @@ class Systems:
         return scores[self.is_bonafide], scores[~self.is_bonafide]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace calibrate``."""
-    add, files = parser.add_argument, {"type": Path, "nargs": "+", "metavar": "FILE", "required": True}
-    add("--dev-data", type=Path, required=True, metavar="DIR", help="data directory of the development set")
-    add("--dev-scores", help="its score files, one a system; several systems are fused", **files)
-    add("--scores", help="score files to calibrate, of the same systems in the same order", **files)
-    add("--data", type=Path, metavar="DIR", help="data directory of --scores, to show what calibration does to them")
-    add("--out", type=Path, required=True, metavar="FILE", help="score file of LLRs to write; FILE.json is the recipe")
-    add("--prior", type=float, default=0.5, help="prior of bona fide that the fit aims at (0.5, which minimises Cllr)")
+def calibrate(
+    dev_data: Path, dev_scores: Sequence[Path], scores: Sequence[Path], out: Path, data: Path | None = None,
+    prior: float = 0.5,
+) -> None:  # fmt: skip
+    """Fit a calibration or a fusion, apply it, and write ``out`` and its recipe ``out.json``.
 
-
-def run(args: argparse.Namespace) -> None:
-    """``spooftrace calibrate``; files may be pipes."""
-    with keep_pipes():
-        _run(args)
-
-
-def _run(args: argparse.Namespace) -> None:
-    """Carry out ``spooftrace calibrate``.
+    Args:
+        dev_data: Data directory of the development set.
+        dev_scores: Its score files, one per system.
+        scores: Score files to calibrate, of the same systems in the same order.
+        out: Score file of log-likelihood ratios to write.
+        data: Data directory of ``scores``, to print metrics before and after.
+        prior: Prior of bona fide at which the fit aims.
 
     Raises:
-        InputError: score files that do not fit each other or their data directory, a prior that is not between 0 and
+        InputError: Score files that do not fit each other or their data directory, a prior that is not between 0 and
             1, or development scores that no calibration can be fitted to.
     """
-    if len(args.scores) != len(args.dev_scores):
+    if len(scores) != len(dev_scores):
         raise InputError(
-            f"{len(args.dev_scores)} files of --dev-scores, {len(args.scores)} of --scores; give one of each a system"
+            f"{len(dev_scores)} files of --dev-scores, {len(scores)} of --scores; give one of each a system"
         )
-    recipe_path = args.out.with_name(f"{args.out.name}.json")
-    check_outputs({"--out": args.out, "the recipe of --out,": recipe_path}, [*args.dev_scores, *args.scores])
-    dev = read_systems(args.dev_scores, args.dev_data)
-    test = read_systems(args.scores, args.data)
-    fusion = fit(dev, args.dev_scores, args.prior)
-    sets = {"dev": (dev, args.dev_scores)} | ({"eval": (test, args.scores)} if args.data else {})
+    recipe_path = out.with_name(f"{out.name}.json")
+    check_outputs({"--out": out, "the recipe of --out,": recipe_path}, [*dev_scores, *scores])
+    dev = read_systems(dev_scores, dev_data)
+    test = read_systems(scores, data)
+    fusion = fit(dev, dev_scores, prior)
+    sets = {"dev": (dev, dev_scores)} | ({"eval": (test, scores)} if data else {})
     tables = {name: before_and_after(systems, files, fusion) for name, (systems, files) in sets.items()}
 
-    with atomic_write(args.out) as file:
+    with atomic_write(out) as file:
         file.writelines(map("{} {!r}\n".format, test.utts, fusion.apply(test.scores).tolist()))
     recipe = {
         "weights": list(fusion.weights),
         "offset": fusion.offset,
         "flipped": fusion.flipped,
-        "prior": args.prior,
-        "dev_data": args.dev_data.as_posix(),
-        "dev_scores": [path.as_posix() for path in args.dev_scores],
-        "scores": [path.as_posix() for path in args.scores],
+        "prior": prior,
+        "dev_data": dev_data.as_posix(),
+        "dev_scores": [path.as_posix() for path in dev_scores],
+        "scores": [path.as_posix() for path in scores],
         "figures": tables,
     }
-    if gaps := [gap for folder in (args.dev_data, args.data) if folder for gap in read_gaps(folder)]:
+    if gaps := [gap for folder in (dev_data, data) if folder for gap in read_gaps(folder)]:
         recipe["incomplete"] = as_json(gaps)
         for gap in dict.fromkeys(gaps):
             _warn(f"{NOT_COMPARABLE}: {gap}")
@@ -114,8 +106,8 @@ def _run(args: argparse.Namespace) -> None:
         is_dev = sets[name][0].utts == dev.utts
         print(f"{name}{' (trained on it: the figures after are too good)' if is_dev else ''}")
         print(_text(table) + "\n")
-    terms = [f"{weight:+.6g} * {path}" for weight, path in zip(fusion.weights, args.scores, strict=True)]
-    print(f"LLR = {' '.join(terms)} {fusion.offset:+.6g}\nwrote {args.out} ({len(test.utts)} trials) and its .json")
+    terms = [f"{weight:+.6g} * {path}" for weight, path in zip(fusion.weights, scores, strict=True)]
+    print(f"LLR = {' '.join(terms)} {fusion.offset:+.6g}\nwrote {out} ({len(test.utts)} trials) and its .json")
 
 
 def read_systems(files: Sequence[Path], data: Path | None = None) -> Systems:

@@ -1,27 +1,40 @@
-"""Score single audio files with a trained detector: ``spooftrace detect --exp exp/aasist_s1234 call.wav``."""
+"""Score audio files with a trained detector."""
 
 from __future__ import annotations
 
-import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spooftrace.common.errors import InputError, display
-from spooftrace.inference.recordings import add_arguments, read_task, score_recordings
-from spooftrace.scoring import policy
+from spooftrace.common.errors import InputError
+from spooftrace.inference.recordings import read_task, score_recordings
 
-__all__ = ["add_arguments", "run"]
+if TYPE_CHECKING:
+    from spooftrace.system.packing import Precision
 
 
-def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """``spooftrace detect``: one line a file, its score and its name.
+def detect(
+    exp: Path, paths: Sequence[Path], policy: Sequence[str] = (), num_gpus: int = 0, precision: Precision = "fp32"
+) -> tuple[list[tuple[Path, float]], int]:
+    """Score audio files; the scores are those of stages 3 to 5 on a data directory with these files.
 
-    The scores are those of stage 3 to 5 on a data directory with these files: higher is more bona fide. The threshold
-    in ``metrics.json`` of a test set is only as good as that set resembles the files. Returns 1 if a file could not be
-    used, else 0.
+    A threshold from the ``metrics.json`` of a test set suits files that resemble that test set.
+
+    Args:
+        exp: Folder of a trained detector.
+        paths: Audio files, or folders of audio files.
+        policy: Overrides of how utterances are scored, e.g. ``["--data.eval_crop", "full"]``.
+        num_gpus: 1 to compute on the GPU.
+        precision: Of the front-ends.
+
+    Returns:
+        Files with their scores, higher = more bona fide, and the number of files that could not be used.
+
+    Raises:
+        InputError: ``exp`` holds no trained detector.
     """
-    words = policy(args, overrides)
-    if not read_task(args.exp).detects:
-        raise InputError(f"{args.exp}: does not tell bona fide speech from spoofs; spooftrace trace says what it finds")
-    results = score_recordings("spooftrace detect", args, words)
-    for line, file in zip(results.tables.get("scores.txt", ()), results.files, strict=True):
-        print(f"{float(line.split()[1]):9.4f}  {display(file)}")
-    return 1 if results.failed else 0
+    if not read_task(exp).detects:
+        raise InputError(f"{exp}: does not tell bona fide speech from spoofs; use spooftrace trace")
+    results = score_recordings("spooftrace detect", exp, paths, policy, num_gpus, precision)
+    scores = [float(line.split()[1]) for line in results.tables.get("scores.txt", ())]
+    return list(zip(results.files, scores, strict=True)), results.failed

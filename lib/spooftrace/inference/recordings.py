@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import re
@@ -11,14 +10,17 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spooftrace.audio.notes import gathered
 from spooftrace.audio.reading import audio_info
 from spooftrace.common.audio_suffixes import AUDIO
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError, display
-from spooftrace.scoring import Scoring, add_policy_options
+from spooftrace.scoring import Scoring
+
+if TYPE_CHECKING:
+    from spooftrace.system.packing import Precision
 
 LIKE_TRAINING = (
     "the results hold for recordings like those that the system was trained on; other channels, languages, codecs or "
@@ -41,13 +43,6 @@ class Results:
     failed: int
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of both commands."""
-    parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
-    parser.add_argument("files", nargs="+", type=Path, help="audio files, or folders of audio files")
-    add_policy_options(parser)
-
-
 def read_task(exp: Path) -> Any:
     """The task of a trained system, with its trained state.
 
@@ -59,24 +54,30 @@ def read_task(exp: Path) -> Any:
     return load_experiment(exp).task
 
 
-def score_recordings(command: str, args: argparse.Namespace, policy: Sequence[str]) -> Results:
+def score_recordings(
+    command: str, exp: Path, paths: Sequence[Path], policy: Sequence[str] = (), num_gpus: int = 0,
+    precision: Precision = "fp32",
+) -> Results:  # fmt: skip
     """Stages 3 to 5 on a temporary data directory.
 
     A file that cannot be used is named on stderr, and the others are scored.
 
     Args:
         command: begins what is written to stderr.
-        args: what :func:`add_arguments` asks for.
-        policy: overrides of how utterances are scored.
+        exp: Folder of a trained system.
+        paths: Audio files, or folders of audio files.
+        policy: Overrides of how utterances are scored.
+        num_gpus: 1 to compute on the GPU.
+        precision: Of the front-ends.
 
     Raises:
         InputError: as for scoring, where it concerns all files.
     """
     failures: dict[Path, str] = {}
-    files = list(_audio_files(args.files, failures))
+    files = list(_audio_files(paths, failures))
     # The stages print what they write where. Here these files are temporary, so that is not needed.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        session = _Session(args, policy, Path(folder))
+        session = _Session(Scoring(exp, Path(folder) / "dump", policy, num_gpus, precision), Path(folder))
         links = [session.link(number, file) for number, file in enumerate(files)]
         names = dict(zip(map(str, links), map(str, files), strict=True))
         with gathered(command, names, own=True):
@@ -110,14 +111,15 @@ class _Session:
     Audio is given by links: their names fit into the tables of a data directory, which names of files need not.
     """
 
-    def __init__(self, args: argparse.Namespace, policy: Sequence[str], folder: Path) -> None:
+    def __init__(self, scoring: Scoring, folder: Path) -> None:
         from spooftrace.extraction.pipeline import Extraction, Settings
 
         self.folder, self.dump = folder, folder / "dump"
-        self.scoring = Scoring(args.exp, self.dump, policy, args.ngpu, args.precision)
-        config = self.scoring.config
+        self.scoring = scoring
+        config = scoring.config
         self.nodes = {stream: config["streams"][stream] for stream in config["data"]["cached"]}
-        self.extraction = Extraction(Settings(precision=args.precision, num_gpus=args.ngpu)) if self.nodes else None
+        settings = Settings(precision=scoring.precision, num_gpus=scoring.num_gpus)
+        self.extraction = Extraction(settings) if self.nodes else None
         (folder / "audio").mkdir()
 
     def link(self, number: int, file: Path) -> Path:

@@ -1,51 +1,76 @@
-"""Ask a trained system where audio files come from: ``spooftrace trace --exp exp/sastnet_vq_s1234 call.wav``."""
+"""The kind of codec, or the codec parameters, of audio files, by a trained system."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spooftrace.common.errors import InputError, display
-from spooftrace.common.text_table import text_table
-from spooftrace.inference.recordings import add_arguments, read_task, score_recordings
-from spooftrace.scoring import policy
+from spooftrace.common.errors import InputError
+from spooftrace.inference.recordings import read_task, score_recordings
 
 if TYPE_CHECKING:
+    from spooftrace.system.packing import Precision
     from spooftrace.tasks import Parsing
 
-__all__ = ["add_arguments", "run"]
 
+@dataclass(frozen=True)
+class Traced:
+    """Decisions about audio files.
 
-def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """``spooftrace trace``: one line a file.
-
-    Attribution: the likeliest class of each head and the probability that the model gives to it, which says nothing of
-    codecs that it has never seen. Parsing: kHz, kbit/s and number of quantizers, and the codec of ``conf/codecs.yaml``
-    that is nearest to these. Returns 1 if a file could not be used, else 0.
+    Attributes:
+        header: Names of the columns.
+        rows: One row per file: class and probability of each head, or kHz, kbit/s, quantizers and nearest codec.
+        files: The files that could be used, in the order given.
+        failed: Number of files that could not be used.
     """
-    words = policy(args, overrides)
-    task = read_task(args.exp)
+
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    files: Sequence[Path]
+    failed: int
+
+
+def trace(
+    exp: Path, paths: Sequence[Path], policy: Sequence[str] = (), num_gpus: int = 0, precision: Precision = "fp32"
+) -> Traced:
+    """Trace audio files with an attribution or parsing system.
+
+    Attribution gives the likeliest class of each head and its probability, which holds for codecs seen in training
+    only. Parsing gives kHz, kbit/s and number of quantizers, and the codec of ``conf/codecs.yaml`` nearest to these.
+
+    Args:
+        exp: Folder of a trained system.
+        paths: Audio files, or folders of audio files.
+        policy: Overrides of how utterances are scored, e.g. ``["--data.eval_crop", "full"]``.
+        num_gpus: 1 to compute on the GPU.
+        precision: Of the front-ends.
+
+    Raises:
+        InputError: ``exp`` holds no trained attribution or parsing system.
+    """
+    task = read_task(exp)
     from spooftrace.tasks import MultiAttribution, Parsing
 
     if task.detects and not isinstance(task, MultiAttribution):
-        raise InputError(f"{args.exp}: tells bona fide speech from spoofs; spooftrace detect gives its scores")
-    results = score_recordings("spooftrace trace", args, words)
+        raise InputError(f"{exp}: tells bona fide speech from spoofs; use spooftrace detect")
+    results = score_recordings("spooftrace trace", exp, paths, policy, num_gpus, precision)
+    header: tuple[str, ...] = ()
+    rows: list[tuple[str, ...]] = []
     if not results.files:
-        return 1
+        return Traced(header, rows, results.files, results.failed)
     if isinstance(task, Parsing):
         header = ("kHz", "kbit/s", "Q", "nearest codec")
-        rows = _parameters(results.tables["scores.txt"], task)
+        rows = list(_parameters(results.tables["scores.txt"], task))
     else:
         items = sorted(results.tables.items())
         tables = {name: lines for name, lines in items if len(lines) > len(results.files)}  # those with a header
         header = tuple(name.removeprefix("scores").removesuffix(".txt").strip("_") or "class" for name in tables)
-        rows = zip(*(_decisions(lines) for lines in tables.values()), strict=True)
-    cells = [(*row, display(file)) for row, file in zip(rows, results.files, strict=True)]
-    print(text_table((*header, "file"), cells, left=None, rule=False))
-    return 1 if results.failed else 0
+        rows = list(zip(*(_decisions(lines) for lines in tables.values()), strict=True))
+    return Traced(header, rows, results.files, results.failed)
 
 
 def _values(lines: Sequence[str]) -> np.ndarray:

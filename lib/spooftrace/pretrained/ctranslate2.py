@@ -1,6 +1,6 @@
 """Whisper models in CTranslate2's binary format -> a Hugging Face folder.
 
-``python -m spooftrace.pretrained.ctranslate2 MODEL_BIN OUT_FOLDER`` expects the CTranslate2 model's ``config.json``
+``python -m spooftrace.cli.convert_ctranslate2 MODEL_BIN OUT_FOLDER`` expects the CTranslate2 model's ``config.json``
 and ``tokenizer.json`` beside MODEL_BIN; transformers loads OUT_FOLDER as ``WhisperForConditionalGeneration``.
 
 The format is that of CTranslate2's ``model_spec.py`` (binary version 6, little endian): header, named tensors, aliases.
@@ -9,12 +9,10 @@ Weights in float32, float16 and bfloat16 keep their type, int8 weights are multi
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import re
 import struct
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -277,23 +275,3 @@ def convert_whisper(model_bin: str | Path, folder: str | Path) -> None:
     model.save_pretrained(folder)
     WhisperFeatureExtractor(feature_size=sizes["num_mel_bins"]).save_pretrained(folder)
     WhisperTokenizer.from_pretrained(model_bin.parent).save_pretrained(folder)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="CTranslate2 Whisper -> Hugging Face folder")
-    parser.add_argument("model_bin", type=Path, help="model.bin, with config.json and tokenizer.json beside it")
-    parser.add_argument("folder", type=Path, help="where to write")
-    options = parser.parse_args(arguments)
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        convert_whisper(options.model_bin, options.folder)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

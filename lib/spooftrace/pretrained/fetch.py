@@ -1,4 +1,4 @@
-"""The models folder: ``python -m spooftrace.pretrained.fetch NAME FOLDER``, which tools/get_model.sh calls.
+"""The models folder: ``tools/get_model.sh NAME``.
 
 Puts a model into FOLDER/NAME from the Hugging Face hub, from another project's checkpoint, or from a folder, and
 records the sha256 of its files in SHA256SUMS. A model that is there already is checked against those.
@@ -6,10 +6,8 @@ records the sha256 of its files in SHA256SUMS. A model that is there already is 
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
-import sys
 import tempfile
 from filecmp import cmp
 from fnmatch import fnmatch
@@ -155,25 +153,3 @@ def _is_from(folder: Path, source: Path) -> bool:
 
 def _any(names: list[str], pattern: str) -> bool:
     return any(fnmatch(name, pattern) for name in names)
-
-
-def main(words: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="get_model.sh", description=__doc__.splitlines()[0])
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("models", type=Path, metavar="FOLDER", help="the models folder")
-    parser.add_argument("--from", dest="source", type=Path, metavar="FILE_OR_FOLDER", help="instead of the hub")
-    parser.add_argument("--hub-name", help="OWNER/NAME on the hub")
-    options = parser.parse_args(words)
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    try:
-        print(f"get_model.sh: {get_model(options.name, options.models, options.source, options.hub_name)}")
-    except (InputError, OSError) as error:
-        print(f"get_model.sh: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -6,7 +6,6 @@ makes.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,17 +22,19 @@ from spooftrace.report.markdown import MISSING, bullets
 from spooftrace.report.runs import read_metrics
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of ``spooftrace matrix``."""
-    parser.add_argument("metrics", type=Path, nargs="+", help="files EXP/matrix/RECIPE/SET/metrics.json")
-    parser.add_argument("--out", type=Path, required=True, help="folder for matrix.md and matrix.csv")
+def write_matrix(files: Sequence[Path], out: Path) -> None:
+    """Write ``matrix.md`` and ``matrix.csv`` and print the table.
 
+    Args:
+        files: The files ``EXP/matrix/RECIPE/SET/metrics.json``.
+        out: Folder to write to.
 
-def run(args: argparse.Namespace) -> None:
-    """Write the table and print it."""
+    Raises:
+        InputError: A file has another path, or is damaged.
+    """
     cells: dict[str, dict[str, dict[str, Any]]] = {}
     lacking: dict[str, list[str]] = {}
-    for path in args.metrics:
+    for path in files:
         parts = path.resolve().parts
         if len(parts) < 6 or parts[-4] != "matrix":
             raise InputError(f"{path}: not EXP/matrix/RECIPE/SET/metrics.json; use utils/make_matrix.sh")
@@ -50,16 +51,16 @@ def run(args: argparse.Namespace) -> None:
     counts = [f"{first[column]['bonafide']:,} + {first[column]['spoof']:,}" for column in columns]
     text = markdown_table(["Trained system", *columns], [*rows, ["bona fide + spoof trials", *counts]])
     conventions = sorted({metrics["eer_convention"] for row in cells.values() for metrics in row.values()})
-    with atomic_write(args.out / "matrix.md") as file:
+    with atomic_write(out / "matrix.md") as file:
         file.write("\n\n".join(["# Pooled EER in % across corpora", text, *_notes(lacking), *conventions]) + "\n")
-    with atomic_write(args.out / "matrix.csv") as file:
+    with atomic_write(out / "matrix.csv") as file:
         # The mark would turn numbers into text: what is missing has a column of its own.
         plain = [["system", *columns], *([cell.removesuffix(MARK) for cell in row] for row in rows)]
         if any(lacking.values()):
             for row, missing in zip(plain, ["incomplete", *map("; ".join, lacking.values())], strict=True):
                 row.append(missing)
         csv.writer(file, lineterminator="\n").writerows(map(spreadsheet, row) for row in plain)
-    print(f"Pooled EER in %\n\n{text}\n\nwrote {args.out / 'matrix.md'} and {args.out / 'matrix.csv'}")
+    print(f"Pooled EER in %\n\n{text}\n\nwrote {out / 'matrix.md'} and {out / 'matrix.csv'}")
 
 
 def _eer(metrics: dict[str, Any] | None) -> str:

@@ -13,7 +13,6 @@ elsewhere, is shown as ``-``.
 
 from __future__ import annotations
 
-import argparse
 import math
 import os
 import time
@@ -34,42 +33,6 @@ from spooftrace.training.train import LOCK
 
 LOGS = "log"  # in the folder of all experiments: links to the logs of array jobs, with their records
 UNKNOWN = "-"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace status``."""
-    parser.add_argument(
-        "exp", type=Path, nargs="*", default=[Path("exp")], help="folders of experiments, or of one each (exp)"
-    )
-    parser.add_argument(
-        "--verify", action="store_true",
-        help="read models, scores, metrics and the arks of --dump, and name what is not what was written",
-    )  # fmt: skip
-    parser.add_argument("--dump", type=Path, metavar="DIR", help="for --verify (default: dump/ beside exp/)")
-    parser.add_argument("--watch", type=float, metavar="SECONDS", help="again and again, until interrupted")
-    parser.epilog = "The time left is that of all epochs; a training with trainer.patience may end earlier."
-
-
-def run(args: argparse.Namespace) -> None:
-    """``spooftrace status``."""
-    if args.watch is not None and args.watch <= 0:
-        raise InputError(f"--watch {args.watch:g}: must be above 0")
-    if args.verify:
-        from spooftrace.scoring.verifying import verify
-
-        pairs = zip(args.exp, _labels(args.exp), strict=True)
-        experiments = {folder: name for exp, label in pairs for folder, name, _ in _experiments(exp, label)}
-        verify(experiments, {args.dump or _shared_folder(exp.resolve()).parent / "dump" for exp in args.exp})
-        return
-    if args.watch is None:
-        print(table(args.exp))
-        return
-    try:
-        while True:
-            print(f"\033[H\033[J{time.strftime('%F %T')}\n{table(args.exp)}", flush=True)
-            time.sleep(args.watch)
-    except KeyboardInterrupt:
-        return
 
 
 @dataclass(frozen=True)
@@ -133,6 +96,23 @@ def table(exps: Sequence[Path]) -> str:
     lines = text_table(HEADER, [status.cells() for status in found], left=None, rule=False).split("\n")
     below: list[list[str]] = [[], *([f"  failed: {failure}" for failure in status.failures] for status in found)]
     return "\n".join([*(text for line, more in zip(lines, below, strict=True) for text in (line, *more)), *empty])
+
+
+def verify_experiments(exps: Sequence[Path], dump: Path | None = None) -> None:
+    """Read the files of experiments again and name those that changed since they were written.
+
+    Args:
+        exps: Experiments, or folders of experiments.
+        dump: Folder of the stored streams; by default ``dump/`` beside that of the experiments.
+
+    Raises:
+        InputError: There is no experiment, or a file has changed.
+    """
+    from spooftrace.scoring.verifying import verify
+
+    pairs = zip(exps, _labels(exps), strict=True)
+    experiments = {folder: name for exp, label in pairs for folder, name, _ in _experiments(exp, label)}
+    verify(experiments, {dump or _shared_folder(exp.resolve()).parent / "dump" for exp in exps})
 
 
 def _labels(exps: Sequence[Path]) -> list[str]:

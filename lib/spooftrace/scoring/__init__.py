@@ -17,15 +17,13 @@ An array job: job ``J`` of ``N`` scores its part, and ``--collect`` then checks 
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import add_job_options, fingerprint, shard
-from spooftrace.config.classes import add_allow_option
+from spooftrace.common.journal import fingerprint
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.scoring.store import Parts, is_complete, origin, write
@@ -35,67 +33,7 @@ if TYPE_CHECKING:
     from spooftrace.scoring.scorer import Scorer
     from spooftrace.system.packing import Precision
 
-__all__ = ["Scoring", "add_arguments", "add_policy_options", "policy", "run", "score"]
-
-SIGN = (
-    "A higher score is more bona fide, whatever the loss. Cross-entropy: the bona fide output, or with score: "
-    "difference that minus the spoof output. Focal loss: the output. OC-Softmax and P2SGrad: the cosine with the bona "
-    "fide direction. AM-Softmax: that minus the cosine with the spoof direction."
-)
-# How a system scores may differ from how it was configured for training; what it is may not.
-POLICY = {
-    "data.eval_crop": ("POLICY", "first: the first crop; full: the whole file; windows: the mean over windows"),
-    "data.eval_hop": ("SAMPLES", "from the start of one window to that of the next; null: half a window"),
-    "data.crop": ("SAMPLES", "length of the first crop or of a window, at 16 kHz"),
-    "data.eval_batch_size": ("N", "utterances or windows scored at a time; changes scores by rounding at most"),
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace score``."""
-    parser.add_argument("--exp", type=Path, required=True, help="folder of a trained system")
-    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="DIR", help="data directories to score")
-    parser.add_argument("--out", type=Path, help="folder for <set>/scores.txt; default: the experiment's")
-    parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
-    parser.add_argument("--embeddings", action="store_true", help="also write a vector an utterance")
-    add_job_options(parser)
-    add_policy_options(parser)
-
-
-def add_policy_options(parser: argparse.ArgumentParser) -> None:
-    """What ``score`` and ``detect`` share: device, precision, and how utterances are scored."""
-    parser.add_argument("--ngpu", type=int, default=0, choices=(0, 1), help="1: score on a GPU; 0: the CPU (default)")
-    parser.add_argument(
-        "--precision", choices=("fp32", "bf16", "fp16"), default="fp32",
-        help="compute front-ends with fewer bits where the hardware can, much faster, not exact (default: fp32)",
-    )  # fmt: skip
-    add_allow_option(parser)
-    group = parser.add_argument_group("how utterances are scored (default: as config.yaml says)")
-    for option, (value, text) in POLICY.items():
-        group.add_argument(f"--{option}", metavar=value, help=text)
-    parser.epilog = SIGN
-
-
-def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """``spooftrace score``."""
-    shard((), args.job, args.num_jobs)  # a wrong job is an error before anything is loaded
-    seen: dict[str, Path] = {}
-    for directory in args.data:
-        if seen.setdefault(directory.name, directory) != directory:
-            raise InputError(
-                f"{seen[directory.name]} and {directory}: scores are kept by the last part of the name, so these would "
-                "overwrite each other; score one of them with another --out"
-            )
-    scoring = Scoring(args.exp, args.dump, policy(args, overrides), args.ngpu, args.precision, args.embeddings)
-    for directory in args.data:
-        out = (args.out or args.exp) / directory.name / "scores.txt"
-        if scoring.is_complete(directory, out):
-            print(f"{out}: already scored")
-            continue
-        if not args.collect:
-            scoring.score_part(directory, out, args.job, args.num_jobs)
-        if args.collect or args.num_jobs == 1:
-            scoring.collect(directory, out, args.num_jobs)
+__all__ = ["Scoring", "score", "score_all"]
 
 
 def score(
@@ -108,17 +46,40 @@ def score(
     scoring.collect(directory, out)
 
 
-def policy(args: argparse.Namespace, overrides: Sequence[str]) -> list[str]:
-    """The options of ``POLICY`` that were given, as overrides of the configuration.
+def score_all(
+    load: Callable[[], Scoring], directories: Sequence[Path], out: Path, job: int = 1, num_jobs: int = 1,
+    collect_only: bool = False,
+) -> None:  # fmt: skip
+    """Score data directories that are not scored yet, or do one job's share of the work.
+
+    Args:
+        load: Returns the trained system; called once the data directories are known to have different names.
+        directories: The data directories.
+        out: Folder for ``<set>/scores.txt``.
+        job: Number of this job, from 1.
+        num_jobs: Jobs that share the work; a single one also collects.
+        collect_only: Only write the score files, after all jobs have run.
 
     Raises:
-        InputError: There are others, in ``overrides``.
+        InputError: As ``Scoring`` and its methods, or two data directories have the same last name.
     """
-    if overrides:
-        known = ", ".join(f"--{option}" for option in POLICY)
-        raise InputError(f"'{overrides[0]}': the system stays as it was trained; only {known} can be changed")
-    given = {option: value for option, value in vars(args).items() if option in POLICY and value is not None}
-    return [word for option, value in given.items() for word in (f"--{option}", value)]
+    seen: dict[str, Path] = {}
+    for directory in directories:
+        if seen.setdefault(directory.name, directory) != directory:
+            raise InputError(
+                f"{seen[directory.name]} and {directory}: scores are kept by the last part of the name, so these would "
+                "overwrite each other; score one of them with another --out"
+            )
+    scoring = load()
+    for directory in directories:
+        path = out / directory.name / "scores.txt"
+        if scoring.is_complete(directory, path):
+            print(f"{path}: already scored")
+            continue
+        if not collect_only:
+            scoring.score_part(directory, path, job, num_jobs)
+        if collect_only or num_jobs == 1:
+            scoring.collect(directory, path, num_jobs)
 
 
 class Scoring:

@@ -14,7 +14,6 @@ operations, norms, pooling and table look-ups are not counted, as usual.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
-from spooftrace.config.classes import add_allow_option
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,24 +60,6 @@ class Part:
     macs: int | None = None
     problem: str = ""
     whole: int = 0
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace summary``."""
-    parser.add_argument("--config", action="append", required=True, help="YAML file; may be given several times")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of the audio that is counted (default: 4)")
-    add_allow_option(parser)
-    parser.epilog = "Anything else is an override of the configuration: --backend.init_args.dilation 1"
-
-
-def run(args: argparse.Namespace, overrides: list[str]) -> None:
-    """``spooftrace summary``: prints a table."""
-    from spooftrace.config.loading import load_config
-
-    if args.seconds <= 0:
-        raise InputError(f"--seconds {args.seconds:g}: must be above 0")
-    for line in table(summarize(load_config(args.config, overrides), args.seconds), args.seconds):
-        print(line)
 
 
 def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:

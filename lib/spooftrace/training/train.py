@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import sys
 import time
@@ -21,7 +20,6 @@ from spooftrace.common import ranks
 from spooftrace.common.errors import InputError
 from spooftrace.common.lock import hold
 from spooftrace.common.signals import Stopped, StopSignals
-from spooftrace.config.classes import add_allow_option
 from spooftrace.training import distributed
 
 LOCK, EPOCHS = ".lock", "epochs.tsv"  # in the folder of an experiment
@@ -29,37 +27,35 @@ LOCK, EPOCHS = ".lock", "epochs.tsv"  # in the folder of an experiment
 OTHERS_SECONDS = 30.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace train``."""
-    parser.add_argument("--config", action="append", required=True, help="YAML file; may be given several times")
-    parser.add_argument("--train", type=Path, required=True, help="training data directory")
-    parser.add_argument("--dev", type=Path, required=True, help="data directory that selects the epoch")
-    parser.add_argument("--dump", type=Path, default=Path("dump"), help="where stage 3 stored cached streams")
-    parser.add_argument("--exp", type=Path, required=True, help="folder of the experiment")
-    parser.add_argument("--ngpu", type=int, default=0, help="GPUs to train on, of each node; 0: the CPU (default)")
-    parser.add_argument("--num_nodes", type=int, default=1, help="nodes to train on, those of a SLURM job (1)")
-    add_allow_option(parser)
-    parser.epilog = "Anything else is an override of the configuration: --optimizer.init_args.lr 1e-5"
+def launch(
+    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0,
+    num_nodes: int = 1,
+) -> int:  # fmt: skip
+    """Train one system on one or several devices, each with a process of its own; returns the exit status.
 
+    Args:
+        config: The resolved configuration.
+        train_dir: Training data directory.
+        dev_dir: Data directory that selects the epoch.
+        dump: Where stage 3 stored cached streams.
+        exp: Folder of the experiment.
+        num_gpus: GPUs of each node; 0 for the CPU.
+        num_nodes: Nodes, those of a SLURM job.
 
-def run(args: argparse.Namespace, overrides: list[str]) -> int:
-    """``spooftrace train``; returns the exit status."""
-    from spooftrace.config.loading import load_config
-
-    config = load_config(args.config, overrides)
-    if args.ngpu < 0 or args.num_nodes < 1:
-        raise InputError(f"--ngpu {args.ngpu} --num_nodes {args.num_nodes}: at least 0 and 1")
-    world = ranks.world_size() if ranks.started() else max(1, args.ngpu) * args.num_nodes
+    Raises:
+        InputError: As ``train``, or the batch size is no multiple of the number of processes.
+    """
+    world = ranks.world_size() if ranks.started() else max(1, num_gpus) * num_nodes
     if config["data"]["batch_size"] % world:
         size = config["data"]["batch_size"]
         raise InputError(f"data.batch_size {size} cannot be shared out evenly over {world} processes: take a multiple")
     if world > 1 and not ranks.started():
         from spooftrace.system.devices import pick_device
 
-        pick_device(args.ngpu)
-        return distributed.start(args.ngpu, args.num_nodes)
+        pick_device(num_gpus)
+        return distributed.start(num_gpus, num_nodes)
     try:
-        train(config, args.train, args.dev, args.dump, args.exp, args.ngpu)
+        train(config, train_dir, dev_dir, dump, exp, num_gpus)
     except InputError:
         if ranks.rank():
             time.sleep(OTHERS_SECONDS)

@@ -1,4 +1,4 @@
-"""``spooftrace codec``: train a codec, send data directories through codecs and channels, list what there is."""
+"""``spooftrace codec``: train a codec, send data directories through codecs and channels, list both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spooftrace.common.journal import add_job_options
+from spooftrace.cli.options import add_job_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--attack", "--system", nargs="+", metavar="NAME", help="first list the copies of LISTED by these in --out"
     )
 
-    commands.add_parser("list", help="the codecs and channels there are, and which can be run here")
+    commands.add_parser("list", help="known codecs and channels, and which of them run on this machine")
 
 
 def run(args: argparse.Namespace) -> int:

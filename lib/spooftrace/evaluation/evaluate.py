@@ -1,11 +1,10 @@
-"""``spooftrace evaluate``: scores and a key in, ``metrics.json``, text and tables out."""
+"""Evaluate one score file: scores and a key in, ``metrics.json``, text and tables out."""
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,6 @@ from spooftrace.evaluation.layout import write_tables
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.trials import Key, ScoredTrials, join
 from spooftrace.evaluation.uncertainty import (
-    EARLIER_UNITS,
-    UNITS,
     differences,
     format_differences,
     format_intervals,
@@ -52,72 +49,70 @@ OPTIONS_OF = {
 }
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of ``spooftrace evaluate``."""
-    add, path = parser.add_argument, {"type": Path, "metavar": "FILE"}
-    add("--task", choices=TASKS, default="detection", help="what was scored (detection)")
-    add(
-        "--scores",
-        required=True,
-        help="score file in any known layout; for attribution a file with the header 'utt CLASS CLASS ...' (logits) or "
-        "'utt predicted', for parsing 'utt khz kbps quantizers'",
-        **path,
-    )
-    add("--data", type=Path, metavar="DIR", help="data directory of the test set, e.g. data/eval")
-    add("--key", help="official key of the test set, instead of --data; for detection with --format", **path)
-    add("--out", help="metrics file to write, e.g. exp/x/eval/metrics.json", **path)
-    add(
-        "--tables",
-        type=Path,
-        metavar="DIR",
-        help="write every table to DIR as .txt, .csv (names that begin like a formula get ' in front) and .tex",
-    )
+@dataclass(frozen=True)
+class Options:
+    """What to evaluate, how, and what to write; the options of ``spooftrace evaluate``.
 
-    group = parser.add_argument_group("detection")
-    add = group.add_argument
-    add(
-        "--format",
-        choices=FORMATS,
-        help="layout of the key, and the challenge that says what is computed; plain: 'utt label' and no challenge "
-        "(--key needs it; for --data it is the word in its file 'convention' unless given)",
-    )
-    add("--subset", help="trials to evaluate, 'all' for all (eval, where the key has subsets)")
-    add("--asv-scores", help="ASV scores for the t-DCF: of ASVspoof 2019, or score.txt of ASVspoof 2021", **path)
-    add("--export", metavar="FORMAT:FILE", help=f"write the scores for submission: {', '.join(export.FORMATS)}")
-    add(
-        "--bootstrap",
-        choices=UNITS,
-        type=lambda unit: EARLIER_UNITS.get(unit, unit),
-        help="95 %% intervals of the pooled EER and minDCF; what is resampled",
-    )
-    add("--against", help="scores of another system on the same trials: difference and significance", **path)
+    Attributes:
+        scores: Score file.
+        task: A name in ``TASKS``.
+        data: Data directory of the test set.
+        key: Official key of the test set, instead of ``data``.
+        out: Metrics file to write.
+        tables: Folder for tables.
+        format: Layout of the key, a name in :data:`spooftrace.evaluation.keys.FORMATS`.
+        subset: Official subset, or "all".
+        asv_scores: ASV scores for the t-DCF.
+        export: ``FORMAT:FILE``, scores for submission.
+        bootstrap: What is resampled for intervals, a name in :data:`spooftrace.evaluation.uncertainty.UNITS`.
+        against: Scores of another system on the same trials.
+        labels: Table of ``data`` with the true classes.
+        embeddings: ``feats.scp`` of the test set.
+        train_embeddings: ``feats.scp`` of the training set.
+        train_data: Data directory of the training set.
+        codec_data: Further data directories with codecs to choose from.
+    """
 
-    group = parser.add_argument_group("attribution and parsing")
-    add = group.add_argument
-    add("--labels", metavar="TABLE", help="table of --data with the true classes (utt2vq)")
-    add("--embeddings", help="feats.scp of the test set, for detectors of unknown classes", **path)
-    add("--train-embeddings", help="feats.scp of the training set", **path)
-    add("--train-data", type=Path, metavar="DIR", help="data directory of the training set: what the model knows")
-    add("--codec-data", type=Path, metavar="DIR", nargs="+", help="further directories with codecs to choose from")
+    scores: Path
+    task: str = "detection"
+    data: Path | None = None
+    key: Path | None = None
+    out: Path | None = None
+    tables: Path | None = None
+    format: str | None = None
+    subset: str | None = None
+    asv_scores: Path | None = None
+    export: str | None = None
+    bootstrap: str | None = None
+    against: Path | None = None
+    labels: str | None = None
+    embeddings: Path | None = None
+    train_embeddings: Path | None = None
+    train_data: Path | None = None
+    codec_data: Sequence[Path] | None = None
 
 
-def run(args: argparse.Namespace) -> None:
-    """Carry out ``spooftrace evaluate``: print the figures and write what was asked for."""
+def evaluate(options: Options) -> None:
+    """Print the metrics of a test set, and write the files that the options name.
+
+    Raises:
+        InputError: Options that do not go together, or bad scores or labels.
+    """
     for name in dict.fromkeys(name for names in OPTIONS_OF.values() for name in names):
-        if name not in OPTIONS_OF[args.task] and getattr(args, name) is not None:
-            raise InputError(f"--{name.replace('_', '-')} is not an option of --task {args.task}")
-    export_to = _export_to(args.export)
-    outputs = {"--out": args.out, "--export": export_to and export_to[1]}
-    check_outputs(outputs, [getattr(args, name) for name in READ])
+        if name not in OPTIONS_OF[options.task] and getattr(options, name) is not None:
+            raise InputError(f"--{name.replace('_', '-')} is not an option of --task {options.task}")
+    export_to = _export_to(options.export)
+    outputs = {"--out": options.out, "--export": export_to and export_to[1]}
+    check_outputs(outputs, [getattr(options, name) for name in READ])
     with keep_pipes():
-        metrics, text = TASKS[args.task](args)
-    if args.scores.with_name(SCORES_RECORD).is_file():
-        metrics["scores_sha256"] = file_sha256(args.scores)  # so that stale metrics are recognised
-    if gaps := gaps_of_test_set(args.data, args.key, args.scores):
+        metrics, text = TASKS[options.task](options)
+    if options.scores.with_name(SCORES_RECORD).is_file():
+        metrics["scores_sha256"] = file_sha256(options.scores)  # so that stale metrics are recognised
+    if gaps := gaps_of_test_set(options.data, options.key, options.scores):
         metrics["incomplete"] = as_json(gaps)
         text = "\n".join([*(f"{NOT_COMPARABLE}: {gap}" for gap in gaps), text])
-    if args.out:
-        write_json(args.out, metrics)
+    if options.out:
+        write_json(options.out, metrics)
     print(text)
     for name in sorted(name for name in metrics if name.endswith("_warning")):
         print(f"WARNING: {metrics[name]}", file=sys.stderr)
@@ -162,13 +157,13 @@ def read_trials(
     return _select(join(key, read_score_file(scores)), subset)
 
 
-def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
-    file = read_score_file(args.scores)
-    key, convention = _key_and_convention(args, file)
+def _detection(options: Options) -> tuple[dict[str, Any], str]:
+    file = read_score_file(options.scores)
+    key, convention = _key_and_convention(options, file)
     everything = join(key, file)
-    subset = args.subset or _usual_subset(everything)
+    subset = options.subset or _usual_subset(everything)
     subset = None if subset == ALL else subset
-    asv = read_asv(args.asv_scores, convention, subset)
+    asv = read_asv(options.asv_scores, convention, subset)
     trials = _select(everything, subset)
 
     metrics = evaluate_detection(trials, convention, asv) | {"data": key.path.as_posix()}
@@ -177,26 +172,26 @@ def _detection(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
     if file.of_sasv:
         metrics["sasv_warning"] = OF_SASV
     texts = [format_text(metrics), *([trials.note] if trials.note else [])]
-    if args.bootstrap or args.against:
-        texts += _uncertainty(args, key, trials, subset, metrics)
-    if args.tables:
-        texts.append(_tables(args, breakdown_tables(trials, convention, asv)))
-    if export_to := _export_to(args.export):
+    if options.bootstrap or options.against:
+        texts += _uncertainty(options, key, trials, subset, metrics)
+    if options.tables:
+        texts.append(_tables(options, breakdown_tables(trials, convention, asv)))
+    if export_to := _export_to(options.export):
         export.write_export(everything, *export_to)
         texts.append(f"wrote {export_to[1]} ({export_to[0]}, {len(everything)} trials)")
     return metrics, "\n".join(texts)
 
 
-def _key_and_convention(args: argparse.Namespace, file: ScoreFile) -> tuple[Key, str]:
-    if args.key and args.data:
+def _key_and_convention(options: Options, file: ScoreFile) -> tuple[Key, str]:
+    if options.key and options.data:
         raise InputError(TWO_KEYS)
-    if args.key:
-        if not args.format:
-            raise InputError(f"--key {args.key} needs --format: {', '.join(FORMATS)}")
-        return read_key(args.key, args.format), args.format
-    if args.data:
-        return read_data_key(args.data), args.format or convention_of(args.data)
-    return key_of_scores(file), args.format or ("asvspoof2019" if "utt2attack" in file.tables else "plain")
+    if options.key:
+        if not options.format:
+            raise InputError(f"--key {options.key} needs --format: {', '.join(FORMATS)}")
+        return read_key(options.key, options.format), options.format
+    if options.data:
+        return read_data_key(options.data), options.format or convention_of(options.data)
+    return key_of_scores(file), options.format or ("asvspoof2019" if "utt2attack" in file.tables else "plain")
 
 
 def _usual_subset(trials: ScoredTrials) -> str:
@@ -218,67 +213,67 @@ def _select(trials: ScoredTrials, subset: str | None) -> ScoredTrials:
 
 
 def _uncertainty(
-    args: argparse.Namespace, key: Key, trials: ScoredTrials, subset: str | None, metrics: dict[str, Any]
+    options: Options, key: Key, trials: ScoredTrials, subset: str | None, metrics: dict[str, Any]
 ) -> list[str]:
     """Adds intervals and differences to ``metrics``; returns them as text."""
-    unit, texts = args.bootstrap or "trial", []
-    if args.bootstrap:
+    unit, texts = options.bootstrap or "trial", []
+    if options.bootstrap:
         figures = intervals(trials, unit)
         metrics["intervals"] = {"unit": unit, **figures}
         texts.append(format_intervals(figures, unit))
-    if args.against:
-        others = _select(join(key, read_score_file(args.against)), subset)
+    if options.against:
+        others = _select(join(key, read_score_file(options.against)), subset)
         figures = differences(trials, others.scores, unit)
-        metrics["difference"] = {"against": args.against.as_posix(), "unit": unit, **figures}
-        texts.append(format_differences(figures, unit, str(args.against)))
+        metrics["difference"] = {"against": options.against.as_posix(), "unit": unit, **figures}
+        texts.append(format_differences(figures, unit, str(options.against)))
     if warning := too_few(trials, unit):
         metrics["interval_warning"] = warning
     return texts
 
 
-def _attribution(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _attribution(options: Options) -> tuple[dict[str, Any], str]:
     from spooftrace.evaluation.attribution import Embeddings, evaluate_attribution, format_text, tables
 
-    parts = (args.embeddings, args.train_embeddings, args.train_data)
+    parts = (options.embeddings, options.train_embeddings, options.train_data)
     if any(parts) and not all(parts):
         raise InputError("--embeddings, --train-embeddings and --train-data go together; give all or none")
     embeddings = Embeddings(*parts) if all(parts) else None
-    metrics = evaluate_attribution(_data(args), args.scores, args.labels or "utt2vq", embeddings)
-    return _finished(args, metrics, format_text(metrics), tables)
+    metrics = evaluate_attribution(_data(options), options.scores, options.labels or "utt2vq", embeddings)
+    return _finished(options, metrics, format_text(metrics), tables)
 
 
-def _parsing(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _parsing(options: Options) -> tuple[dict[str, Any], str]:
     from spooftrace.evaluation.parsing import evaluate_parsing, format_text, tables
 
-    metrics = evaluate_parsing(_data(args), args.scores, args.train_data, args.codec_data or ())
-    return _finished(args, metrics, format_text(metrics), tables)
+    metrics = evaluate_parsing(_data(options), options.scores, options.train_data, options.codec_data or ())
+    return _finished(options, metrics, format_text(metrics), tables)
 
 
-def _sasv(args: argparse.Namespace) -> tuple[dict[str, Any], str]:
+def _sasv(options: Options) -> tuple[dict[str, Any], str]:
     from spooftrace.evaluation.sasv import evaluate_sasv, format_text, tables
 
-    if args.key and args.data:
+    if options.key and options.data:
         raise InputError(TWO_KEYS)
-    metrics = evaluate_sasv(args.scores, args.key or args.data)
-    return _finished(args, metrics, format_text(metrics), tables)
+    metrics = evaluate_sasv(options.scores, options.key or options.data)
+    return _finished(options, metrics, format_text(metrics), tables)
 
 
-def _data(args: argparse.Namespace) -> Path:
-    if not args.data:
-        raise InputError(f"--task {args.task} needs --data, the data directory of the test set")
-    return args.data
+def _data(options: Options) -> Path:
+    if not options.data:
+        raise InputError(f"--task {options.task} needs --data, the data directory of the test set")
+    return options.data
 
 
-def _finished(args: argparse.Namespace, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
-    return metrics, "\n".join([text, _tables(args, tables(metrics))]) if args.tables else text
+def _finished(options: Options, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
+    return metrics, "\n".join([text, _tables(options, tables(metrics))]) if options.tables else text
 
 
-def _tables(args: argparse.Namespace, tables: Mapping[str, Table]) -> str:
-    if gaps := gaps_of_test_set(args.data, args.key, args.scores):
+def _tables(options: Options, tables: Mapping[str, Table]) -> str:
+    if gaps := gaps_of_test_set(options.data, options.key, options.scores):
         lacking = tuple(f"INCOMPLETE: {gap}" for gap in gaps)
         tables = {name: replace(table, notes=lacking + table.notes) for name, table in tables.items()}
-    write_tables(args.tables, tables)
-    return f"wrote {len(tables)} tables to {args.tables}"
+    write_tables(options.tables, tables)
+    return f"wrote {len(tables)} tables to {options.tables}"
 
 
 def _export_to(text: str | None) -> tuple[str, Path] | None:

@@ -1,4 +1,4 @@
-"""The commands behind ``utils/``: ``python3 -m spooftrace.datadir COMMAND ...``."""
+"""The commands behind ``utils/``: ``python3 -m spooftrace.cli.datadir COMMAND ...``."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _complain(arguments: argparse.Namespace, message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m spooftrace.datadir", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m spooftrace.cli.datadir", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, script: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:

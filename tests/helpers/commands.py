@@ -1,0 +1,16 @@
+"""Sub-commands of ``spooftrace`` in this process, whose errors are raised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spooftrace.cli.main import command_module
+from spooftrace.cli.options import CommandParser
+
+
+def run_command(command: str, *words: Any) -> Any:
+    """Parse ``words`` as the options of a sub-command, run it, and return its result."""
+    module = command_module(command)
+    parser = CommandParser(prog=f"spooftrace {command}")
+    module.add_arguments(parser)
+    return module.run(parser.parse_args([str(word) for word in words]))
