@@ -218,7 +218,7 @@ def _split_scp(arguments: argparse.Namespace) -> int:
             groups = split_by_speaker(list(by_key), read_table(arguments.utt2spk), parts)
             pieces = [list(select(by_key, group).values()) for group in groups]
         else:
-            pieces = split_evenly(lines, parts)
+            pieces = [list(piece) for piece in split_evenly(lines, parts)]
     except InputError as error:
         raise InputError(f"{arguments.input}: {error}") from None
     for index, output in wanted.items():
