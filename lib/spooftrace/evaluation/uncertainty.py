@@ -17,7 +17,6 @@ Figures = dict[str, dict[str, Any]]  # metric -> interval
 
 # unit that is resampled -> the property with its name; trials have none
 UNITS = {"trial": None, "speaker": "spk", "attack": "attack"}
-EARLIER_UNITS = {"system": "attack"}  # word of earlier versions -> unit
 METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float] | None] = {
     "eer": None,  # None: the EER, counted without sorting every draw
     "min_dcf": lambda bonafide, spoof: min_dcf(bonafide, spoof)[0],
