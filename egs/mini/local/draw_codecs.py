@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draw the spectrograms of one utterance and of its copies by every codec and vocoder of the mini corpus.
 
-    python3 local/draw_codecs.py corpus --out ../../docs/codecs.png
+    python3 local/draw_codecs.py corpus --out ../../docs/images/codecs.png
 
 The copies are made here, by the steps that the corpus's copies go through. Every panel has the same scale of colours.
 """

@@ -1,8 +1,7 @@
-"""What the README says about adding a corpus is enough to add one."""
+"""The module in the tutorial on adding a corpus is enough to add one."""
 
 import re
 import sys
-import textwrap
 import types
 from pathlib import Path
 
@@ -18,11 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def added(monkeypatch):
-    """The module of the README, added as the README says."""
-    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("### Adding a corpus")[2]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    """The module of the tutorial, added as it says."""
+    tutorial = (ROOT / "docs/adding/corpus.md").read_text(encoding="utf-8")
+    code = re.search(r"```python\n(.*?)```", tutorial, re.DOTALL)
     module = types.ModuleType("spooftrace.corpora.mine")
-    exec(textwrap.dedent("   " + code[1].lstrip()), module.__dict__)
+    exec(code[1], module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(corpora.CORPORA, "mine", "my corpus")
     return module
@@ -44,7 +43,7 @@ def prepare(root, out, *options):
 
 
 @pytest.mark.parametrize("place", ["", "MyCorpus", "a/b c/MyCorpus"])
-def test_the_corpus_of_the_readme(added, tmp_path, place):
+def test_the_corpus_of_the_tutorial(added, tmp_path, place):
     lay_out(tmp_path / "corpus" / place)
     prepare(tmp_path / "corpus", tmp_path / "data")
     assert {path.name for path in (tmp_path / "data").iterdir()} == {"train", "eval"}
