@@ -14,7 +14,8 @@ from spooftrace.audio.augment import Augmentation, add_noise, reverberate, spec_
 from spooftrace.audio.augment_options import AUGMENTATIONS, SpecAugment
 from spooftrace.audio.channels import LOSSY, NARROWBAND, alaw, mulaw, transmit
 from spooftrace.audio.rawboost import ALGORITHMS
-from spooftrace.batching.batches import Batches, CachedStream, Utterances
+from spooftrace.batching.batches import Batches
+from spooftrace.batching.utterances import CachedStream, Utterances
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import fingerprint
 from spooftrace.config.loading import load_config
@@ -182,7 +183,7 @@ def test_neither_workers_nor_resuming_change_what_is_drawn(make_data, noise_scp,
 
     def epoch(number, done=0, num_workers=0, **changes):
         utterances = Utterances(
-            directory, [0, 1] * 3, {}, True, Data(**{**vars(options), **changes}), seed=7, crop="random"
+            directory, [0, 1] * 3, {}, True, Data(**{**vars(options), **changes}), seed=7, crop="random", augment=True
         )
         batches = Batches(utterances, 2, seed=7, shuffle=True, num_workers=num_workers)
         batches.set_position(number, done)
@@ -206,23 +207,11 @@ def test_neither_workers_nor_resuming_change_what_is_drawn(make_data, noise_scp,
 def test_rawboost_takes_whole_training_utterances(make_data, algorithm):
     directory = DataDir.read(make_data("train", 2))
     options = Data(crop=2000, rawboost=algorithm)
-    example = Utterances(directory, [0, 1], {}, True, options, seed=7, crop="random")[0, 0]
+    example = Utterances(directory, [0, 1], {}, True, options, seed=7, crop="random", augment=True)[0, 0]
     assert example["wave"].shape == (2000,) and example["wave"].dtype == torch.float32
 
 
-def test_only_the_dev_set_can_be_augmented_besides_training(make_data):
-    directory = DataDir.read(make_data("dev", 2))
-
-    def wave(crop, targets, **changes):
-        return Utterances(directory, targets, {}, True, Data(crop=3000, **changes), seed=7, crop=crop)[0, 0]["wave"]
-
-    clean = wave("first", None)
-    assert torch.equal(wave("first", [0, 1], rawboost=4), clean)
-    assert torch.equal(wave("first", None, rawboost=4, augment_dev=True), clean)  # scoring: no labels
-    assert not torch.equal(wave("first", [0, 1], rawboost=4, augment_dev=True), clean)
-
-
-def test_cached_frames_are_masked_in_training_only(make_data):
+def test_cached_frames_are_masked_where_they_are_augmented(make_data):
     data, node = make_data("train", 4), {"class_path": "LFCC"}
     folder = Path("dump/lfcc/train")
     folder.mkdir(parents=True)
@@ -239,16 +228,16 @@ def test_cached_frames_are_masked_in_training_only(make_data):
     (folder / "stream.json").write_text(json.dumps(description), encoding="utf-8")
     stream = CachedStream.open(Path("dump"), "lfcc", node, data)
 
-    def frames(crop, epoch=0, **changes):
+    def frames(augment, epoch=0, **changes):
         options = Data(crop=6400, **changes)
-        utterances = Utterances(DataDir.read(data), [0, 1] * 2, {"lfcc": stream}, False, options, seed=7, crop=crop)
+        utterances = Utterances(DataDir.read(data), [0, 1] * 2, {"lfcc": stream}, False, options, 7, "first", augment)
         return torch.stack([utterances[epoch, index]["lfcc"] for index in range(4)])
 
     masks = {"spec_augment": {"max_frames": 10}}
-    clean, masked = frames("random"), frames("random", **masks)
+    clean, masked = frames(True), frames(True, **masks)
     assert 0 < (clean != masked).float().mean() < 0.9
-    assert torch.equal(masked, frames("random", **masks))
-    assert torch.equal(frames("first", **masks), frames("first"))
+    assert torch.equal(masked, frames(True, **masks))
+    assert torch.equal(frames(False, **masks), clean)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +267,11 @@ def test_missing_noise_is_one_line_from_any_process(make_data, noise_scp, worker
         file.unlink()
     options = Data(crop=3000, noise={"scp": noise_scp, "prob": 1.0})
     batches = Batches(
-        Utterances(directory, [0, 1] * 2, {}, True, options, 7, "random"), 2, 7, shuffle=True, num_workers=workers
+        Utterances(directory, [0, 1] * 2, {}, True, options, 7, "random", augment=True),
+        2,
+        7,
+        shuffle=True,
+        num_workers=workers,
     )
     with pytest.raises(InputError, match=r"\.wav: no such file") as caught:
         list(batches)

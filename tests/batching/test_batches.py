@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ import torch
 
 from spooftrace.archive import ArchiveWriter
 from spooftrace.audio import read_audio
-from spooftrace.batching.batches import Batches, CachedStream, Utterances, plan_scoring
+from spooftrace.batching.batches import Batches, plan_scoring
+from spooftrace.batching.build import make_batches
 from spooftrace.batching.loader import load
+from spooftrace.batching.utterances import CachedStream, Utterances
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import fingerprint
 from spooftrace.config.settings import Data
@@ -29,6 +32,13 @@ def utterances(make_data):
         return Utterances(directory, targets, {}, True, Data(**{"crop": 3000, **options}), seed=7, crop=cut)
 
     return make
+
+
+@pytest.fixture
+def system():
+    """A system with a live stream and labels 0, 1, 0, 1 ..."""
+    task = SimpleNamespace(targets=lambda data: [index % 2 for index in range(len(data.utts))])
+    return SimpleNamespace(task=task, needs_wave=True)
 
 
 def flatten(batches):
@@ -232,10 +242,34 @@ def test_the_plan_of_scoring(make_data, whole):
     assert flat == sorted(flat, reverse=True)
 
 
-def test_a_training_set_is_augmented_however_it_is_cut(make_data):
-    directory = DataDir.read(make_data("train", 2))
+@pytest.mark.parametrize(
+    ("role", "options", "crop", "shuffle", "labels"),
+    [
+        ("train", {}, "random", True, True),
+        ("train", {"train_crop": "first", "eval_crop": "full"}, "first", True, True),
+        ("dev", {}, "first", False, True),
+        ("dev", {"eval_crop": "full"}, "none", False, True),
+        ("dev", {"eval_crop": "windows"}, "first", False, True),
+        ("score", {"eval_crop": "windows"}, "windows", False, False),
+        ("score", {"eval_crop": "full"}, "none", False, False),
+    ],
+)
+def test_the_role_decides_crop_order_and_labels(make_data, system, role, options, crop, shuffle, labels):
+    config = {"data": {"batch_size": 3, "eval_batch_size": 2, "cached": [], **options}, "seed_everything": 7}
+    batches = make_batches(role, config, system, make_data("set", 4), Path("dump"))
+    assert (batches.utterances.crop, batches.shuffle) == (crop, shuffle)
+    assert batches.batch_size == (3 if role == "train" else 2)
+    assert batches.utterances.targets == ([0, 1, 0, 1] if labels else None)
 
-    def wave(training):
-        return Utterances(directory, [0, 1], {}, True, Data(crop=2000, rawboost=4), 7, "first", training)[0, 0]["wave"]
 
-    assert not torch.equal(wave(True), wave(False))
+def test_training_is_augmented_however_it_is_cropped_and_dev_on_demand(make_data, system):
+    data = make_data("set", 2)
+
+    def wave(role, rawboost=4, **changes):
+        options = {"crop": 2000, "rawboost": rawboost, "train_crop": "first", "augment_dev": True, "cached": []}
+        batches = make_batches(role, {"data": options, "seed_everything": 7}, system, data, Path("dump"), **changes)
+        return batches.utterances[0, 0]["wave"]
+
+    clean = wave("train", rawboost=0)
+    assert torch.equal(wave("dev"), clean) and torch.equal(wave("score", augment_dev=True), clean)
+    assert torch.equal(wave("train"), wave("dev", augment_dev=True)) and not torch.equal(wave("train"), clean)

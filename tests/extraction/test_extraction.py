@@ -69,7 +69,7 @@ def test_cached_and_live_give_the_same_outputs(make_data, write_config, request,
         system = System(config, {name: stream.shape for name, stream in streams.items()}).eval()
         weights = weights or system.backend.state_dict()
         system.backend.load_state_dict(weights)
-        batches = make_batches(config, system, data, Path("dump"), training=False)
+        batches = make_batches("dev", config, system, data, Path("dump"))
         with torch.inference_mode():
             groups = [group for batch in batches for group in batch]
             found = {u: row for group in groups for u, row in zip(group["utt"], system(group), strict=True)}

@@ -10,7 +10,8 @@ import torch
 
 from spooftrace.archive import ArchiveReader
 from spooftrace.audio import read_audio
-from spooftrace.batching.batches import Batches, CachedStream, Utterances
+from spooftrace.batching.batches import Batches
+from spooftrace.batching.utterances import CachedStream, Utterances
 from spooftrace.common.errors import InputError
 from spooftrace.config.settings import Data
 from spooftrace.datadir import DataDir

@@ -1,21 +1,38 @@
-"""Batches of a data directory for a configured system."""
+"""Batches of a data directory for a configured system, by role: ``train``, ``dev`` or ``score``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from spooftrace.common import ranks
 from spooftrace.common.errors import InputError
 
+if TYPE_CHECKING:
+    from spooftrace.batching.batches import Batches
+    from spooftrace.batching.utterances import CachedStream, Crop
+    from spooftrace.config.settings import Data
+    from spooftrace.system.system import System
 
-def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: bool = True) -> dict[str, Any]:
-    """The cached streams of a data directory, by name; ``check`` compares the audio with what they were made from."""
-    from spooftrace.batching.batches import CachedStream
+Role = Literal["train", "dev", "score"]
 
-    check = check and ranks.rank() == 0  # the others need not look at every file as well: an error there ends them
+
+def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: bool = True) -> dict[str, CachedStream]:
+    """The cached streams of a data directory, by name.
+
+    Args:
+        config: The configuration.
+        dump: Folder of the stored streams.
+        directory: The data directory.
+        check: Compare the audio with the audio that the features were computed from.
+
+    Raises:
+        InputError: As ``CachedStream.open``.
+    """
+    from spooftrace.batching.utterances import CachedStream
+
+    check = check and ranks.rank() == 0  # an error on rank 0 ends all ranks, so one comparison is enough
     return {
         name: CachedStream.open(dump, name, config["streams"][name], directory, check)
         for name in config["data"]["cached"]
@@ -23,39 +40,53 @@ def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: 
 
 
 def make_batches(
-    config: Mapping[str, Any], system: Any, directory: Path, dump: Path, training: bool,
-    labelled: bool = True, augmented: bool = False, cached: Mapping[str, Any] | None = None,
-) -> Any:  # fmt: skip
-    """Batches of a data directory, for training (shuffled, augmented) or for scoring.
+    role: Role, config: Mapping[str, Any], system: System, directory: Path, dump: Path,
+    cached: Mapping[str, CachedStream] | None = None, augment_dev: bool = False,
+) -> Batches:  # fmt: skip
+    """Batches of a data directory for one role.
+
+    | role | labels | crop | augmented | order |
+    |---|---|---|---|---|
+    | ``train`` | yes | ``data.train_crop`` | yes | shuffled |
+    | ``dev`` | yes | ``data.eval_crop``, with ``first`` for ``windows`` | with ``augment_dev`` | every utterance once |
+    | ``score`` | no | ``data.eval_crop`` | no | every utterance once |
 
     Args:
+        role: What the batches are for.
         config: The configuration.
-        system: The :class:`spooftrace.system.System` that takes them.
+        system: The system that takes them.
         directory: The data directory.
-        dump: Where stage 3 stored cached streams.
-        training: Batches to train on; otherwise every utterance comes once.
-        labelled: The task's labels are read: for training, and for the dev set.
-        augmented: The dev set is augmented.
-        cached: What ``open_streams`` gave, where it was called already.
+        dump: Folder of the stored streams.
+        cached: The streams from ``open_streams`` if they are open already.
+        augment_dev: Augment a ``dev`` set like the training set.
 
     Raises:
         InputError: No utterances, missing or unknown labels, missing audio or features.
     """
-    from spooftrace.batching.batches import Batches, Utterances
+    from spooftrace.batching.batches import Batches
+    from spooftrace.batching.utterances import Utterances
     from spooftrace.config.settings import Data
     from spooftrace.datadir import DataDir
 
-    options = replace(Data(**config["data"]), augment_dev=augmented)
+    options, seed = Data(**config["data"]), config["seed_everything"]
     data = DataDir.read(directory)
     if not data.utts:
         raise InputError(f"{directory}: no utterances")
-    targets = None
-    if labelled:
-        targets = system.task.targets(data)
-    crop = {"first": "first", "full": "none", "windows": "first" if labelled else "windows"}[options.eval_crop]
-    utterances = Utterances(
-        data, targets, open_streams(config, dump, directory) if cached is None else cached, system.needs_wave, options,
-        config["seed_everything"], options.train_crop if training else crop, training,
-    )  # fmt: skip
-    size = options.batch_size if training else options.eval_batch_size
-    return Batches(utterances, size, config["seed_everything"], shuffle=training, num_workers=options.num_workers)
+    targets = None if role == "score" else system.task.targets(data)
+    if cached is None:
+        cached = open_streams(config, dump, directory)
+    augment = role == "train" or (role == "dev" and augment_dev)
+    crop = _crop(role, options)
+    utterances = Utterances(data, targets, cached, system.needs_wave, options, seed, crop, augment)
+    size = options.batch_size if role == "train" else options.eval_batch_size
+    return Batches(utterances, size, seed, shuffle=role == "train", num_workers=options.num_workers)
+
+
+def _crop(role: Role, options: Data) -> Crop:
+    """How the utterances of a role are cropped."""
+    if role == "train":
+        return options.train_crop
+    if options.eval_crop == "full":
+        return "none"
+    # Windows would make each dev epoch several times as long.
+    return "windows" if options.eval_crop == "windows" and role == "score" else "first"

@@ -191,7 +191,7 @@ def attend(experiment: Experiment, data: Path, dump: Path, utts: Sequence[str]) 
     seconds = system.backend.image_frames / rate
     seen: list[tuple[Any, ...]] = []
     system.backend.register_forward_pre_hook(lambda module, streams: seen.append(streams))
-    utterances = make_batches(config, system, data, dump, training=False, labelled=False, cached=cached).utterances
+    utterances = make_batches("score", config, system, data, dump, cached).utterances
     plan = [[utterances.utts.index(utt)] for utt in utts]
     found = []
     with torch.inference_mode():

@@ -76,7 +76,7 @@ class Scorer:
         # The audio was compared when the origin of these scores was determined.
         cached = open_streams(self.config, dump, directory, check=False)
         system = self._load({name: stream.shape for name, stream in cached.items()})
-        batches = make_batches(self.config, system, directory, dump, training=False, labelled=False, cached=cached)
+        batches = make_batches("score", self.config, system, directory, dump, cached)
         utterances = batches.utterances
         place = {utt: index for index, utt in enumerate(utterances.utts)}
         indices = [[place[utt] for utt in batch] for batch in plan]

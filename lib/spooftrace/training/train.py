@@ -167,11 +167,11 @@ def _data_sets(
     config: Mapping[str, Any], system: Any, train_dir: Path, dev_dir: Path, dump: Path, cached: Mapping[str, Any]
 ) -> tuple[Any, list[Any]]:
     """This process's share of the training set, and of the dev set: one, or the clean and the augmented one."""
-    train_set = make_batches(config, system, train_dir, dump, training=True, cached=cached)
+    train_set = make_batches("train", config, system, train_dir, dump, cached)
     dev_cached = open_streams(config, dump, dev_dir)
     dev_sets = [
-        make_batches(config, system, dev_dir, dump, training=False, augmented=augmented, cached=dev_cached)
-        for augmented in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
+        make_batches("dev", config, system, dev_dir, dump, dev_cached, augment_dev=augment)
+        for augment in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         system.task.check(batches.utterances.targets, directory)
