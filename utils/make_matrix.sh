@@ -21,8 +21,8 @@ for _name in nj ngpu; do
 done
 [ "$nj" -gt 0 ] || { echo "make_matrix.sh: option --nj needs at least 1" >&2; exit 1; }
 [ $# -gt 0 ] || { echo "make_matrix.sh: no experiment given (try --help)" >&2; exit 1; }
-. "$root/egs/mini/path.sh"
-. "$root/egs/mini/cmd.sh"
+. "$root/egs/common/path.sh"
+. "$root/egs/common/cmd.sh"
 
 experiments=()
 for exp; do

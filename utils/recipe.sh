@@ -270,7 +270,7 @@ _add_training() {
   if [ -n "$tuned_by" ]; then # from the streams of another system of the same seed, which may be trained here as well
     step=tune options=(--trainer.start_from "$(name=$tuned_by exp_of "$seed")")
   fi
-  [ "$num_nodes" -eq 1 ] || options+=(--num_nodes "$num_nodes")
+  [ "$num_nodes" -eq 1 ] || options+=(--num-nodes "$num_nodes")
   # shellcheck disable=SC2086  # train_args holds several words
   add_job "$step" "$exp/train.log" spooftrace train "${config[@]}" "${allowed[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
     --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${options[@]}" $train_args

@@ -4,9 +4,10 @@
 import sys
 from pathlib import Path
 
-# Imported straight from the source tree: this script must work before anything is installed.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib" / "spooftrace"))
-from jobs import local
+# From the source tree, since this script has to work before anything is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+from spooftrace.jobs import local
 
 if __name__ == "__main__":
     sys.exit(local.main(sys.argv[1:]))

@@ -4,9 +4,10 @@
 import sys
 from pathlib import Path
 
-# Imported straight from the source tree: this script must work before anything is installed.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib" / "spooftrace"))
-from jobs import cluster, slurm
+# From the source tree, since this script has to work before anything is installed.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+
+from spooftrace.jobs import cluster, slurm
 
 if __name__ == "__main__":
     sys.exit(cluster.main(sys.argv[1:], slurm.Slurm()))

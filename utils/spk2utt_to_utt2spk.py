@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path[0] = str(Path(__file__).resolve().parents[1] / "lib")
 
-from spooftrace.cli.datadir import main  # noqa: E402 (the path has to be set first)
+from spooftrace.cli.datadir import main  # noqa: E402 (after the path)
 
 if __name__ == "__main__":
     sys.exit(main(["spk2utt-to-utt2spk", *sys.argv[1:]]))

@@ -1,25 +1,2 @@
-# Sourced by run.sh: how jobs are run. The commands keep Kaldi's contract:
-#   $train_cmd [options] JOB=1:N log/x.JOB.log command ...
-# local: on this machine, a pool of as many jobs as there are cores.
-# slurm, sge: on a cluster, by sbatch or qsub, as conf/cluster/*.conf at the top of the repository says. Options that
-# belong to a site may follow the launcher's name, as in cuda_cmd="slurm.py --partition gpu --time 24:00:00 --retry 1".
-cmd_backend=${cmd_backend:-local}
-
-case $cmd_backend in
-  local)
-    train_cmd=run.py # CPU jobs
-    cuda_cmd=run.py  # jobs that get --gpu N
-    ;;
-  slurm)
-    train_cmd=slurm.py
-    cuda_cmd=slurm.py
-    ;;
-  sge)
-    train_cmd=sge.py
-    cuda_cmd=sge.py
-    ;;
-  *)
-    echo "cmd.sh: unknown cmd_backend '$cmd_backend': it is local, slurm or sge" >&2
-    exit 1
-    ;;
-esac
+# Where the jobs of this recipe run: as those of all recipes, unless train_cmd (CPU jobs) or cuda_cmd is set here.
+. "$(dirname "${BASH_SOURCE[0]}")/../common/cmd.sh"

@@ -16,6 +16,23 @@ from spooftrace.config.loading import merge
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "tools"  # conftest.py puts another folder here whose spooftrace starts faster
 
+RUN = """#!/usr/bin/env bash
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+. ../../utils/recipe.sh
+if runs 3; then extract_streams train; fi
+if runs 4; then train_systems train dev; fi
+if runs 5; then score_sets eval more/C1; fi
+if runs 6; then evaluate_sets eval; fi
+if runs 7; then report "Title"; fi
+"""
+# Fails where the name of the experiment is in $FAIL, after the others had time to start.
+SPOOFTRACE = """#!/usr/bin/env bash
+printf -v line '%s|' "GPU ${CUDA_VISIBLE_DEVICES-all}" "$@"
+echo "$line" >>calls  # in one go, for others write at the same time
+case " $* " in *" --exp exp/${FAIL:-none} "*) echo "no luck"; exit 1 ;; esac
+"""
+
 
 def checkout(folder: Path, *recipes: str) -> Path:
     """A checkout in ``folder`` that shares everything but its recipes with this one; returns the first recipe."""
@@ -23,7 +40,7 @@ def checkout(folder: Path, *recipes: str) -> Path:
     for source in (ROOT / "conf", ROOT / "lib", TOOLS, ROOT / "utils"):
         (folder / source.name).symlink_to(source)
     made = shutil.ignore_patterns("data", "dump", "exp", "figures", "RESULTS.md", "downloads")
-    for recipe in recipes:
+    for recipe in ("common", *recipes):
         shutil.copytree(ROOT / "egs" / recipe, folder / "egs" / recipe, ignore=made)
     return folder / "egs" / recipes[0]
 
@@ -48,3 +65,37 @@ def override(recipe: Path, name: str, *changes: Mapping[str, Any]) -> None:
         config = merge(config, change)
     path.parent.mkdir(exist_ok=True)
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
+    """A recipe in ``folder``, below egs/ of a checkout, that knows two systems, one of them its own."""
+    files = {
+        "run.sh": RUN,
+        "path.sh": 'export PATH="$PWD/bin:$PWD/../../utils:$PATH"\n',
+        "cmd.sh": "cmd_backend=${cmd_backend:-local}\ntrain_cmd=run.py\ncuda_cmd=${cuda_cmd:-run.py}\n",
+        "db.sh": "",
+        "bin/spooftrace": spooftrace,
+        "conf/own.yaml": "",
+        **{f"data/{name}/utt2spk": "" for name in ("train", "dev", "eval", "more/C1")},
+        "../../conf/systems/sls.yaml": "",
+    }
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    for name in ("run.sh", "bin/spooftrace"):
+        (folder / name).chmod(0o755)
+    utils = folder.parents[1] / "utils"
+    if not utils.exists():
+        utils.symlink_to(ROOT / "utils")
+    return folder
+
+
+def calls(recipe: Path, command: str) -> list[list[str]]:
+    """The words of each call of ``spooftrace command``, sorted, the GPUs it saw first."""
+    lines = (recipe / "calls").read_text(encoding="utf-8").splitlines()
+    words = [line.removesuffix("|").split("|") for line in lines]
+    return sorted(line for line in words if line[1] == command)
+
+
+def option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1]

@@ -13,65 +13,14 @@ import statistics
 from pathlib import Path
 
 import pytest
-from checkouts import ROOT, checkout, run
+from checkouts import ROOT, calls, checkout, make_recipe, option, run
 from helpers.programs import install_shell
-
-RUN = """#!/usr/bin/env bash
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")"
-. ../../utils/recipe.sh
-if runs 3; then extract_streams train; fi
-if runs 4; then train_systems train dev; fi
-if runs 5; then score_sets eval more/C1; fi
-if runs 6; then evaluate_sets eval; fi
-if runs 7; then report "Title"; fi
-"""
-# Fails where the name of the experiment is in $FAIL, after the others had time to start.
-SPOOFTRACE = """#!/usr/bin/env bash
-printf -v line '%s|' "GPU ${CUDA_VISIBLE_DEVICES-all}" "$@"
-echo "$line" >>calls  # in one go, for others write at the same time
-case " $* " in *" --exp exp/${FAIL:-none} "*) echo "no luck"; exit 1 ;; esac
-"""
-
-
-def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
-    """A recipe in ``folder``, below egs/ of a checkout, that knows two systems, one of them its own."""
-    files = {
-        "run.sh": RUN,
-        "path.sh": 'export PATH="$PWD/bin:$PWD/../../utils:$PATH"\n',
-        "cmd.sh": "cmd_backend=${cmd_backend:-local}\ntrain_cmd=run.py\ncuda_cmd=${cuda_cmd:-run.py}\n",
-        "db.sh": "",
-        "bin/spooftrace": spooftrace,
-        "conf/own.yaml": "",
-        **{f"data/{name}/utt2spk": "" for name in ("train", "dev", "eval", "more/C1")},
-        "../../conf/systems/sls.yaml": "",
-    }
-    for name, text in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
-    for name in ("run.sh", "bin/spooftrace"):
-        (folder / name).chmod(0o755)
-    utils = folder.parents[1] / "utils"
-    if not utils.exists():
-        utils.symlink_to(ROOT / "utils")
-    return folder
 
 
 @pytest.fixture
 def recipe(tmp_path):
     """One in a folder with a space."""
     return make_recipe(tmp_path / "a checkout/egs/toy")
-
-
-def calls(recipe: Path, command: str) -> list[list[str]]:
-    """The words of each call of ``spooftrace command``, sorted, the GPUs it saw first."""
-    lines = (recipe / "calls").read_text(encoding="utf-8").splitlines()
-    words = [line.removesuffix("|").split("|") for line in lines]
-    return sorted(line for line in words if line[1] == command)
-
-
-def option(words: list[str], name: str) -> str:
-    return words[words.index(name) + 1]
 
 
 def test_each_seed_is_trained_and_scored(recipe):
@@ -179,7 +128,7 @@ def test_training_on_several_nodes(recipe):
     train, _, far, scored = (recipe / "launched").read_text(encoding="utf-8").splitlines()
     assert train.startswith("--gpu 4 exp/sls_s1234/train.log spooftrace train ") and "num" not in train
     assert far.startswith("--gpu 4 --num-nodes 2 exp/sls_s1234/train.log spooftrace train ")
-    assert " --ngpu 4 --seed_everything 1234 --num_nodes 2" in far
+    assert " --ngpu 4 --seed_everything 1234 --num-nodes 2" in far
     assert scored.startswith("--gpu 1 JOB=1:4 ")
 
 

@@ -1,6 +1,6 @@
 """utils/sweep.sh: recipes x systems x seeds, of which the trainings are one array job, and the scorings too.
 
-As in test_seeds.py ``spooftrace`` computes nothing. Here it does leave files, and does no work twice.
+``spooftrace`` computes nothing here, but it leaves files and does no work twice.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_seeds import calls, make_recipe, option
+from checkouts import calls, make_recipe, option
 
 # Notes how it was called, unless that is done; scores need a model, figures scores. Fails where $FAIL matches a part
 # of the call.

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from checkouts import ROOT, checkout, run
-from test_seeds import SPOOFTRACE, calls, option
+from checkouts import ROOT, SPOOFTRACE, calls, checkout, option, run
 
 VECTORS = sorted(path.stem for path in (ROOT / "conf/vectors").glob("*.yaml"))
 SETS = "train_parse dev_parse eval_parse eval_id eval_open test_vq test_aux cors_test cosg_all cosg_known".split()

@@ -210,11 +210,11 @@ def test_missing_and_unknown_labels_are_named(live, capsys):
 @pytest.mark.parametrize(
     ("options", "variables", "said"),
     [
-        (["--num_nodes", "2"], {}, "--num_nodes 2: not inside a SLURM job; submit one"),
+        (["--num-nodes", "2"], {}, "--num-nodes 2: not inside a SLURM job; submit one"),
         (["--num_nodes", "2"], {"SLURM_JOB_ID": "7"}, "the SLURM job has 1; submit it with --num-nodes 2"),
         (["--num_nodes", "3"], {}, "data.batch_size 4 cannot be shared out evenly over 3 processes"),
-        (["--num_nodes", "0"], {}, "--ngpu 0 --num_nodes 0: at least 0 and 1"),
-        (["--ngpu", "-1"], {}, "--ngpu -1 --num_nodes 1: at least 0 and 1"),
+        (["--num_nodes", "0"], {}, "--ngpu 0 --num-nodes 0: at least 0 and 1"),
+        (["--ngpu", "-1"], {}, "--ngpu -1 --num-nodes 1: at least 0 and 1"),
     ],
 )
 def test_nodes_that_are_not_there(write_config, tmp_path, monkeypatch, capsys, options, variables, said):

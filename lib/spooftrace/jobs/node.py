@@ -33,7 +33,8 @@ TERMINATED = 128 + signal.SIGTERM
 SIGNAL_SECONDS = 0.5  # a queue that ends a job may signal the command first and this process a moment later
 SCHEDULERS: dict[str, Callable[[], Scheduler]] = {kind.launcher: kind for kind in (Slurm, GridEngine)}
 START = (
-    "import sys; sys.path.insert(0, sys.argv[1]); from jobs import node; sys.exit(node.main(sys.argv[3:], sys.argv[2]))"
+    "import sys; sys.path.insert(0, sys.argv[1]); from spooftrace.jobs import node; "
+    "sys.exit(node.main(sys.argv[3:], sys.argv[2]))"
 )
 
 
@@ -63,7 +64,7 @@ exec "$python" -I -S -c {shlex.quote(START)} \\
 
 
 def _library() -> Path:
-    return Path(__file__).resolve().parents[1]
+    return Path(__file__).resolve().parents[2]
 
 
 def _folder() -> str:

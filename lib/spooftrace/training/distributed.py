@@ -1,6 +1,6 @@
 """The processes that train one model together, one for each GPU, as torchrun starts them.
 
-``spooftrace train --ngpu 4`` starts four of itself by torchrun's own means and waits for them. With ``--num_nodes 2``,
+``spooftrace train --ngpu 4`` starts four of itself by torchrun's own means and waits for them. With ``--num-nodes 2``,
 inside a job of SLURM, ``srun`` first starts one of it on each node. Processes that another launcher has started,
 torchrun on the command line or any that sets RANK, LOCAL_RANK, WORLD_SIZE and the like, take their part as they are.
 """
@@ -85,12 +85,12 @@ def _start_on_nodes(num_nodes: int) -> int:
     """The same command on each node of a SLURM job."""
     if "SLURM_JOB_ID" not in os.environ or shutil.which("srun") is None:
         raise InputError(
-            f"--num_nodes {num_nodes}: not inside a SLURM job; submit one (slurm.py --num-nodes {num_nodes}), or start "
+            f"--num-nodes {num_nodes}: not inside a SLURM job; submit one (slurm.py --num-nodes {num_nodes}), or start "
             "spooftrace train by torchrun on each node"
         )
     there = int(os.environ.get("SLURM_JOB_NUM_NODES", "1"))
     if there < num_nodes:
-        raise InputError(f"--num_nodes {num_nodes}: the SLURM job has {there}; submit it with --num-nodes {num_nodes}")
+        raise InputError(f"--num-nodes {num_nodes}: the SLURM job has {there}; submit it with --num-nodes {num_nodes}")
     port = 20000 + int(os.environ["SLURM_JOB_ID"]) % 10000  # below those that systems give to anyone who asks
     words = ["srun", f"--nodes={num_nodes}", f"--ntasks={num_nodes}", "--ntasks-per-node=1"]
     # Where a site says that a node that fails takes the others with it at once, none would be left to save.
