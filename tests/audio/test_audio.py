@@ -165,7 +165,7 @@ def test_pipes_run_only_when_allowed(path):
 def test_nothing_is_loaded_before_it_is_needed(path):
     write(path)
     code = (
-        "import sys\nfrom spooftrace.audio import read_audio\nimport spooftrace.audio.finishing\n"
+        "import sys\nfrom spooftrace.audio import read_audio\nimport spooftrace.audio.postprocessing\n"
         "print('soundfile' in sys.modules, 'scipy' in sys.modules)\n"
         "read_audio(sys.argv[1])\nprint('soxr' in sys.modules)"
     )

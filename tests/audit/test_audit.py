@@ -12,7 +12,7 @@ import soundfile
 import soxr
 from scipy.signal import firwin, istft, stft
 
-from spooftrace.audio.finishing import finish
+from spooftrace.audio.postprocessing import postprocess
 from spooftrace.audit import measuring, separation
 from spooftrace.audit.cues import CUES, measure, of_wave
 from spooftrace.audit.findings import ALL_CUES, audit_label
@@ -38,7 +38,7 @@ def classes(speech):
     rng = np.random.default_rng(0)
 
     def last(wave, name):
-        return finish(np.convolve(wave, low_pass, "same"), name).astype(np.float32) / 32768
+        return postprocess(np.convolve(wave, low_pass, "same"), name).astype(np.float32) / 32768
 
     def copy(wave):
         frequencies, _, spectra = stft(wave, RATE, nperseg=512)  # (257, T)
@@ -98,7 +98,7 @@ def untrimmed(wave, number):
 def limited(wave, number):
     """As espeak-ng, whose peaks alone reached the limiter of a first version of the mini corpus."""
     wave = np.clip(wave, -0.3 * np.abs(wave).max(), 0.3 * np.abs(wave).max())
-    return finish(wave, f"limited{number}").astype(np.float32) / 32768
+    return postprocess(wave, f"limited{number}").astype(np.float32) / 32768
 
 
 def narrow(wave, number):
@@ -112,7 +112,7 @@ def gap(wave, number):
 
 def one_sided(wave, number):
     """As WORLD, whose pulses all point one way; stronger."""
-    return finish(wave + 2 * wave**2 / np.abs(wave).max(), f"one-sided{number}").astype(np.float32) / 32768
+    return postprocess(wave + 2 * wave**2 / np.abs(wave).max(), f"one-sided{number}").astype(np.float32) / 32768
 
 
 ENDS, TOP = {"leading silence", "trailing silence"}, {"bandwidth", "7 to 7.8 kHz", "7.8 to 8 kHz"}

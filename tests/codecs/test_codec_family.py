@@ -20,7 +20,7 @@ from spooftrace.codecs.factorised import FactorisedQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticDistillation, TeacherFeatures
 from spooftrace.codecs.settings import CodecTraining
-from spooftrace.codecs.single import SingleVectorQuantizer
+from spooftrace.codecs.single_codebook import SingleVectorQuantizer
 from spooftrace.codecs.training import train_codec
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir

@@ -11,7 +11,7 @@ import soundfile
 
 from spooftrace.archive import ArchiveReader, read_sums
 from spooftrace.audio import read_audio
-from spooftrace.audio.content import read_with_digest
+from spooftrace.audio.digest import read_with_digest
 from spooftrace.cli.main import main
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir, write_table

@@ -10,7 +10,7 @@ import soundfile
 from helpers.programs import install_python, install_shell
 
 from spooftrace.audio import read_audio
-from spooftrace.audio.finishing import LEVEL, active_level
+from spooftrace.audio.postprocessing import LEVEL, active_level
 from spooftrace.datadir import DataDir
 
 SCRIPT = Path(__file__).resolve().parents[2] / "egs/mini/local/make_tts.py"

@@ -40,7 +40,7 @@ def read_original(archive: Path, utt: str) -> np.ndarray:
     """One utterance of the corpus as float64 (N,).
 
     Raises:
-        InputError: the archive is missing or does not hold it.
+        InputError: The archive is missing or does not hold it.
     """
     try:
         with tarfile.open(archive) as tar:

@@ -6,7 +6,7 @@
 Uses those of its programs that are installed and says which are not: espeak-ng (formants) and flite (statistical), from
 the distribution's packages of these names, and hibari (a small neural voice), by 'pip install hibari-tts'. Every
 program speaks the same sentences, its voices in turn; silence is cut, and the last steps are those of the rest of the
-corpus (spooftrace.audio.finishing). Nothing is a copy here: words, language and voices differ from the bona fide
+corpus (spooftrace.audio.postprocessing). Nothing is a copy here: words, language and voices differ from the bona fide
 speech, so this set shows what a detector makes of synthesis from text, not of one way to generate a waveform.
 """
 
@@ -23,7 +23,7 @@ from pathlib import Path
 import soundfile as sf
 
 from spooftrace.audio import read_audio, write_flac
-from spooftrace.audio.finishing import finish, high_pass, trim_silence
+from spooftrace.audio.postprocessing import high_pass, postprocess, trim_silence
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
@@ -84,7 +84,7 @@ def speak(engine: Engine, voice: str, text: str, utt: str, target: Path) -> None
     """Let ``engine`` say ``text`` and write what the corpus's last steps make of it to ``target``.
 
     Raises:
-        InputError: the program fails, or its speech is silent.
+        InputError: The program fails, or its speech is silent.
     """
     with tempfile.TemporaryDirectory() as folder:
         wav = Path(folder) / "speech.wav"
@@ -94,7 +94,7 @@ def speak(engine: Engine, voice: str, text: str, utt: str, target: Path) -> None
             reason = (result.stderr.strip().splitlines() or [f"exit status {result.returncode}"])[-1]
             raise InputError(f"{utt}: {engine.program} failed: {reason}; run it by hand, or take it off the PATH")
         wave = read_audio(wav, SAMPLE_RATE)
-    write_flac(target, finish(trim_silence(high_pass(wave)), utt))
+    write_flac(target, postprocess(trim_silence(high_pass(wave)), utt))
 
 
 def make_set(data: Path) -> DataDir | None:

@@ -109,7 +109,7 @@ def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
         The folder of unpacked packages.
 
     Raises:
-        InputError: apt-get cannot download a package.
+        InputError: Apt-get cannot download a package.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for package in sorted({source.package for source in [*(source for _, source in all_sources()), *more]}):

@@ -28,7 +28,7 @@ import numpy as np
 import soundfile as sf
 from packages import Source, all_sources, decode, fetch_and_unpack, find_ffmpeg
 
-from spooftrace.audio.finishing import LEVEL, active_level, finish, frame_power, high_pass, trim_silence
+from spooftrace.audio.postprocessing import LEVEL, active_level, frame_power, high_pass, postprocess, trim_silence
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
@@ -74,7 +74,7 @@ def utterances(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[st
             continue
         utt = f"{source.name}-{count:03d}"
         try:
-            samples = finish(cut_at_pause(np.concatenate(parts)), utt)
+            samples = postprocess(cut_at_pause(np.concatenate(parts)), utt)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
         else:

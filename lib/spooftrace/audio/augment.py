@@ -26,10 +26,10 @@ class Augmentation:
     """The steps that a configuration turns on, in the order in which speech travels: room, noise, channel, codec.
 
     Args:
-        options: which steps, and their settings; the section ``data`` of a configuration has them.
+        options: Which steps, and their settings; the section ``data`` of a configuration has them.
 
     Raises:
-        InputError: an scp file is missing, malformed or empty.
+        InputError: An scp file is missing, malformed or empty.
     """
 
     def __init__(self, options: AugmentOptions) -> None:
@@ -41,11 +41,11 @@ class Augmentation:
         """A whole utterance (N,), augmented: float32 (N,).
 
         Args:
-            wave: samples at 16 kHz.
-            key: integers that decide every draw, e.g. (seed, epoch, utterance).
+            wave: Samples at 16 kHz.
+            key: Integers that decide every draw, e.g. (seed, epoch, utterance).
 
         Raises:
-            InputError: a noise file or room response is missing or damaged.
+            InputError: A noise file or room response is missing or damaged.
         """
         options = self.options
         if options.reverb:
@@ -126,8 +126,8 @@ def spec_augment(frames: np.ndarray, rng: np.random.Generator, options: SpecAugm
 
     Args:
         frames: (T, D). What is masked gets the mean of its dimension over the utterance.
-        rng: source of the draws.
-        options: number and largest size of the masks.
+        rng: Source of the draws.
+        options: Number and largest size of the masks.
 
     Returns:
         A masked copy (T, D).

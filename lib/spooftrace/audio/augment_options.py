@@ -28,7 +28,7 @@ class Reverb:
 
 @dataclass
 class Codecs:
-    """One of ``names`` is applied; what they are says :mod:`spooftrace.audio.channels`."""
+    """One of ``names`` is applied; what they are says ``spooftrace.audio.channels``."""
 
     names: list[Literal["mulaw", "alaw", "gsm", "mp3", "vorbis", "opus"]]
     prob: float = 0.5
@@ -54,7 +54,7 @@ class SpecAugment:
 
 
 class AugmentOptions(Protocol):
-    """What :class:`spooftrace.audio.augment.Augmentation` reads from a configuration; None or 0 turns a step off."""
+    """What ``spooftrace.audio.augment.Augmentation`` reads from a configuration; None or 0 turns a step off."""
 
     reverb: Reverb | None
     noise: Noise | None

@@ -32,13 +32,13 @@ def transmit(wave: np.ndarray, codec: str, rng: np.random.Generator) -> np.ndarr
         wave: (N,) at 16 kHz, full scale = 1; what lies beyond is clipped.
         codec: ``mulaw`` or ``alaw`` (8 bits), ``gsm`` (13 bits, what GSM's coder gets, without its coder), all at 8 kHz
             through 300 to 3400 Hz; or ``mp3``, ``vorbis``, ``opus`` at 16 kHz.
-        rng: draws the compression level of a lossy codec.
+        rng: Draws the compression level of a lossy codec.
 
     Returns:
         (N,) float32.
 
     Raises:
-        ValueError: an unknown codec.
+        ValueError: An unknown codec.
     """
     wave = np.clip(wave, -1, 1)
     if codec in LOSSY:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import BinaryIO, NamedTuple
 
-from spooftrace.audio.layout import contradiction, contradiction_aiff
+from spooftrace.audio.sample_width import aiff_contradiction, wav_contradiction
 from spooftrace.audio.spliced import Piece
 
 # Programs that write to a pipe do not know the length and declare about the largest number that fits.
@@ -35,10 +35,10 @@ class Family(NamedTuple):
     """How chunks are written.
 
     Attributes:
-        identifier: its length in bytes.
-        size: how the size is written, as a struct format.
-        whole: the size counts the header, too.
-        unit: the body is filled up to a multiple of so many bytes.
+        identifier: Its length in bytes.
+        size: How the size is written, as a struct format.
+        whole: The size counts the header, too.
+        unit: The body is filled up to a multiple of so many bytes.
     """
 
     identifier: int
@@ -62,12 +62,12 @@ class Audio:
     """Where the audio lies, as the header has it and as the file has it.
 
     Attributes:
-        start: offset of the first byte of audio.
-        declared: bytes of audio by the header; None if it leaves that open.
-        available: bytes of audio that are there.
-        pieces: the file with the right number in its header; empty if the header is right.
-        mpeg: the audio is an MPEG stream.
-        fault: why the file cannot be read without a guess; "" if it can.
+        start: Offset of the first byte of audio.
+        declared: Bytes of audio by the header; None if it leaves that open.
+        available: Bytes of audio that are there.
+        pieces: The file with the right number in its header; empty if the header is right.
+        mpeg: The audio is an MPEG stream.
+        fault: Why the file cannot be read without a guess; "" if it can.
     """
 
     start: int
@@ -131,8 +131,8 @@ def _fault(file: BinaryIO, family: Family, layout: Chunk | None, chunk: Chunk, b
         return ""
     body = _at(file, layout.body, min(layout.size, 40))
     if layout.name == b"COMM":
-        return contradiction_aiff(body, chunk.size - 8)
-    return contradiction(body, family.size[0])
+        return aiff_contradiction(body, chunk.size - 8)
+    return wav_contradiction(body, family.size[0])
 
 
 def _au(head: bytes, size: int) -> Audio | None:

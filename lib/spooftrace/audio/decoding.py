@@ -38,10 +38,10 @@ class Recording(Protocol):
 
     Attributes:
         rate: Hz.
-        channels: number of channels.
-        frames: samples of each channel; None if it is known only after decoding.
-        lossy: the samples come out of a lossy decoder.
-        kind: container and coding, such as ``WAV/PCM_16``.
+        channels: Number of channels.
+        frames: Samples of each channel; None if it is known only after decoding.
+        lossy: The samples come out of a lossy decoder.
+        kind: Container and coding, such as ``WAV/PCM_16``.
     """
 
     rate: int
@@ -64,8 +64,8 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
     """Open an audio file.
 
     Args:
-        path: the file, or with ``allow_pipes`` also a ``command |`` that prints one.
-        allow_pipes: run commands.
+        path: The file, or with ``allow_pipes`` also a ``command |`` that prints one.
+        allow_pipes: Run commands.
 
     Raises:
         InputError: The file is missing, empty, not audio, cut short, has no samples or an impossible rate, or needs a
@@ -81,9 +81,9 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
         try:
             recording: Recording = stack.enter_context(_SoundFiles(path, name, file, views))
         except _NotReadError as error:
-            from spooftrace.audio.foreign import open_foreign
+            from spooftrace.audio.pyav import open_with_pyav
 
-            recording = stack.enter_context(open_foreign(file, name, str(error)))
+            recording = stack.enter_context(open_with_pyav(file, name, str(error)))
         if not RATES[0] <= recording.rate <= RATES[1]:
             raise InputError(f"{name}: its header says {recording.rate:,} Hz, which no recording has; {FETCH}")
         if recording.frames == 0:

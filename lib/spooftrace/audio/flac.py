@@ -18,9 +18,9 @@ class Header:
     """The number of samples in the header of a FLAC file.
 
     Attributes:
-        declared: samples; 0 if unknown.
-        confirmed: the last frame ends with that sample.
-        pieces: the file without the number, so that a decoder goes on to the end.
+        declared: Samples; 0 if unknown.
+        confirmed: The last frame ends with that sample.
+        pieces: The file without the number, so that a decoder goes on to the end.
     """
 
     declared: int

@@ -46,13 +46,13 @@ class Stream:
 
     Attributes:
         runs: (offset, size) of the bytes that are frames of audio, one after the other.
-        frames: number of frames in them.
-        samples: of each frame, per channel.
-        largest: bytes of the largest frame.
+        frames: Number of frames in them.
+        samples: Of each frame, per channel.
+        largest: Bytes of the largest frame.
         last: (offset, size) of the last frame.
         kept: (first, past the last) of the decoded samples that are audio.
-        missing: why the file is not whole, or "".
-        changes: frames of another rate, layer or number of channels follow.
+        missing: Why the file is not whole, or "".
+        changes: Frames of another rate, layer or number of channels follow.
     """
 
     runs: Sequence[tuple[int, int]]
@@ -92,8 +92,8 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
     """Count the frames of a file, in one pass over its headers.
 
     Args:
-        data: the bytes, e.g. a memory map.
-        tagged: the first frame may be a tag; not so inside of a WAV file.
+        data: The bytes, e.g. a memory map.
+        tagged: The first frame may be a tag; not so inside of a WAV file.
 
     Returns:
         None if this is no MPEG audio.

@@ -59,9 +59,9 @@ def note(path: str | Path, kind: str, detail: str = "") -> None:
     """Note something about a file, once in a process.
 
     Args:
-        path: the file.
-        kind: a key of ``KINDS``.
-        detail: numbers, for a single file.
+        path: The file.
+        kind: A key of ``KINDS``.
+        detail: Numbers, for a single file.
     """
     folder = os.environ.get(FOLDER)
     if folder is None or not Path(folder).is_dir():
@@ -98,7 +98,7 @@ class Notes:
         """A line for each kind: how many files, and the first of them.
 
         Args:
-            names: what a file is called in the line, where that is not its path.
+            names: What a file is called in the line, where that is not its path.
         """
         result = []
         for kind, files in self.read().items():
@@ -119,9 +119,9 @@ def gathered(program: str, names: Mapping[str, str] | None = None, own: bool = F
     Does nothing in a process that was started by one which gathers notes already.
 
     Args:
-        program: begins each line.
-        names: as for ``Notes.lines``.
-        own: gather apart from a command that gathers already.
+        program: Begins each line.
+        names: As for ``Notes.lines``.
+        own: Gather apart from a command that gathers already.
     """
     outer = os.environ.get(FOLDER)
     if outer is not None and not own and Path(outer).is_dir():

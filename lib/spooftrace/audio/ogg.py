@@ -15,9 +15,9 @@ class Links:
 
     Attributes:
         ranges: (offset, size) of each.
-        whole: the last page is complete.
-        ended: it is marked as the last one.
-        end: where the last page ends.
+        whole: The last page is complete.
+        ended: It is marked as the last one.
+        end: Where the last page ends.
     """
 
     ranges: tuple[tuple[int, int], ...]

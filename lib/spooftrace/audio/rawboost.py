@@ -36,16 +36,16 @@ class RawBoostSettings:
     impulses: float = 10  # impulsive noise hits at most this share of the samples, % [P]
     impulse_gain: float = 2  # [g_sd]
     snr: tuple[float, float] = (10, 40)  # of stationary noise, dB [SNRmin, SNRmax]
-    chances: tuple[float, float, float] = (1, 1, 1)  # of the parts in 10 and 11 [LnL_ratio, ISD_ratio, SSI_ratio]
+    chances: tuple[float, float, float] = (1, 1, 1)  # of each distortion in 10, 11 [LnL_ratio, ISD_ratio, SSI_ratio]
     rate: int = SAMPLE_RATE  # Hz
 
 
 class Algorithm(NamedTuple):
-    """Which parts (0 convolutive, 1 impulsive, 2 stationary noise), and how they are put together."""
+    """The distortions of an algorithm (0 convolutive, 1 impulsive, 2 stationary noise) and how they are combined."""
 
-    parts: tuple[int, ...] = ()
-    parallel: bool = False  # the sum of what each part makes of the wave, instead of one after the other
-    by_chance: bool = False  # each part takes place with its probability in ``chances``
+    distortions: tuple[int, ...] = ()
+    parallel: bool = False  # sum the outputs of the distortions instead of chaining them
+    by_chance: bool = False  # apply each distortion with its probability in ``chances``
 
 
 # 0 to 8 are the authors'; 9 to 11 were added by the authors of Nes2Net.
@@ -76,30 +76,32 @@ def rawboost(
 
     Args:
         wave: (N,) float, full scale = 1.
-        algorithm: a key of ``ALGORITHMS``.
-        rng: source of all draws but those of ``chance``.
-        chance: says which parts of algorithms 10 and 11 take place: the authors draw this from Python's generator.
-        settings: the published ones by default.
+        algorithm: A key of ``ALGORITHMS``.
+        rng: Source of all draws but those of ``chance``.
+        chance: Chooses the distortions of algorithms 10 and 11; the authors use Python's own generator for this.
+        settings: The published ones by default.
 
     Returns:
         (N,) float64; where only impulsive noise or nothing took place, of the wave's own type. The result of 3, 4, 6,
         7 and 11 may go beyond full scale, as in the authors' code.
 
     Raises:
-        ValueError: there is no such algorithm, or ``chance`` is missing for 10 or 11.
+        ValueError: There is no such algorithm, or ``chance`` is missing for 10 or 11.
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"RawBoost has the algorithms 0 to {max(ALGORITHMS)}, not {algorithm}")
-    parts, parallel, by_chance = ALGORITHMS[algorithm]
+    distortions, parallel, by_chance = ALGORITHMS[algorithm]
     if by_chance:
         if chance is None:
-            raise ValueError(f"RawBoost algorithm {algorithm} needs a random.Random to choose its parts")
-        drawn = [chance.random() for _ in parts]
-        parts = tuple(part for part, draw in zip(parts, drawn, strict=True) if draw < settings.chances[part])
-    if parallel and parts:
-        return _limit(sum(PARTS[part](wave, rng, settings) for part in parts))
-    for part in parts:
-        wave = PARTS[part](wave, rng, settings)
+            raise ValueError(f"RawBoost algorithm {algorithm} needs a random.Random to choose its distortions")
+        drawn = [chance.random() for _ in distortions]
+        distortions = tuple(
+            index for index, draw in zip(distortions, drawn, strict=True) if draw < settings.chances[index]
+        )
+    if parallel and distortions:
+        return _limit(sum(DISTORTIONS[index](wave, rng, settings) for index in distortions))
+    for index in distortions:
+        wave = DISTORTIONS[index](wave, rng, settings)
     return wave
 
 
@@ -132,7 +134,7 @@ def stationary_noise(wave: np.ndarray, rng: np.random.RandomState, settings: Raw
     return wave + noise * (rms(wave) / rms(noise) * 10 ** (-snr / 20))
 
 
-PARTS = (convolutive_noise, impulsive_noise, stationary_noise)
+DISTORTIONS = (convolutive_noise, impulsive_noise, stationary_noise)
 
 
 def notch_filters(
@@ -141,9 +143,9 @@ def notch_filters(
     """Draw filters, each a cascade of ``settings.notches`` windowed-sinc band-stops with Hamming windows.
 
     Args:
-        rng: source of the draws.
-        settings: ranges of centre, width and taps.
-        gains: of each filter, the range in dB from which the gain of its peak is drawn.
+        rng: Source of the draws.
+        settings: Ranges of centre, width and taps.
+        gains: Of each filter, the range in dB from which the gain of its peak is drawn.
 
     Returns:
         Real frequency responses about the middle tap (F, K), at K frequencies from 0 to half the sampling rate, and the

@@ -45,19 +45,19 @@ def read_audio(
     says about the length. Silence is not an error, but like other odd levels it is noted (``spooftrace.audio.notes``).
 
     Args:
-        path: the file, or with ``allow_pipes`` also a ``command |`` that prints one.
-        rate: sampling rate of the result in Hz.
-        start: where to begin, in seconds; ``None``: at the beginning.
-        end: where to stop, in seconds; up to 0.5 s beyond the end of the file are forgiven; ``None``: at the end.
-        allow_pipes: run ``command |`` with bash, as Kaldi does, instead of refusing it.
-        most: the result has at most so many samples, and what lies behind them is not decoded.
-        longest: refuse more than so many seconds before they fill the memory.
+        path: The file, or with ``allow_pipes`` also a ``command |`` that prints one.
+        rate: Sampling rate of the result in Hz.
+        start: Where to begin, in seconds; ``None``: at the beginning.
+        end: Where to stop, in seconds; up to 0.5 s beyond the end of the file are forgiven; ``None``: at the end.
+        allow_pipes: Run ``command |`` with bash, as Kaldi does, instead of refusing it.
+        most: The result has at most so many samples, and what lies behind them is not decoded.
+        longest: Refuse more than so many seconds before they fill the memory.
 
     Returns:
         float32 (N,), N > 0, full scale = 1.
 
     Raises:
-        InputError: the file is missing, empty, not audio, damaged, cut short, has no samples (at this rate) or NaN or
+        InputError: The file is missing, empty, not audio, damaged, cut short, has no samples (at this rate) or NaN or
             infinite ones, an impossible rate, is longer than ``longest``, or ``start`` and ``end`` do not lie in it.
     """
     samples, own_rate = read_samples(path, start, end, allow_pipes, None if most is None else most / rate, longest)
@@ -103,7 +103,7 @@ def convert(samples: np.ndarray, own_rate: int, rate: int, path: str | Path) -> 
     """Samples (N, C) at a file's own rate as one channel at another rate: float32 (M,).
 
     Raises:
-        InputError: there are so few that none is left; the message names ``path``.
+        InputError: There are so few that none is left; the message names ``path``.
     """
     wave = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]  # (N, C) -> (N,)
     if own_rate == rate:
@@ -123,7 +123,7 @@ def audio_info(path: str | Path) -> AudioInfo:
     """``(samples per channel, rate in Hz, channels)``, without decoding where the file says how long it is.
 
     Raises:
-        InputError: as for ``read_audio``, as far as the header and the end of the file show it.
+        InputError: As for ``read_audio``, as far as the header and the end of the file show it.
     """
     with opened(path) as recording:
         return AudioInfo(_count(recording), recording.rate, recording.channels)
@@ -133,7 +133,7 @@ def check_audio(path: str | Path) -> AudioInfo:
     """Decode a whole file in little memory, and note odd levels; returns what ``audio_info`` does.
 
     Raises:
-        InputError: as for ``read_audio``.
+        InputError: As for ``read_audio``.
     """
     with opened(path) as recording:
         levels = Levels(recording.channels, recording.lossy)
@@ -151,7 +151,7 @@ def audio_kind(path: str | Path) -> str:
     """Container and coding of a file, such as ``FLAC/PCM_16``.
 
     Raises:
-        InputError: as for ``audio_info``.
+        InputError: As for ``audio_info``.
     """
     with opened(path) as recording:
         return recording.kind

@@ -1,10 +1,10 @@
-"""Where a recording has speech, and the recording without the rest. Arrays in, arrays out.
+"""Detection of speech in a recording, and removal of everything else. Arrays in, arrays out.
 
-The SASTNet paper (Chen et al., section V-A, tables II and III) tests systems on CodecFake+ "without silent segments"
-and does not say how these are found, nor whether pauses inside an utterance count; its argument is about silence at
-both ends. The authors' code (github.com/ResponsibleGenAI/CodecFake-Source-Tracing, ``remove_silence``) is clear:
-WebRTC's detector on consecutive frames of 30 ms, aggressiveness 3, and every frame without speech goes, pauses
-included. That is ``speech_webrtc`` followed by ``remove_silence``.
+The SASTNet paper (Chen et al., section V-A, tables II and III) tests systems on CodecFake+ "without silent segments".
+It does not say how silence is detected, nor whether pauses within an utterance count; its argument is about silence at
+both ends. The authors' code (github.com/ResponsibleGenAI/CodecFake-Source-Tracing, ``remove_silence``) applies WebRTC's
+detector to consecutive frames of 30 ms with aggressiveness 3 and drops every frame without speech, pauses included.
+``speech_webrtc`` followed by ``remove_silence`` does the same.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from spooftrace.audio.finishing import SILENCE_RANGE, frame_power
+from spooftrace.audio.postprocessing import SILENCE_RANGE, frame_power
 from spooftrace.common.errors import InputError
 from spooftrace.common.install import pip_install
 from spooftrace.common.sample_rate import SAMPLE_RATE
 
 WEBRTC_FRAME = 0.030  # seconds
-WEBRTC_AGGRESSIVENESS = 3  # of 0 to 3; 3 calls the least speech
+WEBRTC_AGGRESSIVENESS = 3  # from 0 to 3; 3 classifies the fewest frames as speech
 WEBRTC_RATES = (8000, 16000, 32000, 48000)
 ENERGY_FRAME, ENERGY_SHIFT = 5, 2  # blocks of 5 ms: frames of 25 ms every 10 ms
 
 
 def speech_webrtc(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Which samples belong to a 30 ms frame that WebRTC's voice activity detector takes for speech.
+    """Mark the samples in 30 ms frames that WebRTC's voice activity detector classifies as speech.
 
-    An incomplete last frame is not speech, as in the SASTNet authors' code. The detector adapts to the noise it has
-    heard: each recording gets a new one. Its thresholds are absolute, so the level of the recording matters.
+    An incomplete last frame is not speech, as in the SASTNet authors' code. The detector adapts to noise, so each
+    recording gets a new detector. Its thresholds are absolute: the result depends on the level of the recording.
 
     Args:
         wave: (N,), full scale = 1.
@@ -38,8 +38,8 @@ def speech_webrtc(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
         bool (N,).
 
     Raises:
-        ValueError: another rate.
-        InputError: the package ``webrtcvad`` is not installed.
+        ValueError: The rate is none of these.
+        InputError: The package ``webrtcvad`` is not installed.
     """
     if rate not in WEBRTC_RATES:
         raise ValueError(f"WebRTC's detector works at {', '.join(map(str, WEBRTC_RATES))} Hz, not at {rate}")
@@ -50,8 +50,7 @@ def speech_webrtc(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
         raise InputError(f"method webrtc: the package webrtcvad is not installed; {how}") from None
     detector = webrtcvad.Vad(WEBRTC_AGGRESSIVENESS)
     size = round(WEBRTC_FRAME * rate)
-    # Factor and truncation are those of the authors' code, so that the decisions are the same to the frame: with
-    # rounding, about one frame in 200 is decided otherwise.
+    # Scale and truncate as the authors' code does, to get the same decisions: rounding changes 1 frame in about 200.
     pcm = (np.clip(wave, -1, 1) * np.float32(32767)).astype(np.int16).tobytes()  # two bytes a sample
     starts = range(0, 2 * (len(wave) // size) * size, 2 * size)
     frames = [detector.is_speech(pcm[start : start + 2 * size], rate) for start in starts]
@@ -61,14 +60,14 @@ def speech_webrtc(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def speech_energy(wave: np.ndarray, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """Which samples belong to a loud frame: 25 ms every 10 ms, less than 40 dB below the loudest of the recording.
+    """Mark the samples in loud frames: 25 ms every 10 ms, less than 40 dB below the loudest frame of the recording.
 
-    The rule knows nothing of speech: a recording is never without it unless it is digital silence, and noise that is
-    less than 40 dB below the speech stays. The level does not matter. The last frames are filled up with zeros.
+    Any loud sound counts: only digital silence has no "speech", and noise less than 40 dB below the speech is kept. The
+    result does not depend on the level. The last frames are padded with zeros.
 
     Args:
         wave: (N,), at any level.
-        rate: sampling rate in Hz, at least 200.
+        rate: Sampling rate in Hz, at least 200.
 
     Returns:
         bool (N,).
@@ -90,18 +89,18 @@ DETECTORS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"webrtc": speec
 
 
 def remove_silence(wave: np.ndarray, speech: np.ndarray, ends_only: bool = False) -> np.ndarray:
-    """The part of a recording that is speech; all of it where nothing is.
+    """Return the samples of a recording that are speech; all samples if none is.
 
     Args:
         wave: (N,).
-        speech: bool (N,), of a detector.
-        ends_only: keep the pauses between the first and the last speech.
+        speech: bool (N,), the result of a detector.
+        ends_only: Keep pauses between the first and the last speech.
 
     Returns:
         (M,), M <= N.
 
     Raises:
-        ValueError: the lengths differ.
+        ValueError: The lengths of ``wave`` and ``speech`` differ.
 
     >>> wave, speech = np.arange(6), np.array([0, 1, 0, 1, 1, 0], bool)
     >>> remove_silence(wave, speech), remove_silence(wave, speech, ends_only=True)

@@ -1,4 +1,4 @@
-"""Where audio comes from: files of any name, or the output of a command where that is allowed."""
+"""Opening of audio sources: files, or the output of a command where that is allowed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,18 @@ FETCH = "get the file again"
 
 @contextmanager
 def source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]:
-    """Open what holds the audio.
+    """Open a file or run a command.
 
     Args:
-        path: the file, or ``command |``.
-        name: what to call it in messages.
-        allow_pipes: run the command.
+        path: The file, or ``command |``.
+        name: Name of the file in messages.
+        allow_pipes: Run commands instead of refusing them.
+
+    Yields:
+        The open file, or the output of the command in memory.
 
     Raises:
-        InputError: there is no such file, or a command that is not allowed or fails.
+        InputError: The file does not exist, or the command is refused or fails.
     """
     text = str(path)
     if isinstance(path, str) and text.rstrip().endswith("|"):
@@ -43,10 +46,10 @@ def source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]
 
 
 def original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | bytes:
-    """What to give to soundfile: the name, from which libsndfile knows a few formats without header, or the content."""
+    """Return the argument for soundfile: the name, because libsndfile infers some headerless formats, or the content."""
     if isinstance(file, io.BytesIO):
         return file
-    if str(path).lower().endswith(".raw"):  # soundfile would ask for rate and coding, even if there is a header
+    if str(path).lower().endswith(".raw"):  # for this name soundfile requires rate and coding despite a header
         return SplicedFile(file, [(0, file.seek(0, os.SEEK_END))])
     return os.fsencode(path)
 
@@ -60,7 +63,7 @@ def _open(path: str | Path, name: str) -> BinaryIO:
 
 @contextmanager
 def mapped(file: BinaryIO) -> Iterator[memoryview]:
-    """The bytes of a file without reading them all."""
+    """Map a file into memory."""
     if isinstance(file, io.BytesIO):
         yield memoryview(file.getvalue())
         return

@@ -1,4 +1,4 @@
-"""Audio files that are whole or not there."""
+"""Atomic writing of audio files."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spooftrace.audio.finishing import ACTIVE_RANGE, SILENCE_RANGE, active_level, frame_power
+from spooftrace.audio.postprocessing import ACTIVE_RANGE, SILENCE_RANGE, active_level, frame_power
 from spooftrace.audio.reading import audio_info, audio_kind, read_audio
 from spooftrace.common.sample_rate import SAMPLE_RATE
 

@@ -24,7 +24,7 @@ from spooftrace.codecs.mel import hann_window
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
-from spooftrace.codecs.single import SingleVectorQuantizer
+from spooftrace.codecs.single_codebook import SingleVectorQuantizer
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import parse_json
@@ -36,9 +36,9 @@ class CodecOutput(NamedTuple):
     Attributes:
         wave: (B, N).
         codes: (B, Q, T).
-        commitment: scalar loss of the quantizer.
+        commitment: Scalar loss of the quantizer.
         semantic: (B, T, D), vectors of the semantic codebook, if there is one.
-        restoration: scalar, mean distance of the spectrum with its voice restored, if that happens.
+        restoration: Scalar, mean distance of the spectrum with its voice restored, if that happens.
     """
 
     wave: Tensor
@@ -58,29 +58,29 @@ QUANTIZERS = {
 class NeuralCodec(nn.Module):
     """Waveform -> codes -> waveform. A quantizer adds ``log2(codebook_size) * frame_rate`` bit/s.
 
-    With ``disentanglement`` the decoder also needs 33 numbers an utterance, its :meth:`voice`, which the bitrate leaves
+    With ``disentanglement`` the decoder also needs 33 numbers an utterance, its ``voice``, which the bitrate leaves
     out.
 
     Args:
         sample_rate: Hz.
-        frame_rate: code frames per second; must divide ``sample_rate``.
-        dim: size of the quantized vectors.
-        channels: width of encoder and decoder.
+        frame_rate: Code frames per second; must divide ``sample_rate``.
+        dim: Size of the quantized vectors.
+        channels: Width of encoder and decoder.
         encoder_blocks: ConvNeXt blocks before the quantizer.
         decoder_blocks: ConvNeXt blocks after it.
-        codebook_size: entries of each codebook; levels of each scalar.
-        num_quantizers: codebooks; scalars.
-        level: root mean square to which :meth:`copy` brings its input, the level seen in training.
+        codebook_size: Entries of each codebook; levels of each scalar.
+        num_quantizers: Codebooks; scalars.
+        level: Root mean square to which ``copy`` brings its input, the level seen in training.
         quantizer: ``residual`` codebooks that follow averages, ``factorised`` ones in few dimensions, a ``single``
             large one, or ``scalar`` rounding.
         auxiliary: ``none``; ``semantic``, the first codebook is distilled from Whisper (frame rate 50, 16 kHz, several
             codebooks); ``disentanglement``, the voice is taken out of the codes (16 kHz).
-        decoder: domain of its output: ``frequency`` or ``time``.
-        overlap: length of the encoder's and decoder's transforms, in hops.
-        tokens: codes that a single codebook spends on a frame, one after the other; 1 for all other quantizers.
+        decoder: Domain of its output: ``frequency`` or ``time``.
+        overlap: Length of the encoder's and decoder's transforms, in hops.
+        tokens: Codes that a single codebook spends on a frame, one after the other; 1 for all other quantizers.
 
     Raises:
-        ValueError: arguments that do not go together.
+        ValueError: Arguments that do not go together.
 
     >>> codec = NeuralCodec(channels=16, dim=8, num_quantizers=2).eval()
     >>> codec.encode(torch.zeros(1, 16000)).shape
@@ -162,7 +162,7 @@ class NeuralCodec(nn.Module):
         Args:
             wave: (B, N).
             num_quantizers: (B,) codebooks used for each item; all by default.
-            generator: source of the random draws of training.
+            generator: Source of the random draws of training.
         """
         spectrum, voice = self._analyse(wave)
         quantized = self.quantizer(self._embed(spectrum, voice), num_quantizers, generator)
@@ -187,10 +187,10 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def voice(self, wave: Tensor) -> Tensor:
-        """Waveform (B, N) -> voice (B, 33), for :meth:`decode`.
+        """Waveform (B, N) -> voice (B, 33), for ``decode``.
 
         Raises:
-            ValueError: this codec has no voice.
+            ValueError: This codec has no voice.
         """
         voice = self._analyse(wave)[1]
         if voice is None:
@@ -204,7 +204,7 @@ class NeuralCodec(nn.Module):
         The length is (T - 1) * hop by default.
 
         Raises:
-            ValueError: impossible codes, or a voice is missing or superfluous.
+            ValueError: Impossible codes, or a voice is missing or superfluous.
         """
         if (voice is None) != (self.restorer is None):
             raise ValueError("a voice goes with a codec with disentanglement, and only with that")
@@ -249,7 +249,7 @@ def save_codec(codec: NeuralCodec, path: str | Path, half: bool = True) -> None:
     """Write weights and configuration into one safetensors file, as float16 unless ``half`` is false.
 
     Raises:
-        ValueError: float16 cannot hold a weight.
+        ValueError: A weight is too large for float16.
     """
     from safetensors.torch import save
 
@@ -282,10 +282,10 @@ def _scale_vectors(state: dict[str, Tensor]) -> None:
 
 
 def load_codec(path: str | Path) -> NeuralCodec:
-    """Read a file of :func:`save_codec`: a codec in evaluation mode, float32.
+    """Read a file of ``save_codec``: a codec in evaluation mode, float32.
 
     Raises:
-        InputError: the file is missing, is not safetensors, or does not hold a codec.
+        InputError: The file is missing, is not safetensors, or does not hold a codec.
     """
     from safetensors import SafetensorError, safe_open
 

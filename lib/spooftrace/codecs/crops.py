@@ -26,7 +26,7 @@ class Batch(NamedTuple):
     Attributes:
         wave: (B, N) crops.
         num_quantizers: (B,) how many codebooks each of them is to use.
-        places: utterance and first frame of each crop.
+        places: Utterance and first frame of each crop.
     """
 
     wave: Tensor
@@ -38,9 +38,9 @@ class CropSampler:
     """Random crops of a data directory, all of it in memory as 16-bit samples (two bytes each: 115 MB an hour).
 
     Args:
-        data: data directory; every utterance counts in proportion to its length.
-        codec: for its rate, hop and level.
-        settings: for the seed, batch size and crop length.
+        data: Data directory; every utterance counts in proportion to its length.
+        codec: For its rate, hop and level.
+        settings: For the seed, batch size and crop length.
     """
 
     def __init__(self, data: DataDir, codec: NeuralCodec, settings: CodecTraining) -> None:

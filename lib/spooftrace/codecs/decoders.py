@@ -20,10 +20,10 @@ class Decoder(nn.Sequential, ABC):
     """A convolution, ConvNeXt blocks, and the ``head`` of a subclass.
 
     Args:
-        dim: size of the code vectors.
-        channels: width of the trunk.
+        dim: Size of the code vectors.
+        channels: Width of the trunk.
         blocks: ConvNeXt blocks.
-        head: from (B, channels, T) to what the subclass makes a waveform of.
+        head: From (B, channels, T) to what the subclass makes a waveform of.
     """
 
     def __init__(self, dim: int, channels: int, blocks: int, head: nn.Module) -> None:
@@ -43,9 +43,9 @@ class FrequencyDecoder(Decoder):
     """Magnitude and phase of each frame, then an inverse STFT, as in Vocos (Siuzdak 2024, section 3).
 
     Args:
-        dim, channels, blocks: see :class:`Decoder`.
-        hop: samples between two frames.
-        overlap: length of the transform in hops.
+        dim, channels, blocks: See ``Decoder``.
+        hop: Samples between two frames.
+        overlap: Length of the transform in hops.
     """
 
     window: Tensor
@@ -68,9 +68,9 @@ class TimeDecoder(Decoder):
     """Transposed convolutions with snake activations up to the sampling rate, as in DAC (Kumar et al. 2023, 3.1).
 
     Args:
-        dim, channels, blocks: see :class:`Decoder`.
-        hop: samples between two frames; the product of the four upsampling factors.
-        overlap: not used; the encoder's alone.
+        dim, channels, blocks: See ``Decoder``.
+        hop: Samples between two frames; the product of the four upsampling factors.
+        overlap: Not used; the encoder's alone.
     """
 
     WIDTHS = (96, 48, 24, 12)

@@ -64,7 +64,7 @@ def neutralize(log_spectrum: Tensor, voice: Tensor) -> Tensor:
 
 
 def restore(neutral: Tensor, voice: Tensor) -> Tensor:
-    """The inverse of :func:`neutralize`, but for what interpolation loses."""
+    """The inverse of ``neutralize``, but for what interpolation loses."""
     return _stretch(neutral, voice[:, 0].exp(), restore=True) + _colour(voice, neutral.shape[1])
 
 
@@ -94,8 +94,8 @@ class VoiceRestorer(nn.Module):
     """Vectors (B, T, D) and voice (B, 33) -> log spectra (B, F, T) that have the voice.
 
     Args:
-        dim: size D of the vectors.
-        channels: width of the layers that rebuild the neutral spectrum.
+        dim: Size D of the vectors.
+        channels: Width of the layers that rebuild the neutral spectrum.
         bins: F.
     """
 

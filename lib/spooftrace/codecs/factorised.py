@@ -15,9 +15,9 @@ class FactorisedQuantizer(nn.Module):
     """``num_quantizers`` codebooks in a row; each looks up its entry by angle, in eight dimensions of its own.
 
     Args:
-        dim: size D of the vectors.
-        codebook_size: entries K of each codebook.
-        num_quantizers: number of codebooks.
+        dim: Size D of the vectors.
+        codebook_size: Entries K of each codebook.
+        num_quantizers: Number of codebooks.
     """
 
     def __init__(self, dim: int, codebook_size: int = 256, num_quantizers: int = 8) -> None:
@@ -30,7 +30,7 @@ class FactorisedQuantizer(nn.Module):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As :meth:`ResidualVectorQuantizer.forward`; nothing is drawn. The commitment loss moves the codebooks."""
+        """As ``ResidualVectorQuantizer.forward``; nothing is drawn. The commitment loss moves the codebooks."""
         batch = x.shape[0]
         if num_quantizers is None:
             num_quantizers = torch.full((batch,), self.num_quantizers, device=x.device)
@@ -50,6 +50,6 @@ class FactorisedQuantizer(nn.Module):
         return Quantized(total, torch.stack(codes, 1), loss / self.num_quantizers)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see ``check_codes``."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
         return torch.stack([self.restore[q](self.codebooks[q][codes[:, q]]) for q in range(codes.shape[1])]).sum(0)

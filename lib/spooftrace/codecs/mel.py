@@ -15,9 +15,9 @@ def mel_filterbank(num_bands: int, n_fft: int, rate: int) -> Tensor:
     """Triangular filters, equally spaced on the HTK mel scale from 0 to ``rate / 2``, each with weights summing to 1.
 
     Args:
-        num_bands: number of filters.
-        n_fft: length of the Fourier transform, samples.
-        rate: sampling rate, Hz.
+        num_bands: Number of filters.
+        n_fft: Length of the Fourier transform, samples.
+        rate: Sampling rate, Hz.
 
     Returns:
         (num_bands, n_fft // 2 + 1); multiply magnitude spectra (..., n_fft // 2 + 1, T) by it from the left.

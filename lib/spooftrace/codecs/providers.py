@@ -10,37 +10,37 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from spooftrace.codecs.coder import Coder
-from spooftrace.codecs.table import CELLS, ROOT, Codec, Setting, find_setting
+from spooftrace.codecs.table import CELLS, ROOT, Codec, CodecSetting, find_setting
 from spooftrace.common.errors import InputError
 
 if TYPE_CHECKING:
     from spooftrace.codecs.codec import NeuralCodec
 
 
-def find_codec(name: str, quantizers: int | None = None) -> Setting:
+def find_codec(name: str, quantizers: int | None = None) -> CodecSetting:
     """The codec that a user names: one of the table, ``NAME`` or ``NAME_qN``, or a file of ``spooftrace codec train``.
 
     Args:
-        name: a name, or the path of a safetensors file.
-        quantizers: how many codebooks, instead of ``_qN``.
+        name: A name, or the path of a safetensors file.
+        quantizers: How many codebooks, instead of ``_qN``.
 
     Raises:
-        InputError: no such codec or setting, or the file is missing or unfit.
+        InputError: No such codec or setting, or the file is missing or unfit.
     """
     if name.endswith(".safetensors"):
         return own_codec(Path(name)).setting(quantizers)
     return find_setting(name if quantizers is None else f"{name}_q{quantizers}")
 
 
-def load_coder(setting: Setting, model: str | Path | None = None) -> Coder:
+def load_coder(setting: CodecSetting, model: str | Path | None = None) -> Coder:
     """The codec of the table at this setting.
 
     Args:
-        setting: a row of the table and a number of quantizers.
-        model: folder or file with the weights, instead of what the table names.
+        setting: A row of the table and a number of quantizers.
+        model: Folder or file with the weights, instead of what the table names.
 
     Raises:
-        InputError: the table does not say how to run it, the weights cannot be had, or they are those of a codec with
+        InputError: The table does not say how to run it, the weights cannot be had, or they are those of a codec with
             another sampling rate or fewer quantizers, which the labels would not describe.
     """
     codec, count = setting.codec, setting.quantizers
@@ -60,11 +60,11 @@ def load_own(model: str, quantizers: int) -> Coder:
     """A codec of ``spooftrace codec train`` with its first ``quantizers`` codebooks.
 
     Args:
-        model: the safetensors file.
-        quantizers: number of codebooks.
+        model: The safetensors file.
+        quantizers: Number of codebooks.
 
     Raises:
-        InputError: the file is missing or unfit, or the codec has fewer codebooks.
+        InputError: The file is missing or unfit, or the codec has fewer codebooks.
     """
     from spooftrace.codecs.codec import load_codec
 
@@ -101,7 +101,7 @@ def own_codec(path: Path) -> Codec:
     """The row that a file of ``spooftrace codec train`` would have in the table, named after the file or its folder.
 
     Raises:
-        InputError: the file is missing or unfit.
+        InputError: The file is missing or unfit.
     """
     from spooftrace.codecs.codec import load_codec
 

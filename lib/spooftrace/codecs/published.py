@@ -81,13 +81,13 @@ def load_published(kind: str, model: str, quantizers: int) -> Coder:
     """A codec of transformers, or with a ``.th`` file EnCodec of Meta's package (tools/install_encodec.sh).
 
     Args:
-        kind: a key of ``KINDS``.
-        model: a folder, a name on the Hugging Face hub (``spooftrace.pretrained.finding`` says where it is looked for),
+        kind: A key of ``KINDS``.
+        model: A folder, a name on the Hugging Face hub (``spooftrace.pretrained.finding`` says where it is looked for),
             or for ``encodec`` the package's checkpoint, such as ``encodec_24khz-d7cc33bc.th``.
-        quantizers: number of codebooks.
+        quantizers: Number of codebooks.
 
     Raises:
-        InputError: the weights cannot be had or are those of another model, this release of transformers lacks the
+        InputError: The weights cannot be had or are those of another model, this release of transformers lacks the
             class, or the model cannot run with so many quantizers.
     """
     if kind == "encodec" and model.endswith(".th"):

@@ -19,7 +19,7 @@ class Quantized(NamedTuple):
     Attributes:
         values: (B, T, D), sum of the chosen code vectors; its gradient goes to the input unchanged.
         codes: (B, Q, T) int64, entry chosen by each quantizer.
-        commitment: scalar, mean squared distance of each residual to its code vector, relative to the input's variance.
+        commitment: Scalar, mean squared distance of each residual to its code vector, relative to the input's variance.
         semantic: (B, T, D), what a semantic quantizer alone contributes, if there is one.
     """
 
@@ -35,12 +35,12 @@ class ResidualVectorQuantizer(nn.Module):
     In training mode a forward pass also moves the codebooks. The first one sets them by k-means.
 
     Args:
-        dim: size D of the vectors.
-        codebook_size: entries K of each codebook.
-        num_quantizers: number of codebooks.
-        decay: of the moving averages, per training step.
-        dead_below: an entry used less than this share of its fair part, 1 / K of the vectors, is set to a random one.
-        kmeans_iterations: of the start on the first batch.
+        dim: Size D of the vectors.
+        codebook_size: Entries K of each codebook.
+        num_quantizers: Number of codebooks.
+        decay: Of the moving averages, per training step.
+        dead_below: An entry used less than this share of its fair part, 1 / K of the vectors, is set to a random one.
+        kmeans_iterations: Of the start on the first batch.
     """
 
     codebooks: Tensor
@@ -74,7 +74,7 @@ class ResidualVectorQuantizer(nn.Module):
         Args:
             x: (B, T, D).
             num_quantizers: (B,) how many codebooks each item uses (quantizer dropout); all by default.
-            generator: source of the random draws of training (k-means start, restart of dead entries).
+            generator: Source of the random draws of training (k-means start, restart of dead entries).
         """
         batch, frames, dim = x.shape
         if num_quantizers is None:
@@ -99,7 +99,7 @@ class ResidualVectorQuantizer(nn.Module):
         return Quantized(values.view_as(x), torch.stack(codes, 1), commitment / self.num_quantizers)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see ``check_codes``."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
         return torch.stack([self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])]).sum(0)
 
@@ -165,7 +165,7 @@ def check_codes(codes: Tensor, codebook_size: int, num_quantizers: int) -> None:
     """Whether ``codes`` (B, Q, T) can be decoded.
 
     Raises:
-        ValueError: more codebooks than there are, or a code outside 0 .. K-1.
+        ValueError: More codebooks than there are, or a code outside 0 .. K-1.
     """
     if codes.shape[1] > num_quantizers:
         raise ValueError(f"codes of {codes.shape[1]} quantizers; this codec has {num_quantizers}")

@@ -14,9 +14,9 @@ class ScalarQuantizer(nn.Module):
     Trained with dropout it serves several bitrates: the first scalars carry what matters most.
 
     Args:
-        dim: size D of the vectors.
-        codebook_size: levels K.
-        num_quantizers: scalars that a vector is reduced to.
+        dim: Size D of the vectors.
+        codebook_size: Levels K.
+        num_quantizers: Scalars that a vector is reduced to.
     """
 
     def __init__(self, dim: int, codebook_size: int = 9, num_quantizers: int = 24) -> None:
@@ -29,7 +29,7 @@ class ScalarQuantizer(nn.Module):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As :meth:`ResidualVectorQuantizer.forward`. In training mode half of the items, drawn with ``generator``, get
+        """As ``ResidualVectorQuantizer.forward``. In training mode half of the items, drawn with ``generator``, get
         noise of one level's width in the place of rounding: a gradient that the decoder and the rounding agree on.
         """
         batch = x.shape[0]
@@ -48,7 +48,7 @@ class ScalarQuantizer(nn.Module):
         return Quantized(self.restore(values / self.top), codes, x.new_zeros(()))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see ``check_codes``."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
         values = codes.new_zeros(codes.shape[0], codes.shape[2], self.num_quantizers, dtype=self.restore.weight.dtype)
         values[..., : codes.shape[1]] = codes.transpose(1, 2) - self.top  # (B, Q, T) -> (B, T, Q)

@@ -30,8 +30,8 @@ class SemanticQuantizer(nn.Module):
     """One codebook for the semantic objective, and an acoustic quantizer beside it; their vectors are added.
 
     Args:
-        dim: size D of the vectors.
-        acoustic: residual or factorised quantizer; the semantic codebook has as many entries as each of its.
+        dim: Size D of the vectors.
+        acoustic: Residual or factorised quantizer; the semantic codebook has as many entries as each of its.
     """
 
     def __init__(self, dim: int, acoustic: ResidualVectorQuantizer | FactorisedQuantizer) -> None:
@@ -45,7 +45,7 @@ class SemanticQuantizer(nn.Module):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As :meth:`ResidualVectorQuantizer.forward`; the first codebook is the semantic one."""
+        """As ``ResidualVectorQuantizer.forward``; the first codebook is the semantic one."""
         if num_quantizers is None:
             num_quantizers = torch.full((x.shape[0],), self.num_quantizers, device=x.device)
         semantic = self.semantic(self.enter(x), None, generator)
@@ -59,7 +59,7 @@ class SemanticQuantizer(nn.Module):
         return Quantized(values, torch.cat(codes, 1), commitment, semantic.values)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see :func:`check_codes`."""
+        """Codes (B, Q, T), Q from 1 to ``num_quantizers``, -> vectors (B, T, D); see ``check_codes``."""
         check_codes(codes, self.codebook_size, self.num_quantizers)
         values = self.leave(self.semantic.decode(codes[:, :1]))
         return values + self.acoustic.decode(codes[:, 1:]) if codes.shape[1] > 1 else values
@@ -69,8 +69,8 @@ class SemanticDistillation(nn.Module):
     """1 - cosine between a linear map of the semantic vectors and the teacher's features, averaged over frames.
 
     Args:
-        dim: size D of the semantic vectors.
-        targets: features of the training data.
+        dim: Size D of the semantic vectors.
+        targets: Features of the training data.
     """
 
     def __init__(self, dim: int, targets: TeacherFeatures) -> None:
@@ -96,7 +96,7 @@ class TeacherFeatures:
 
     Args:
         features: (T of all utterances, E).
-        lengths: frames of each utterance.
+        lengths: Frames of each utterance.
     """
 
     def __init__(self, features: np.ndarray, lengths: np.ndarray) -> None:
@@ -115,7 +115,7 @@ class TeacherFeatures:
         """Features that ``teacher`` computes of ``waves``; kept in the file ``path``, and read from there if they fit.
 
         Raises:
-            InputError: the teacher's weights cannot be had.
+            InputError: The teacher's weights cannot be had.
         """
         content = sha256()
         for wave in waves:

@@ -10,20 +10,20 @@ class CodecTraining:
     """How a codec is trained.
 
     Args:
-        seed: of the initial weights and of every batch.
-        max_steps: end of the training and of the learning-rate schedule.
-        max_minutes: stop earlier, with the schedule squeezed to fit; the result then depends on the machine's speed.
-        batch_size: crops of a step.
-        crop_seconds: their length.
-        lr: highest learning rate (AdamW).
-        warmup_steps: of linear growth to ``lr``; it stays until 40 % of the training, then falls to 5 % (cosine).
-        quantizers: each crop uses one of these numbers of codebooks, at random; the first quarter of a batch uses all.
-        commitment: weight of the commitment loss.
-        convergence: weight of the spectral convergence; it helps time-domain decoders.
-        distillation: weight of the semantic distillation, for a codec that has it.
-        restoration: weight of the distance of the restored spectrum, for a codec with disentanglement.
-        initial: weights file of another codec; what has the same name and shape starts from there.
-        checkpoint_steps: between two resumable checkpoints.
+        seed: Of the initial weights and of every batch.
+        max_steps: End of the training and of the learning-rate schedule.
+        max_minutes: Stop earlier, with the schedule squeezed to fit; the result then depends on the machine's speed.
+        batch_size: Crops of a step.
+        crop_seconds: Their length.
+        lr: Highest learning rate (AdamW).
+        warmup_steps: Of linear growth to ``lr``; it stays until 40 % of the training, then falls to 5 % (cosine).
+        quantizers: Each crop uses one of these numbers of codebooks, at random; the first quarter of a batch uses all.
+        commitment: Weight of the commitment loss.
+        convergence: Weight of the spectral convergence; it helps time-domain decoders.
+        distillation: Weight of the semantic distillation, for a codec that has it.
+        restoration: Weight of the distance of the restored spectrum, for a codec with disentanglement.
+        initial: Weights file of another codec; what has the same name and shape starts from there.
+        checkpoint_steps: Between two resumable checkpoints.
     """
 
     seed: int = 0

@@ -61,22 +61,22 @@ class Codec:
         bits = [rate * math.log2(size) for rate, size in zip(self.frame_rate, self.codebook, strict=True)]
         return sum(bits[:quantizers]) / 1000
 
-    def setting(self, quantizers: int | None = None) -> Setting:
+    def setting(self, quantizers: int | None = None) -> CodecSetting:
         """This codec with its first ``quantizers`` codebooks, by default with all.
 
         Raises:
-            InputError: it is not run with so many.
+            InputError: It is not run with so many.
         """
         if quantizers in (None, self.quantizers):
-            return Setting(self, self.quantizers)
+            return CodecSetting(self, self.quantizers)
         if quantizers not in self.settings:
             known = ", ".join(map(str, self.settings or (self.quantizers or "an unknown number of",)))
             raise InputError(f"codec '{self.name}': runs with {known} quantizers, not {quantizers}")
-        return Setting(self, quantizers)
+        return CodecSetting(self, quantizers)
 
 
 @dataclass(frozen=True)
-class Setting:
+class CodecSetting:
     """A codec with its first ``quantizers`` codebooks; ``None`` where their number is unknown."""
 
     codec: Codec
@@ -113,7 +113,7 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Use:
+class CodecUse:
     """Which codec a corpus used: a name of ``find_setting``, and whether the corpus itself says so."""
 
     codec: str
@@ -121,17 +121,17 @@ class Use:
 
 
 @dataclass(frozen=True)
-class Table:
+class CodecTable:
     """Codecs by name, and corpus -> its own name of a codec -> which one that is."""
 
     codecs: dict[str, Codec]
-    corpora: dict[str, dict[str, Use]]
+    corpora: dict[str, dict[str, CodecUse]]
 
-    def find(self, name: str) -> Setting:
+    def find(self, name: str) -> CodecSetting:
         """The codec and setting that ``NAME`` or ``NAME_qN`` means.
 
         Raises:
-            InputError: no such codec (the nearest names are offered), or it has no such setting.
+            InputError: No such codec (the nearest names are offered), or it has no such setting.
         """
         match = re.fullmatch(r"(.+)_q([1-9]\d*)", name)
         base, count = (match[1], int(match[2])) if match and name not in self.codecs else (name, None)
@@ -141,11 +141,11 @@ class Table:
 
 
 @functools.cache
-def codec_table(path: Path = TABLE) -> Table:
+def codec_table(path: Path = TABLE) -> CodecTable:
     """Read the table, once.
 
     Raises:
-        InputError: the file is missing, is not YAML, or a cell is wrong (file and line are named).
+        InputError: The file is missing, is not YAML, or a cell is wrong (file and line are named).
     """
     try:
         if not path.is_file():
@@ -159,13 +159,13 @@ def codec_table(path: Path = TABLE) -> Table:
         raise InputError(f"{path}:1: is empty; check the repository out again")
     parts = {key: node for key, _, node in _entries(root, path, ("codecs", "corpora"))}
     codecs = {name: _codec(name, line, node, path) for name, line, node in _entries(parts["codecs"], path)}
-    table = Table(codecs, {})
+    table = CodecTable(codecs, {})
     for corpus, _, node in _entries(parts["corpora"], path):
         table.corpora[corpus] = dict(_uses(node, path, table))
     return table
 
 
-def find_setting(name: str) -> Setting:
+def find_setting(name: str) -> CodecSetting:
     """``codec_table().find(name)``."""
     return codec_table().find(name)
 
@@ -271,7 +271,7 @@ def _settings(value: Any, quantizers: int | None, at: str) -> tuple[int, ...]:
     raise InputError(f"{at}: settings must be any, or increasing numbers of quantizers up to all {quantizers}")
 
 
-def _uses(node: yaml.Node, path: Path, table: Table) -> Iterator[tuple[str, Use]]:
+def _uses(node: yaml.Node, path: Path, table: CodecTable) -> Iterator[tuple[str, CodecUse]]:
     for name, line, value in _entries(node, path):
         cells = {key: _value(cell, path) for key, _, cell in _entries(value, path, ("codec", "verified"))}
         if type(cells["verified"]) is not bool or not isinstance(cells["codec"], str):
@@ -280,4 +280,4 @@ def _uses(node: yaml.Node, path: Path, table: Table) -> Iterator[tuple[str, Use]
             table.find(cells["codec"])
         except InputError as error:
             raise InputError(f"{path}:{line}: {name}: {error}") from None
-        yield name, Use(**cells)
+        yield name, CodecUse(**cells)

@@ -42,9 +42,9 @@ class Objective(nn.Module):
     """The sum that is minimized: reconstruction, commitment, and the auxiliary objective of a codec that has one.
 
     Args:
-        codec: the codec to be trained.
-        settings: for the weights.
-        teacher: features of the training data, for a codec with semantic distillation.
+        codec: The codec to be trained.
+        settings: For the weights.
+        teacher: Features of the training data, for a codec with semantic distillation.
     """
 
     def __init__(self, codec: NeuralCodec, settings: CodecTraining, teacher: TeacherFeatures | None) -> None:
@@ -76,11 +76,11 @@ def train_codec(
     """Train a codec; a run that was stopped goes on from its last checkpoint.
 
     Args:
-        data: data directory.
-        out: folder for ``checkpoint.pt`` and, at the end, ``codec.safetensors`` (float16) and ``summary.json``.
-        codec_config: arguments of :class:`NeuralCodec`.
-        settings: how to train.
-        teacher: computes the features that a codec with ``auxiliary: semantic`` learns to predict.
+        data: Data directory.
+        out: Folder for ``checkpoint.pt`` and, at the end, ``codec.safetensors`` (float16) and ``summary.json``.
+        codec_config: Arguments of ``NeuralCodec``.
+        settings: How to train.
+        teacher: Computes the features that a codec with ``auxiliary: semantic`` learns to predict.
 
     Returns:
         The trained codec, in evaluation mode.
@@ -176,8 +176,8 @@ class Run:
     """What a training has reached, and its checkpoint.
 
     Args:
-        codec, objective, optimizer: whose state is kept.
-        config: settings; a checkpoint of other ones is refused.
+        codec, objective, optimizer: Whose state is kept.
+        config: Settings; a checkpoint of other ones is refused.
     """
 
     def __init__(

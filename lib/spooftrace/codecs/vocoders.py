@@ -16,8 +16,8 @@ def world(wave: np.ndarray, rate: int = SAMPLE_RATE, coded_dims: int | None = No
 
     Args:
         wave: (N,) float.
-        rate: sampling rate in Hz.
-        coded_dims: keep only this many mel-cepstral coefficients of the envelope, as parametric TTS systems do.
+        rate: Sampling rate in Hz.
+        coded_dims: Keep only this many mel-cepstral coefficients of the envelope, as parametric TTS systems do.
 
     Returns:
         float32, a few samples longer than N.
@@ -54,11 +54,11 @@ def griffin_lim(
 
     Args:
         wave: (N,) float, N > ``n_fft`` / 2.
-        rate: sampling rate in Hz.
-        num_mels: bands of the mel spectrogram.
-        n_fft: length of window and transform, samples.
-        hop: samples between frames.
-        iterations: of the phase estimate.
+        rate: Sampling rate in Hz.
+        num_mels: Bands of the mel spectrogram.
+        n_fft: Length of window and transform, samples.
+        hop: Samples between frames.
+        iterations: Of the phase estimate.
 
     Returns:
         float32 (N,).

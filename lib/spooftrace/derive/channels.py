@@ -60,7 +60,7 @@ def load_channel(name: str) -> Coder:
     """The channel of this name.
 
     Raises:
-        InputError: there is none (the nearest names are offered), or it needs an ffmpeg that is not installed or lacks
+        InputError: There is none (the nearest names are offered), or it needs an ffmpeg that is not installed or lacks
             the coder.
     """
     if name in IN_PROCESS:
@@ -99,7 +99,7 @@ def _run(command: list[str], data: bytes) -> bytes:
     """Standard output of ffmpeg.
 
     Raises:
-        ValueError: it fails.
+        ValueError: It fails.
     """
     quiet = ["-hide_banner", "-nostdin", "-loglevel", "error"]
     done = subprocess.run([command[0], *quiet, *command[1:]], input=data, capture_output=True, check=False)

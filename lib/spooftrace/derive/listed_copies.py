@@ -1,7 +1,7 @@
 """Listed copies of recorded speech, by vocoders and codecs: same words, same speaker, same length, new waveform.
 
 For corpora whose tables are prepared first and whose classes, bona fide included, end in the same final processing
-(``spooftrace.audio.finishing``), as egs/mini does. Any other data directory: ``spooftrace.derive.recoding``.
+(``spooftrace.audio.postprocessing``), as egs/mini does. Any other data directory: ``spooftrace.derive.recoding``.
 
 A data directory lists copies by ``utt2source``: utterance -> audio file of the original. An utterance whose source is
 its own file is an original. Which copies there are is a table, making them is a separate step that can be split into
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from spooftrace.audio import read_audio, write_flac
-from spooftrace.audio.finishing import finish
+from spooftrace.audio.postprocessing import postprocess
 from spooftrace.codecs.providers import exact_copy, load_coder
 from spooftrace.codecs.table import find_setting
 from spooftrace.common.errors import InputError
@@ -49,7 +49,7 @@ def load_attack(name: str, codec: str | Path | None = None) -> Attack:
     Args:
         name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; a
             codec of ``conf/codecs.yaml``, ``NAME`` or ``NAME_qN``; or ``codec_qN``, the codec in the file ``codec``.
-        codec: weights file for ``codec_qN``.
+        codec: Weights file for ``codec_qN``.
 
     Raises:
         InputError: The attack is unknown, or its weights are missing or unfit.
@@ -102,7 +102,7 @@ def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.
 
 def resynthesize(wave: np.ndarray, attack: Attack, utt: str) -> np.ndarray:
     """The copy of ``wave`` (N,) as it goes to disk: aligned, equally long, through the corpus's final chain; int16."""
-    return finish(align(attack(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
+    return postprocess(align(attack(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
 
 
 def list_copies(data: str | Path, out: str | Path, attacks: Sequence[str]) -> DataDir:
@@ -182,17 +182,17 @@ def make_copies(
     """Make the missing audio of the copies that data directories list.
 
     Args:
-        folders: data directories with ``utt2source``, ``utt2attack`` and ``wav.scp``.
-        codec: weights file for the attacks ``codec_qN``.
-        job: which share of the work to do, from 1.
-        num_jobs: number of shares.
-        loaded: attacks that are loaded already, by name.
+        folders: Data directories with ``utt2source``, ``utt2attack`` and ``wav.scp``.
+        codec: Weights file for the attacks ``codec_qN``.
+        job: Which share of the work to do, from 1.
+        num_jobs: Number of shares.
+        loaded: Attacks that are loaded already, by name.
 
     Returns:
         How many copies were made, and how many of this share were there already.
 
     Raises:
-        InputError: an original is missing or damaged, an attack is unknown, a copy comes out silent or too loud.
+        InputError: An original is missing or damaged, an attack is unknown, a copy comes out silent or too loud.
     """
     share = planned_copies(folders)[job - 1 :: num_jobs]
     # Files appear whole or not at all, so one that is there is finished.

@@ -26,7 +26,7 @@ def mel_distance(copy: np.ndarray, original: np.ndarray, top: float = SAMPLE_RAT
         top: Hz; bands that reach beyond are left out, for codecs that work at 8 kHz.
 
     Raises:
-        ValueError: the lengths differ, or one is silent.
+        ValueError: The lengths differ, or one is silent.
     """
     if copy.shape != original.shape:
         raise ValueError(f"a copy of {copy.shape} samples and an original of {original.shape}")
@@ -72,7 +72,7 @@ class Transcriber:
         seconds: Whisper's window, 30 s in its own use. A shorter one costs less; recordings must fit into it.
 
     Raises:
-        InputError: the model's weights are not there.
+        InputError: The model's weights are not there.
     """
 
     def __init__(self, seconds: int = 10) -> None:
@@ -96,7 +96,7 @@ class Transcriber:
         """Transcripts of float32 waves (N,) at 16 kHz, in a language such as ``en``.
 
         Raises:
-            ValueError: a wave is longer than the window.
+            ValueError: A wave is longer than the window.
         """
         if max(map(len, waves)) > self.seconds * SAMPLE_RATE:
             raise ValueError(f"a recording is longer than the window of {self.seconds} s")

@@ -24,7 +24,7 @@ import numpy as np
 from spooftrace.audio import audio_info, read_audio, write_flac
 from spooftrace.codecs.coder import Coder, resample
 from spooftrace.codecs.providers import load_coder, own_weights
-from spooftrace.codecs.table import Setting
+from spooftrace.codecs.table import CodecSetting
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
@@ -62,7 +62,7 @@ class Route:
     weights: str = ""
 
 
-def codec_route(setting: Setting, model: str | Path | None = None) -> Route:
+def codec_route(setting: CodecSetting, model: str | Path | None = None) -> Route:
     """Through a codec of the table, with the weights ``model`` or those that the table names."""
     file = Path(model) if model else own_weights(setting.codec)
     # By content, where it is a file: copies of a codec that has been trained anew are made anew.
@@ -71,7 +71,7 @@ def codec_route(setting: Setting, model: str | Path | None = None) -> Route:
 
 
 def channel_route(name: str) -> Route:
-    """Through a channel of :mod:`spooftrace.derive.channels`."""
+    """Through a channel of ``spooftrace.derive.channels``."""
 
     def load() -> Coder:
         from spooftrace.derive.channels import load_channel
@@ -86,15 +86,15 @@ def recode(wave: np.ndarray, rate: int, coder: Coder, match_level: bool = True) 
 
     Args:
         wave: (N,) float32, full scale = 1.
-        rate: its sampling rate in Hz; it is converted for the coder and back (soxr HQ).
-        coder: what it goes through.
-        match_level: give the copy the RMS of ``wave``.
+        rate: Its sampling rate in Hz; it is converted for the coder and back (soxr HQ).
+        coder: What it goes through.
+        match_level: Give the copy the RMS of ``wave``.
 
     Returns:
         (N,) float32, clipped to full scale.
 
     Raises:
-        Rejected: the recording is silent or shorter than one frame, or what comes back is silent, has NaN or infinite
+        Rejected: The recording is silent or shorter than one frame, or what comes back is silent, has NaN or infinite
             samples, or another length (by more than a frame).
     """
     sent = resample(wave, rate, coder.rate)
@@ -124,14 +124,14 @@ def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 
     """Make one part of the copies; goes on where a killed run stopped.
 
     Args:
-        directory: the data directory.
-        out: the new one; only ``audio`` and the record are written here.
-        routes: what its speech is sent through, one copy each.
-        job: this part, from 1.
-        num_jobs: number of parts.
+        directory: The data directory.
+        out: The new one; only ``audio`` and the record are written here.
+        routes: What its speech is sent through, one copy each.
+        job: This part, from 1.
+        num_jobs: Number of parts.
 
     Raises:
-        InputError: a codec cannot be loaded, ``out`` is something else than such a copy, there is no such part.
+        InputError: A codec cannot be loaded, ``out`` is something else than such a copy, there is no such part.
     """
     data = DataDir.read(directory)
     data.table("wav.scp")
@@ -181,7 +181,7 @@ def collect(directory: Path, out: Path, routes: Sequence[Route]) -> DataDir:
     """Make ``out`` a data directory of the copies; lists those that were rejected in ``rejected.txt``.
 
     Raises:
-        InputError: copies have not been tried yet, or all were rejected.
+        InputError: Copies have not been tried yet, or all were rejected.
     """
     data = DataDir.read(directory)
     made, rejected = _recorded(out, _origin(directory, routes), data)

@@ -71,17 +71,17 @@ def trim_part(
     leaving it out would change the set of trials; such utterances are recorded.
 
     Args:
-        directory: the data directory.
-        out: its copy; only ``audio`` and ``.trim`` are written here.
+        directory: The data directory.
+        out: Its copy; only ``audio`` and ``.trim`` are written here.
         settings: ``method``, a key of ``DETECTORS``, and ``remove``, ``all`` or ``ends``.
-        job: this part, from 1.
-        num_jobs: number of parts.
+        job: This part, from 1.
+        num_jobs: Number of parts.
 
     Returns:
         How many files were written, and how many of this part were there already.
 
     Raises:
-        InputError: an audio file is missing or damaged, ``out`` is something else than such a copy, the detector is
+        InputError: An audio file is missing or damaged, ``out`` is something else than such a copy, the detector is
             not installed, there is no such part.
     """
     data = DataDir.read(directory)
@@ -126,7 +126,7 @@ def collect(directory: Path, out: Path, settings: Mapping[str, str]) -> DataDir:
     Utterances without detected speech are listed in ``no_speech.txt``.
 
     Raises:
-        InputError: utterances have not been trimmed yet.
+        InputError: Utterances have not been trimmed yet.
     """
     data = DataDir.read(directory)
     done = _done(out, _origin(directory, settings), {utt: data.audio(utt)[0] for utt in data.utts})
@@ -158,7 +158,7 @@ def file_name(utt: str) -> str:
     '..%2FVALLE%2Fp225_001.flac'
 
     Raises:
-        InputError: the id is too long for a file name.
+        InputError: The id is too long for a file name.
     """
     name = utt.replace("%", "%25").replace("/", "%2F") + ".flac"
     if len(name.encode()) > LONGEST_NAME:

@@ -1,7 +1,7 @@
 """Which audio each stored utterance was made from, and whether a data directory still has that audio.
 
 ``feats.sums`` beside ``feats.scp`` has a line an utterance: the checksum of its entry in the ark, the digest of its
-samples (:mod:`spooftrace.audio.content`), and what can be compared without opening a file: its size in bytes, the time
+samples (:mod:`spooftrace.audio.digest`), and what can be compared without opening a file: its size in bytes, the time
 of its last change, the segment, the path as in ``wav.scp``.
 
 Comparing costs one ``stat`` an utterance. Where path, size, time or segment is another one, the audio is decoded and
@@ -23,7 +23,7 @@ import numpy as np
 
 from spooftrace.archive import merge_sums, read_sums
 from spooftrace.archive.reader import AGAIN
-from spooftrace.audio.content import read_with_digest
+from spooftrace.audio.digest import read_with_digest
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
 from spooftrace.datadir.sources import MISSING, Source, states

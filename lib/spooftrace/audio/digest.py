@@ -1,10 +1,9 @@
-"""What an audio file holds, in a digest that is the same on every machine.
+"""Digests of audio content that are equal on every machine.
 
-The samples are hashed as they are decoded, at the file's own rate and with all its channels: resampling rounds
-differently from one processor to another. PCM of up to 24 bits decodes to the same numbers everywhere. MP3, Vorbis,
-Opus and AAC do not, as their decoders choose instructions by the processor; of such a file, and of one with
-floating-point samples, the bytes of the file are hashed instead. A FLAC that is made into a WAV keeps its digest, an
-MP3 whose tags are edited does not.
+The decoded samples are hashed at the file's own rate and with all its channels, because resampling rounds differently
+on different processors. PCM of up to 24 bits decodes to the same numbers everywhere. Decoders of MP3, Vorbis, Opus and
+AAC choose their instructions by the processor; for these formats, and for floating-point samples, the bytes of the file
+are hashed. Converting FLAC to WAV keeps the digest, editing the tags of an MP3 changes it.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from spooftrace.audio.reading import LONGEST, convert, read_samples
 from spooftrace.common.sample_rate import SAMPLE_RATE
 
 DIGEST_BYTES = 16
-FULL_16, FULL_24 = np.float32(2.0**15), np.float32(2.0**23)  # full scale; float32 holds all samples of 24 bits
+FULL_16, FULL_24 = np.float32(2.0**15), np.float32(2.0**23)  # full scale; float32 holds 24-bit samples exactly
 
 
 def read_with_digest(path: str, start: float | None = None, end: float | None = None) -> tuple[np.ndarray, str]:
-    """``read_audio(path, start=start, end=end)``, and the digest of this part of the file in hexadecimal digits.
+    """Return ``read_audio(path, start=start, end=end)`` and the hexadecimal digest of this part of the file.
 
     Raises:
-        InputError: as ``read_audio``.
+        InputError: As ``read_audio``.
     """
     samples, rate = read_samples(path, start, end, longest=LONGEST)  # (N, C)
     digest = blake2b(f"{rate} Hz, {samples.shape[1]} channels\n".encode(), digest_size=DIGEST_BYTES)
     with np.errstate(over="ignore"):
         scaled = samples * FULL_16
     short = np.clip(scaled, -FULL_16, FULL_16 - 1).astype("<i2")
-    if (short == scaled).all():  # almost always: half as many bytes to hash
+    if (short == scaled).all():  # the usual case: half as many bytes to hash
         digest.update(np.ascontiguousarray(short))
     elif _is_exact(samples):
         digest.update(np.ascontiguousarray(samples, "<f4"))
@@ -44,7 +43,7 @@ def read_with_digest(path: str, start: float | None = None, end: float | None = 
 
 
 def _is_exact(samples: np.ndarray) -> bool:
-    """Whether these are integers of 24 bits."""
+    """Whether all samples are 24-bit integers."""
     with np.errstate(over="ignore"):
         scaled = samples * FULL_24
     return bool((scaled == np.rint(scaled)).all())

@@ -1,4 +1,4 @@
-"""Headers that contradict themselves about the size of a sample, so that any reading of the audio is a guess."""
+"""Detection of headers that contradict themselves about the size of a sample."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ INTEGERS, FLOATS, EXTENSIBLE = 1, 3, 0xFFFE  # codings of WAV in which a sample 
 WIDTHS = {INTEGERS: range(1, 5), FLOATS: (4, 8), EXTENSIBLE: (*range(1, 5), 8)}
 
 
-def contradiction(body: bytes, order: str) -> str:
-    """What is wrong with a ``fmt`` chunk of WAV; "" if nothing is.
+def wav_contradiction(body: bytes, order: str) -> str:
+    """Describe the contradiction in a ``fmt`` chunk of WAV; returns "" if it has none.
 
-    Some programs leave one of the three fields wrong that give the size of a sample. The number of bits, by which
-    libsndfile goes, must agree with one of the two others.
+    Three fields give the size of a sample, and some programs write a wrong value into one of them. The number of bits,
+    which libsndfile uses, must agree with at least one of the other two.
 
     Args:
-        body: the chunk without its header.
-        order: of its bytes, ``<`` or ``>``.
+        body: The chunk without its header.
+        order: Byte order, ``<`` or ``>``.
     """
     if len(body) < 16:
         return ""
@@ -36,12 +36,12 @@ def contradiction(body: bytes, order: str) -> str:
     )
 
 
-def contradiction_aiff(body: bytes, audio_bytes: int) -> str:
-    """What is wrong with a ``COMM`` chunk of AIFF; "" if nothing is.
+def aiff_contradiction(body: bytes, audio_bytes: int) -> str:
+    """Describe the contradiction in a ``COMM`` chunk of AIFF; returns "" if it has none.
 
     Args:
-        body: the chunk without its header.
-        audio_bytes: of its ``SSND`` chunk, as this declares it.
+        body: The chunk without its header.
+        audio_bytes: Bytes of audio that the ``SSND`` chunk declares.
     """
     if len(body) < 8 or (len(body) >= 22 and body[18:22] not in (b"NONE", b"twos", b"sowt", b"in24", b"in32")):
         return ""

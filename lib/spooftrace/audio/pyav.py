@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from spooftrace.audio.non_audio import HEAD_BYTES, describe_non_audio
 from spooftrace.audio.sources import FETCH
-from spooftrace.audio.strangers import HEAD_BYTES, what_else
 from spooftrace.common.errors import InputError
 from spooftrace.common.install import pip_install
 
@@ -45,13 +45,13 @@ KNOWN = (
 )
 
 
-def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
+def open_with_pyav(file: BinaryIO, name: str, reason: str) -> PyAVFile:
     """Open a file that libsndfile does not read.
 
     Args:
-        file: the open file.
-        name: what to call it in messages.
-        reason: why libsndfile does not read it.
+        file: The open file.
+        name: What to call it in messages.
+        reason: Why libsndfile does not read it.
 
     Raises:
         InputError: It is not audio, or damaged, or PyAV is not installed.
@@ -59,7 +59,7 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
     file.seek(0)
     head = file.read(HEAD_BYTES)
     called = next((words for offset, magic, words in KNOWN if head[offset:].startswith(magic)), None)
-    if called is None and (other := what_else(head)):
+    if called is None and (other := describe_non_audio(head)):
         raise InputError(f"{name}: {other}")
     if name.lower().endswith(".raw") and called is None:
         raise InputError(
@@ -75,13 +75,13 @@ def open_foreign(file: BinaryIO, name: str, reason: str) -> ForeignFile:
         hint = f"or, if a player plays it, {install}"
         raise InputError(f"{name}: damaged, cut short or not audio ({reason}); {FETCH} {hint}") from None
     try:
-        return ForeignFile(file, name)
+        return PyAVFile(file, name)
     except av.FFmpegError as error:
         reason = f"{reason}; ffmpeg: {error.strerror or error}"
         raise InputError(f"{name}: damaged, cut short or not audio ({reason}); {FETCH}") from None
 
 
-class ForeignFile:
+class PyAVFile:
     """An open file, as ``spooftrace.audio.decoding.Recording``: the best audio stream of it."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -97,7 +97,7 @@ class ForeignFile:
         self.frames: int | None = None
         self.lossy = True
 
-    def __enter__(self) -> ForeignFile:
+    def __enter__(self) -> PyAVFile:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -16,10 +16,10 @@ class SingleVectorQuantizer(nn.Module):
     """One codebook that codes ``tokens`` parts of each vector: (B, T, D) -> codes (B, 1, ``tokens`` T).
 
     Args:
-        dim: size D of the vectors, a multiple of ``tokens``.
-        codebook_size: entries K, of D / ``tokens`` numbers each.
+        dim: Size D of the vectors, a multiple of ``tokens``.
+        codebook_size: Entries K, of D / ``tokens`` numbers each.
         num_quantizers: 1.
-        tokens: codes a frame.
+        tokens: Codes a frame.
     """
 
     def __init__(self, dim: int, codebook_size: int = 1024, num_quantizers: int = 1, tokens: int = 4) -> None:
@@ -38,12 +38,12 @@ class SingleVectorQuantizer(nn.Module):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As :meth:`ResidualVectorQuantizer.forward`."""
+        """As ``ResidualVectorQuantizer.forward``."""
         batch, frames, dim = x.shape
         parts = self.enter(x).reshape(batch, frames * self.tokens, dim // self.tokens)
         quantized = self.codebook(parts, None, generator)
         return quantized._replace(values=self.leave(quantized.values.reshape(batch, frames, dim)))
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, 1, ``tokens`` T) -> vectors (B, T, D); see :func:`check_codes`."""
+        """Codes (B, 1, ``tokens`` T) -> vectors (B, T, D); see ``check_codes``."""
         return self.leave(self.codebook.decode(codes).reshape(len(codes), -1, self.dim))

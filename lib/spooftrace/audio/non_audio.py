@@ -1,4 +1,4 @@
-"""Files under the name of an audio file that are something else: what they are, and what to do."""
+"""Recognition of files that have the name of an audio file but hold something else."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ ARCHIVES = (
 PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
-def what_else(head: bytes) -> str:
-    """What a file is that is not audio, and what to do about it; "" if its beginning does not say.
+def describe_non_audio(head: bytes) -> str:
+    """Describe a file that is not audio and say what to do; returns "" if its beginning does not show the format.
 
     Args:
-        head: its first ``HEAD_BYTES`` bytes.
+        head: The first ``HEAD_BYTES`` bytes of the file.
 
-    >>> what_else(b"BZh91AY")
+    >>> describe_non_audio(b"BZh91AY")
     'a bzip2 archive, not audio; unpack it'
     """
     if head.startswith(b"version https://git-lfs.github.com/spec/"):

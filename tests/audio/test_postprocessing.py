@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spooftrace.audio.finishing import (
+from spooftrace.audio.postprocessing import (
     LEVEL,
     active_level,
-    finish,
     high_pass,
     low_pass,
+    postprocess,
     triangular_noise,
     trim_silence,
 )
@@ -58,7 +58,7 @@ def test_low_pass_response_without_delay(frequency, low, high):
 
 
 def test_finish_leaves_nothing_but_dither_above_the_band():
-    done = finish(np.random.default_rng(0).standard_normal(RATE), "utt") * np.hanning(RATE)
+    done = postprocess(np.random.default_rng(0).standard_normal(RATE), "utt") * np.hanning(RATE)
     spectrum = np.abs(np.fft.rfft(done)) ** 2
     in_band, above = spectrum[2000:7000].mean(), spectrum[7700:].mean()
     assert 10 * np.log10(above / in_band) < -50
@@ -98,22 +98,22 @@ def test_active_level_leaves_pauses_out():
 @pytest.mark.parametrize("scale", [1e-3, 0.3, 10])
 def test_finish_level_length_and_mean(scale):
     wave = speech() * scale + 0.2
-    done = finish(wave, "utt")
+    done = postprocess(wave, "utt")
     assert done.dtype == np.int16 and done.shape == wave.shape
     assert active_level(done / 32768) == pytest.approx(LEVEL, abs=0.1)
     assert abs(done.mean()) < 0.05
-    assert active_level(finish(wave, "utt", level=-36) / 32768) == pytest.approx(-36, abs=0.1)
+    assert active_level(postprocess(wave, "utt", level=-36) / 32768) == pytest.approx(-36, abs=0.1)
 
 
 def test_finish_depends_on_nothing_but_wave_and_id():
-    np.testing.assert_array_equal(finish(speech(), "utt1"), finish(speech(), "utt1"))
-    difference = np.abs(finish(speech(), "utt1").astype(int)) - np.abs(finish(speech(), "utt2").astype(int))
+    np.testing.assert_array_equal(postprocess(speech(), "utt1"), postprocess(speech(), "utt1"))
+    difference = np.abs(postprocess(speech(), "utt1").astype(int)) - np.abs(postprocess(speech(), "utt2").astype(int))
     assert 0 < np.abs(difference).max() <= 2
 
 
 def test_half_of_the_utterances_are_turned_over():
     wave = speech()
-    same = [np.dot(finish(wave, f"utt-{number:03d}"), wave) > 0 for number in range(100)]
+    same = [np.dot(postprocess(wave, f"utt-{number:03d}"), wave) > 0 for number in range(100)]
     assert 35 <= sum(same) <= 65
 
 
@@ -136,7 +136,7 @@ def test_noise_is_triangular_and_white():
 def test_dither_makes_the_rounding_error_independent_of_the_signal():
     # A pause far below one step: without dither it would be digital silence, with it noise of 1/6 + 1/12 LSB^2.
     wave = np.concatenate([speech(seconds=1.0), np.zeros(RATE)])
-    pause = finish(wave, "utt")[RATE + 4000 : -4000].astype(float)
+    pause = postprocess(wave, "utt")[RATE + 4000 : -4000].astype(float)
     assert pause.var() == pytest.approx(1 / 6 + 1 / 12, rel=0.1)
 
 
@@ -151,18 +151,18 @@ def test_dither_makes_the_rounding_error_independent_of_the_signal():
 )
 def test_finish_names_what_it_cannot_use(wave, message):
     with pytest.raises(InputError, match=message):
-        finish(wave, "utt-7")
+        postprocess(wave, "utt-7")
 
 
 def test_finish_never_limits():
     wave = np.random.default_rng(0).standard_normal(RATE) * 0.002
     wave[8000] = 1.0
     with pytest.raises(InputError, match=r"utt-7: peaks at \+\d+\.\d dB when its speech is at -30 dB"):
-        finish(wave, "utt-7")
+        postprocess(wave, "utt-7")
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(2, 3000), st.integers(0, 9), st.floats(-3, 3))
 def test_any_length_keeps_its_length(length, seed, offset):
     wave = np.random.default_rng(seed).standard_normal(length) * 0.1 + offset
-    assert finish(wave, "utt").shape == (length,)
+    assert postprocess(wave, "utt").shape == (length,)
