@@ -17,7 +17,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir, validate
 from spooftrace.derive import recoding
-from spooftrace.derive.listed_copies import load_attack
+from spooftrace.derive.listed_copies import load_synthesizer
 from spooftrace.derive.recoding import Rejected, recode
 
 CORPUS = Path(__file__).resolve().parents[2] / "egs/mini/corpus"
@@ -87,7 +87,7 @@ def test_own_codec_equals_its_class(speech):
     wave = read_audio(speech[0])
     copy = load_codec(RVQ).double().copy(torch.from_numpy(wave)[None].double(), 4)[0].float().numpy()
     np.testing.assert_array_equal(load_coder(find_setting("rvq8_freq_q4")).copy(wave), copy)
-    np.testing.assert_array_equal(load_attack("rvq8_freq_q4")(wave), copy)
+    np.testing.assert_array_equal(load_synthesizer("rvq8_freq_q4")(wave), copy)
 
 
 def test_a_file_of_codec_train_has_its_own_labels(tmp_path):
@@ -182,16 +182,16 @@ def test_a_killed_run_goes_on(data, monkeypatch, capsys):
     assert resynthesize(data, "--codec", "rvq8_freq_q8", "--collect") == 1
     assert "2 copies are not made" in capsys.readouterr().err
     assert resynthesize(data, "--codec", "rvq8_freq_q8") == 0
-    assert "2 made, 1 were there" in capsys.readouterr().out
+    assert "2 made, 1 existed" in capsys.readouterr().out
     assert first.stat().st_mtime_ns == time
     assert resynthesize(data, "--codec", "rvq8_freq_q8") == 0
-    assert "0 made, 3 were there" in capsys.readouterr().out
+    assert "0 made, 3 existed" in capsys.readouterr().out
     # A file that has gone since, and other weights under the same name: made anew.
     first.unlink()
     assert resynthesize(data, "--codec", "rvq8_freq_q8") == 0
-    assert "1 made, 2 were there" in capsys.readouterr().out
+    assert "1 made, 2 existed" in capsys.readouterr().out
     assert resynthesize(data, "--codec", "rvq8_freq_q4") == 0
-    assert "3 made, 0 were there" in capsys.readouterr().out
+    assert "3 made, 0 existed" in capsys.readouterr().out
     assert set(DataDir.read("my data/out").table("utt2attack").values()) == {"rvq8_freq_q4"}
 
 
@@ -242,8 +242,8 @@ def coder(copy=lambda wave: wave, **changes):
         (lambda wave: 0.001 * wave, "the copy is silent"),
         (lambda wave: wave * np.float32(np.nan), "NaN"),
         (lambda wave: np.where(np.arange(len(wave)) == 5, np.inf, wave), "infinite"),
-        (lambda wave: wave[:-321], "the copy has 3679 samples instead of 4000"),
-        (lambda wave: np.tile(wave, 2), "the copy has 8000 samples instead of 4000"),
+        (lambda wave: wave[:-321], "the copy has 3,679 samples instead of 4,000"),
+        (lambda wave: np.tile(wave, 2), "the copy has 8,000 samples instead of 4,000"),
         (lambda wave: wave[:0], "the copy has 0 samples"),
     ],
 )
@@ -280,7 +280,7 @@ def test_rejected_utterances_are_listed_and_in_no_table(data, capsys):
     options = ["--codec", "rvq8_freq", "--quantizers", 8, 4]
     assert resynthesize(data, *options) == 0
     text = capsys.readouterr().out
-    assert "6 made, 0 were there, 8 rejected" in text
+    assert "6 made, 0 existed, 8 rejected" in text
     assert "6 copies of 7 utterances; 8 rejected, see my data/out/rejected.txt" in text
     out = DataDir.read("my data/out")
     assert len(out.utts) == 6
@@ -294,7 +294,7 @@ def test_rejected_utterances_are_listed_and_in_no_table(data, capsys):
     # Put right, they are tried again, and nothing else is.
     soundfile.write("no-file.wav", np.random.default_rng(0).uniform(-0.1, 0.1, 8000), 16000)
     assert resynthesize(data, *options) == 0
-    assert "2 made, 6 were there, 6 rejected" in capsys.readouterr().out
+    assert "2 made, 6 existed, 6 rejected" in capsys.readouterr().out
     assert len(DataDir.read("my data/out").utts) == 8
 
 

@@ -272,3 +272,12 @@ def test_killed_job_goes_on(data):
     assert cli.main(["trim", "--data", str(data), "--out-suffix", "again", "--collect"]) == 0
     for name in set(killed) - {"wav.scp"}:
         assert Path("data/eval_again", name).read_bytes() == killed[name]
+
+
+def test_a_single_utterance_is_in_the_singular(make_data, capsys):
+    folder = make_data("single", 1)
+    assert run(folder, "--collect") == 1
+    assert "single_trim: 1 utterance is not trimmed" in capsys.readouterr().err
+    assert run(folder) == 0
+    out = capsys.readouterr().out
+    assert "trimmed 1 utterance, 0 existed" in out and "single_trim: 1 utterance, " in out

@@ -26,9 +26,9 @@ OTHER_PROCESSOR = {
 COPY = """
 import hashlib, json, sys
 from spooftrace.audio import read_audio
-from spooftrace.derive.listed_copies import load_attack, resynthesize
+from spooftrace.derive.listed_copies import load_synthesizer, resynthesize
 wave = read_audio(sys.argv[1], 16000)
-samples = {name: resynthesize(wave, load_attack(name), "utt").tobytes() for name in sys.argv[2:]}
+samples = {name: resynthesize(wave, load_synthesizer(name), "utt").tobytes() for name in sys.argv[2:]}
 print(json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in samples.items()}))
 """
 # A codec of each quantizer and each decoder, one with a voice, one at another rate, and what is not neural.

@@ -19,7 +19,7 @@ from spooftrace.codecs.table import find_setting
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir
-from spooftrace.derive.listed_copies import align, load_attack, make_copies, resynthesize
+from spooftrace.derive.listed_copies import align, load_synthesizer, make_copies, resynthesize
 
 CORPUS = Path(__file__).resolve().parents[2] / "egs/mini/corpus"
 CODEC = CORPUS / "codec_rvq8.safetensors"
@@ -155,10 +155,10 @@ def test_recordings_are_what_the_table_says(prepared, rows):
 def test_copies_of_real_speech(prepared, name):
     out, _ = prepared
     original = read_audio(out / "audio/bonafide/ast-it-000.flac")
-    copy = resynthesize(original, load_attack(name), "utt")
+    copy = resynthesize(original, load_synthesizer(name), "utt")
     assert copy.dtype == np.int16
     assert len(copy) == len(original)
-    np.testing.assert_array_equal(copy, resynthesize(original, load_attack(name), "utt"))
+    np.testing.assert_array_equal(copy, resynthesize(original, load_synthesizer(name), "utt"))
     # The loudness contour survives: it is a copy of this utterance, in time with it.
     frames = len(original) // 320
 
@@ -198,11 +198,11 @@ def test_making_copies_goes_on_where_it_stopped(prepared, tmp_path, monkeypatch)
 
 def test_unknown_attack_and_missing_codec():
     with pytest.raises(InputError, match=r"'opus': unknown; use one of world"):
-        load_attack("opus")
+        load_synthesizer("opus")
     with pytest.raises(InputError, match="give --codec FILE"):
-        load_attack("codec_q8")
+        load_synthesizer("codec_q8")
     with pytest.raises(InputError, match="16 codebooks are needed"):
-        load_attack("codec_q16", CODEC)
+        load_synthesizer("codec_q16", CODEC)
 
 
 # ---- damage ----

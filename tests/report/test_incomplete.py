@@ -16,7 +16,7 @@ from spooftrace.datadir.edit import combine, fix, subset
 from spooftrace.datadir.incomplete import AUDIO, REPAIRED, TRIALS, UNUSABLE, WHOLE_SET, Gap, read_gaps, write_gaps
 from spooftrace.derive import durations
 from spooftrace.derive.trim import collect as collect_trimmed
-from spooftrace.derive.trim import trim_part
+from spooftrace.derive.trim import trim_shard
 from spooftrace.report.runs import METRICS_KEYS
 
 UTTS = {"u1": "bonafide", "u2": "bonafide", "u3": "spoof", "u4": "spoof"}
@@ -92,7 +92,7 @@ def test_skipped_audio_is_noted_and_carried_over(tmp_path):
     assert read_gaps(data.path) == [gap]
     part = subset(DataDir.read(data.path), ["u1", "u3"], tmp_path / "part")
     settings = {"method": "energy", "remove": "ends"}
-    trim_part(part.path, tmp_path / "part_trim", settings)
+    trim_shard(part.path, tmp_path / "part_trim", settings)
     collect_trimmed(part.path, tmp_path / "part_trim", settings)
     assert read_gaps(tmp_path / "part_trim") == [gap]
     combine(tmp_path / "all", [part.path, data.path])

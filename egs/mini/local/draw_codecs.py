@@ -28,7 +28,7 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.corpora import mini
-from spooftrace.derive.listed_copies import load_attack, resynthesize
+from spooftrace.derive.listed_copies import load_synthesizer, resynthesize
 
 N_FFT, HOP = 512, 128
 RANGE = 70  # dB below the loudest point of the original that the colours span
@@ -108,7 +108,7 @@ def main() -> int:
         original = read_original(args.corpus / mini.ARCHIVE, args.utt)
         panels = {"bona fide": np.rint(original * 32768).astype(np.int16)}
         for attack in mini.SUBSETS:
-            panels[heading(attack)] = resynthesize(original, load_attack(attack), f"{args.utt}-{attack}")
+            panels[heading(attack)] = resynthesize(original, load_synthesizer(attack), f"{args.utt}-{attack}")
     except InputError as error:
         print(f"draw_codecs.py: {error}", file=sys.stderr)
         return 1

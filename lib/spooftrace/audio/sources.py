@@ -46,7 +46,7 @@ def source(path: str | Path, name: str, allow_pipes: bool) -> Iterator[BinaryIO]
 
 
 def original(path: str | Path, file: BinaryIO) -> io.RawIOBase | BinaryIO | bytes:
-    """Return the argument for soundfile: the name, because libsndfile infers some headerless formats, or the content."""
+    """Return what soundfile opens: the name, as libsndfile infers some headerless formats from it, or the content."""
     if isinstance(file, io.BytesIO):
         return file
     if str(path).lower().endswith(".raw"):  # for this name soundfile requires rate and coding despite a header

@@ -12,7 +12,7 @@ from spooftrace.cli.options import add_job_options
 if TYPE_CHECKING:
     import numpy as np
 
-    from spooftrace.derive.recoding import Route
+    from spooftrace.derive.recoding import Recoder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,45 +72,49 @@ def _resynthesize(args: argparse.Namespace) -> int:
     if args.data is None:
         return _make_listed(args)
     from spooftrace.common.errors import InputError
-    from spooftrace.derive.recoding import collect, recode_part
+    from spooftrace.derive.recoding import collect, recode_shard
 
     if args.out is None or args.listed or args.attack:
         raise InputError("--data DIR goes with --out DIR, and --codec or --channel NAME")
-    routes = _routes(args)
+    recoders = _recoders(args)
     if not args.collect:
-        recode_part(args.data, args.out, routes, args.job, args.num_jobs)
+        recode_shard(args.data, args.out, recoders, args.job, args.num_jobs)
     if args.collect or args.num_jobs == 1:
-        collect(args.data, args.out, routes)
+        collect(args.data, args.out, recoders)
     return 0
 
 
-def _routes(args: argparse.Namespace) -> list[Route]:
+def _recoders(args: argparse.Namespace) -> list[Recoder]:
     """The codecs or channels that the options name."""
     from spooftrace.codecs.providers import find_codec
     from spooftrace.common.errors import InputError
-    from spooftrace.derive.recoding import channel_route, codec_route
+    from spooftrace.derive.recoding import channel_recoder, codec_recoder
 
     if (args.codec is None) == (args.channel is None):
         raise InputError("give --codec NAME or --channel NAME, one of them")
     if args.channel:
         if args.model or args.quantizers:
             raise InputError("--model and --quantizers go with --codec")
-        routes = [channel_route(name) for name in args.channel]
+        recoders = [channel_recoder(name) for name in args.channel]
     else:
         settings = [find_codec(name, count) for name in args.codec for count in args.quantizers or [None]]
         if args.model and len({setting.codec for setting in settings}) > 1:
             raise InputError("--model: the weights of one codec, but --codec names several")
-        routes = [codec_route(setting, args.model) for setting in settings]
-    twice = [route.name for number, route in enumerate(routes) if route.name in {r.name for r in routes[:number]}]
+        recoders = [codec_recoder(setting, args.model) for setting in settings]
+    twice = [
+        recoder.name
+        for number, recoder in enumerate(recoders)
+        if recoder.name in {earlier.name for earlier in recoders[:number]}
+    ]
     if twice:
         raise InputError(f"'{twice[0]}' is named twice; name it once")
-    return routes
+    return recoders
 
 
 def _make_listed(args: argparse.Namespace) -> int:
     """Make the audio of copies that data directories list."""
     from spooftrace.common.errors import InputError
-    from spooftrace.derive.listed_copies import list_copies, load_attack, make_copies
+    from spooftrace.derive.listed_copies import list_copies, load_synthesizer, make_copies
 
     if not args.listed:
         raise InputError("give --data DIR, or data directories that list copies")
@@ -121,12 +125,12 @@ def _make_listed(args: argparse.Namespace) -> int:
     if len(args.codec or []) > 1 or args.channel or args.model or args.quantizers or args.collect:
         raise InputError("LISTED goes with one --codec FILE, --job and --num-jobs; the other options need --data")
     folders, codec = args.listed, args.codec[0] if args.codec else None
-    loaded = {name: load_attack(name, codec) for name in args.attack or ()}  # before anything is written
+    loaded = {name: load_synthesizer(name, codec) for name in args.attack or ()}  # before anything is written
     if args.out:
         list_copies(args.listed[0], args.out, args.attack)
         folders = [args.out]
-    made, there = make_copies(folders, codec, args.job, args.num_jobs, loaded)
-    print(f"job {args.job} of {args.num_jobs}: made {made} copies, {there} were there")
+    made, existed = make_copies(folders, codec, args.job, args.num_jobs, loaded)
+    print(f"job {args.job} of {args.num_jobs}: made {made:,} copies, {existed:,} existed")
     return 0
 
 

@@ -9,10 +9,13 @@ from collections.abc import Iterable
 def counted(number: int, noun: str) -> str:
     """A number and its noun, which is plural unless the number is 1.
 
-    >>> counted(1, "speaker"), counted(1234, "speaker")
-    ('1 speaker', '1,234 speakers')
+    >>> counted(1, "speaker"), counted(1234, "speaker"), counted(0, "copy")
+    ('1 speaker', '1,234 speakers', '0 copies')
     """
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    if number == 1:
+        return f"{number:,} {noun}"
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2] not in "aeiou" else f"{noun}s"
+    return f"{number:,} {plural}"
 
 
 def first_of(names: Iterable[str], shown: int = 3) -> str:

@@ -1,11 +1,11 @@
-"""Listed copies of recorded speech, by vocoders and codecs: same words, same speaker, same length, new waveform.
+"""Listed copies of recorded speech by vocoders and codecs: same words, speaker and length, new waveform.
 
-For corpora whose tables are prepared first and whose classes, bona fide included, end in the same final processing
-(``spooftrace.audio.postprocessing``), as egs/mini does. Any other data directory: ``spooftrace.derive.recoding``.
+For corpora like egs/mini: the tables are written first, and all classes, bona fide included, receive the same
+post-processing (``spooftrace.audio.postprocessing``). Copies of other data directories: ``spooftrace.derive.recoding``.
 
-A data directory lists copies by ``utt2source``: utterance -> audio file of the original. An utterance whose source is
-its own file is an original. Which copies there are is a table, making them is a separate step that can be split into
-jobs, stopped and repeated: it makes what is missing, each file whole or not at all.
+A data directory lists copies in ``utt2source``: utterance -> audio file of the original. An utterance whose source is
+its own file is an original. Making the audio of the listed copies is a separate step. It can be split into jobs, killed
+and repeated: it makes the missing files, and writes each file atomically.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from spooftrace.derive.trim import file_name
 
 MAX_LAG = 400  # samples; the vocoders and codecs delay by a few milliseconds at most
 
-Attack = Callable[[np.ndarray], np.ndarray]
+# A vocoder or codec: float32 (N,) at 16 kHz -> float32 (about N,) at any level.
+Synthesizer = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Copy:
     target: str
 
 
-def load_attack(name: str, codec: str | Path | None = None) -> Attack:
-    """Load an attack (vocoder or codec): a function from float32 (N,) at 16 kHz to float32 (about N,), at any level.
+def load_synthesizer(name: str, codec: str | Path | None = None) -> Synthesizer:
+    """Load the vocoder or codec of an attack.
 
     Args:
         name: ``world``; ``world24``, WORLD with an envelope of 24 coefficients; ``griffinlim``, from 80 mel bands; a
@@ -58,23 +59,23 @@ def load_attack(name: str, codec: str | Path | None = None) -> Attack:
 
     match = re.fullmatch(r"codec_q([1-9]\d*)", name)
     if match:
-        return _load_codec_attack(name, int(match[1]), codec)
-    attacks: dict[str, Attack] = {
+        return _load_codec(name, int(match[1]), codec)
+    vocoder_functions: dict[str, Synthesizer] = {
         "world": vocoders.world,
         "world24": lambda wave: vocoders.world(wave, coded_dims=24),
         "griffinlim": vocoders.griffin_lim,
     }
-    if name in attacks:
-        return attacks[name]
+    if name in vocoder_functions:
+        return vocoder_functions[name]
     try:
         setting = find_setting(name)
     except InputError as error:
-        known = f"{', '.join(attacks)}, codec_qN (e.g. codec_q8)"
+        known = f"{', '.join(vocoder_functions)}, codec_qN (e.g. codec_q8)"
         raise InputError(f"attack '{name}': unknown; use one of {known} or a codec ({error})") from None
     return load_coder(setting).at(SAMPLE_RATE)
 
 
-def _load_codec_attack(name: str, num_quantizers: int, path: str | Path | None) -> Attack:
+def _load_codec(name: str, num_quantizers: int, path: str | Path | None) -> Synthesizer:
     from spooftrace.codecs.codec import load_codec
 
     if path is None:
@@ -89,10 +90,10 @@ def _load_codec_attack(name: str, num_quantizers: int, path: str | Path | None) 
 
 
 def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.ndarray:
-    """Shift ``copy`` (M,) to where it correlates best with ``original`` (N,), then cut or fill it to (N,)."""
+    """Shift ``copy`` (M,) to its best correlation with ``original`` (N,), then cut or pad it to (N,)."""
     from scipy.signal import correlate
 
-    # In float64, so that every processor finds the same lag: (M,), (N,) -> (M + N - 1,), lag 0 at N - 1
+    # float64 gives the same lag on every processor: (M,), (N,) -> (M + N - 1,), lag 0 at N - 1
     correlation = correlate(np.float64(copy), np.float64(original), mode="full", method="fft")
     first = max(len(original) - 1 - max_lag, 0)
     lag = first + int(correlation[first : len(original) + max_lag].argmax()) - (len(original) - 1)
@@ -100,13 +101,13 @@ def align(copy: np.ndarray, original: np.ndarray, max_lag: int = MAX_LAG) -> np.
     return np.pad(copy[: len(original)], (0, max(len(original) - len(copy), 0)))
 
 
-def resynthesize(wave: np.ndarray, attack: Attack, utt: str) -> np.ndarray:
-    """The copy of ``wave`` (N,) as it goes to disk: aligned, equally long, through the corpus's final chain; int16."""
-    return postprocess(align(attack(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
+def resynthesize(wave: np.ndarray, synthesizer: Synthesizer, utt: str) -> np.ndarray:
+    """Return the copy of ``wave`` (N,) as it is stored: aligned, of equal length, post-processed; int16 (N,)."""
+    return postprocess(align(synthesizer(np.ascontiguousarray(wave, np.float32)), wave), utt, SAMPLE_RATE)
 
 
 def list_copies(data: str | Path, out: str | Path, attacks: Sequence[str]) -> DataDir:
-    """Write a data directory with a copy of every utterance of ``data`` by each of ``attacks``, audio still to be made.
+    """Write a data directory with a copy of every utterance of ``data`` by each of ``attacks``, without audio.
 
     The copies are ``UTT-ATTACK`` in ``out/audio/ATTACK/``; speakers and durations are those of the originals.
 
@@ -130,17 +131,17 @@ def list_copies(data: str | Path, out: str | Path, attacks: Sequence[str]) -> Da
     for name in ("utt2spk", "utt2dur"):
         if name in original.tables:
             tables[name] = {utt: original.tables[name][source] for utt, source in origin.items()}
-    made = DataDir.write(out, tables)
+    directory = DataDir.write(out, tables)
     carry_gaps([data], out)
-    return made
+    return directory
 
 
 def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
-    """All copies that data directories list, ordered by attack, so that every n-th of them is a fair share.
+    """Return all copies that data directories list, sorted by attack: every n-th copy is a balanced shard.
 
     Raises:
-        InputError: A directory cannot be used, or wants a copy elsewhere than in its folder ``audio`` or the one beside
-            it.
+        InputError: A directory cannot be used, or lists a target outside of its own folder ``audio`` and the folder
+            ``audio`` beside it.
     """
     copies = []
     for folder in folders:
@@ -154,9 +155,9 @@ def planned_copies(folders: Iterable[str | Path]) -> list[Copy]:
 
 
 def _check_target(folder: Path, utt: str, target: str) -> None:
-    """Refuse a target outside of the two folders for copies: the table may come from elsewhere."""
+    """Refuse a target outside of the two folders for copies: the table may be foreign."""
     for place in (folder / "audio", folder.absolute().parent / "audio"):
-        if Path(target).resolve().is_relative_to(place.resolve()):  # where links really lead
+        if Path(target).resolve().is_relative_to(place.resolve()):  # after resolving links
             return
     raise InputError(
         f"{folder / 'wav.scp'}: the copy '{utt}' would be written to {target}; copies are only written to "
@@ -164,11 +165,11 @@ def _check_target(folder: Path, utt: str, target: str) -> None:
     )
 
 
-def _is_made(copy: Copy) -> bool:
-    """Whether the file of a copy is there, and its original has not been replaced since it was written."""
+def _is_current(copy: Copy) -> bool:
+    """Whether the file of a copy exists and is newer than its original."""
     try:
         return Path(copy.target).stat().st_mtime_ns >= Path(copy.source).stat().st_mtime_ns
-    except OSError:  # of an original that is gone nothing else can be made
+    except OSError:  # the original is missing: the copy cannot be made again
         return Path(copy.target).is_file()
 
 
@@ -177,30 +178,31 @@ def make_copies(
     codec: str | Path | None = None,
     job: int = 1,
     num_jobs: int = 1,
-    loaded: Mapping[str, Attack] | None = None,
+    loaded: Mapping[str, Synthesizer] | None = None,
 ) -> tuple[int, int]:
     """Make the missing audio of the copies that data directories list.
 
     Args:
         folders: Data directories with ``utt2source``, ``utt2attack`` and ``wav.scp``.
         codec: Weights file for the attacks ``codec_qN``.
-        job: Which share of the work to do, from 1.
-        num_jobs: Number of shares.
-        loaded: Attacks that are loaded already, by name.
+        job: Number of this shard, from 1.
+        num_jobs: Number of shards.
+        loaded: Vocoders and codecs that are already loaded, by attack.
 
     Returns:
-        How many copies were made, and how many of this share were there already.
+        The number of copies made, and the number of copies of this shard that existed before.
 
     Raises:
         InputError: An original is missing or damaged, an attack is unknown, a copy comes out silent or too loud.
     """
-    share = planned_copies(folders)[job - 1 :: num_jobs]
-    # Files appear whole or not at all, so one that is there is finished.
-    missing = [copy for copy in share if not _is_made(copy)]
-    attacks = dict(loaded or {})
-    attacks |= {name: load_attack(name, codec) for name in sorted({copy.attack for copy in missing} - attacks.keys())}
+    shard = planned_copies(folders)[job - 1 :: num_jobs]
+    missing = [copy for copy in shard if not _is_current(copy)]  # files are written atomically: no file is incomplete
+    synthesizers = dict(loaded or {})
+    for name in sorted({copy.attack for copy in missing} - synthesizers.keys()):
+        synthesizers[name] = load_synthesizer(name, codec)
     with Progress(f"making copies, job {job} of {num_jobs}", len(missing)) as progress:
         for copy in missing:
-            write_flac(copy.target, resynthesize(read_audio(copy.source, SAMPLE_RATE), attacks[copy.attack], copy.utt))
+            wave = read_audio(copy.source, SAMPLE_RATE)
+            write_flac(copy.target, resynthesize(wave, synthesizers[copy.attack], copy.utt))
             progress.advance()
-    return len(missing), len(share) - len(missing)
+    return len(missing), len(shard) - len(missing)

@@ -1,15 +1,16 @@
-"""A data directory through codecs or channels: ``data/x`` -> ``data/x_NAME``, any rates, segments included.
+"""Copies of a data directory through codecs or channels: ``data/x`` -> ``data/x_NAME``, at any rate, with segments.
 
-An array job as in ``spooftrace.derive.trim``: job ``J`` of ``N`` writes its part of ``OUT/audio/NAME`` and records it
-in ``OUT/.recoding``; collecting checks that every copy is there and writes the tables. Copies are ``UTT-NAME``, of the
-original's speaker, rate and length.
+An array job like ``spooftrace.derive.trim``: job ``J`` of ``N`` writes its shard of ``OUT/audio/NAME`` and records it
+in ``OUT/.recoding``; collecting checks that every copy exists and writes the tables. A copy is named ``UTT-NAME`` and
+has the speaker, rate and length of the original.
 
-Through a codec everything becomes spoofed speech of that codec (``utt2label``, ``utt2attack``, ``utt2vq``, ``utt2aux``,
-``utt2dec``, ``utt2codec``, ``utt2nac``), at the level of the original, which would give it away otherwise. Through a
-channel genuine speech stays genuine and spoofed speech what it was: only ``utt2cond`` tells.
+Copies through a codec are spoofed speech of that codec (``utt2label``, ``utt2attack``, ``utt2vq``, ``utt2aux``,
+``utt2dec``, ``utt2codec``, ``utt2nac``). They get the level of the original, which would otherwise identify them.
+Copies through a channel keep their label; only ``utt2cond`` names the channel.
 
-A copy that cannot be made or is not what it should be (no audio, shorter than a frame, silent, not finite, of another
-length) is in no table. It is listed in ``OUT/rejected.txt`` with the reason, and tried again by the next run.
+A copy is rejected if it cannot be made, or if it is empty, shorter than a frame, silent, not finite or of another
+length. Rejected copies are in no table. ``OUT/rejected.txt`` lists them with the reason, and the next run tries them
+again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from spooftrace.audio import audio_info, read_audio, write_flac
 from spooftrace.codecs.coder import Coder, resample
 from spooftrace.codecs.providers import load_coder, own_weights
 from spooftrace.codecs.table import CodecSetting
+from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
 from spooftrace.common.progress import Progress
@@ -41,19 +43,26 @@ from spooftrace.derive.trim import NOT_CARRIED_OVER, file_name
 
 RECORD = ".recoding"
 REJECTED = "rejected"  # the record of a copy that was not made: "rejected <reason>"; otherwise "<samples> <rate>"
-SILENT = 0.01  # of the original's RMS: a copy below it, -40 dB, is no copy
-SLACK = 0.2  # seconds that a channel may add: its delay and the filling of its last frame
+SILENT = 0.01  # RMS relative to the original: a copy below -40 dB is silent
+SLACK = 0.2  # seconds that a channel may add by its delay and the padding of its last frame
 MAX_DELAY = 0.1  # seconds
 
 
 class Rejected(ValueError):
-    """Why there is no copy of an utterance."""
+    """A copy cannot be made or used; the message is the reason."""
 
 
 @dataclass(frozen=True)
-class Route:
-    """One way for the speech: its name, how to load it, what the labels become, whether copies get the original's
-    level, and which weights it has."""
+class Recoder:
+    """A codec or channel that utterances are sent through.
+
+    Attributes:
+        name: Suffix of the copies.
+        load: Loads the coder.
+        labels: Tables of the copies -> value.
+        match_level: Whether copies get the level of the original.
+        weights: Identifier of the weights.
+    """
 
     name: str
     load: Callable[[], Coder]
@@ -62,40 +71,40 @@ class Route:
     weights: str = ""
 
 
-def codec_route(setting: CodecSetting, model: str | Path | None = None) -> Route:
-    """Through a codec of the table, with the weights ``model`` or those that the table names."""
+def codec_recoder(setting: CodecSetting, model: str | Path | None = None) -> Recoder:
+    """Return the recoder of a codec of the table, with the weights ``model`` or those that the table names."""
     file = Path(model) if model else own_weights(setting.codec)
-    # By content, where it is a file: copies of a codec that has been trained anew are made anew.
+    # Identify a file by its content: after the codec has been retrained its copies are made again.
     weights = fingerprint(file.parent, file.name).get(file.name, str(model or setting.codec.model))
-    return Route(setting.name, lambda: load_coder(setting, model), setting.labels, True, weights)
+    return Recoder(setting.name, lambda: load_coder(setting, model), setting.labels, True, weights)
 
 
-def channel_route(name: str) -> Route:
-    """Through a channel of ``spooftrace.derive.channels``."""
+def channel_recoder(name: str) -> Recoder:
+    """Return the recoder of a channel of ``spooftrace.derive.channels``."""
 
     def load() -> Coder:
         from spooftrace.derive.channels import load_channel
 
         return load_channel(name)
 
-    return Route(name, load, {"utt2cond": name}, False)
+    return Recoder(name, load, {"utt2cond": name}, False)
 
 
 def recode(wave: np.ndarray, rate: int, coder: Coder, match_level: bool = True) -> np.ndarray:
-    """The copy of a recording, at its rate and of its length.
+    """Send a recording through a coder; the copy has its rate and length.
 
     Args:
         wave: (N,) float32, full scale = 1.
-        rate: Its sampling rate in Hz; it is converted for the coder and back (soxr HQ).
-        coder: What it goes through.
+        rate: Sampling rate in Hz. The wave is converted to the rate of the coder and back (soxr HQ).
+        coder: The codec or channel.
         match_level: Give the copy the RMS of ``wave``.
 
     Returns:
         (N,) float32, clipped to full scale.
 
     Raises:
-        Rejected: The recording is silent or shorter than one frame, or what comes back is silent, has NaN or infinite
-            samples, or another length (by more than a frame).
+        Rejected: The recording is silent or shorter than one frame, or the copy is silent, has NaN or infinite samples,
+            or differs in length by more than a frame.
     """
     sent = resample(wave, rate, coder.rate)
     if len(sent) < coder.frame:
@@ -103,13 +112,13 @@ def recode(wave: np.ndarray, rate: int, coder: Coder, match_level: bool = True) 
         raise Rejected(f"{have:.4f} s of audio, less than one frame ({need:.4f} s)")
     if not sent.any():
         raise Rejected("the original is silent")
-    made = np.asarray(coder.copy(np.ascontiguousarray(sent, np.float32)), np.float32)
+    decoded = np.asarray(coder.copy(np.ascontiguousarray(sent, np.float32)), np.float32)
     longest = len(sent) + (round(SLACK * coder.rate) if coder.delays else coder.frame)
-    if not len(sent) - coder.frame <= len(made) <= longest:
-        raise Rejected(f"the copy has {len(made)} samples instead of {len(sent)}")
-    if not np.isfinite(made).all():
+    if not len(sent) - coder.frame <= len(decoded) <= longest:
+        raise Rejected(f"the copy has {counted(len(decoded), 'sample')} instead of {len(sent):,}")
+    if not np.isfinite(decoded).all():
         raise Rejected("the copy has NaN or infinite samples")
-    copy = resample(made, coder.rate, rate)
+    copy = resample(decoded, coder.rate, rate)
     if coder.delays:
         copy = align(copy, wave, round(MAX_DELAY * rate))
     copy = np.pad(copy[: len(wave)], (0, max(len(wave) - len(copy), 0)))  # (about N,) -> (N,)
@@ -120,75 +129,86 @@ def recode(wave: np.ndarray, rate: int, coder: Coder, match_level: bool = True) 
     return np.clip(copy, -1, 1 - 2**-15).astype(np.float32)
 
 
-def recode_part(directory: Path, out: Path, routes: Sequence[Route], job: int = 1, num_jobs: int = 1) -> None:
-    """Make one part of the copies; goes on where a killed run stopped.
+def recode_shard(directory: Path, out: Path, recoders: Sequence[Recoder], job: int = 1, num_jobs: int = 1) -> None:
+    """Make the copies of one shard. A killed run is continued.
 
     Args:
         directory: The data directory.
-        out: The new one; only ``audio`` and the record are written here.
-        routes: What its speech is sent through, one copy each.
-        job: This part, from 1.
-        num_jobs: Number of parts.
+        out: The new data directory. Only ``audio`` and the record are written here.
+        recoders: Codecs or channels; each makes a copy of every utterance.
+        job: Number of this shard, from 1.
+        num_jobs: Number of shards.
 
     Raises:
-        InputError: A codec cannot be loaded, ``out`` is something else than such a copy, there is no such part.
+        InputError: A codec cannot be loaded, ``out`` is not such a copy, or the shard does not exist.
     """
     data = DataDir.read(directory)
     data.table("wav.scp")
     if known_files(out) and not (out / RECORD).is_dir():
-        raise InputError(f"{out}: is there and no copy of a data directory; choose another --out")
-    origin = _origin(directory, routes)
+        raise InputError(f"{out}: exists and is no copy of a data directory; choose another --out")
+    origin = _origin(directory, recoders)
     made, _ = _recorded(out, origin, data)
-    # Ordered by route, so that a job loads one or two codecs and not all of them.
-    part = shard([(route, utt) for route in routes for utt in data.utts], job, num_jobs)
-    waiting = [(route, utt) for route, utt in part if f"{utt}-{route.name}" not in made]
-    # A codec that cannot be loaded is refused before anything is made or taken away.
+    # Sorted by recoder: each job loads one or two codecs, not all of them.
+    tasks = shard([(recoder, utt) for recoder in recoders for utt in data.utts], job, num_jobs)
+    waiting = [(recoder, utt) for recoder, utt in tasks if f"{utt}-{recoder.name}" not in made]
+    # Load the first codec before any file is written or removed: it may be unusable.
     loaded: tuple[str, Coder] | None = (waiting[0][0].name, waiting[0][0].load()) if waiting else None
     stale = other_journals(out / RECORD, origin)
-    if stale:  # files of other audio or codecs: until they are replaced, the directory must not read as whole
+    if stale:  # files of other audio or codecs: mark the directory as incomplete until they are replaced
         (out / "utt2spk").unlink(missing_ok=True)
         for journal in stale:
             journal.unlink(missing_ok=True)
-    if any(audio_path(out, route.name, f"{utt}-{route.name}").exists() for route, utt in waiting):
-        (out / "utt2spk").unlink(missing_ok=True)  # a copy of audio that was replaced
+    if any(audio_path(out, recoder.name, f"{utt}-{recoder.name}").exists() for recoder, utt in waiting):
+        (out / "utt2spk").unlink(missing_ok=True)  # its original was replaced
     failed = 0
     if waiting:
         with (
-            Journal(out / RECORD, job, num_jobs, origin) as journal,
-            Progress(f"{out} part {job} of {num_jobs}", len(part)) as progress,
+            Journal(out / RECORD, job, num_jobs, origin) as record,
+            Progress(f"{out} shard {job} of {num_jobs}", len(tasks)) as progress,
         ):
-            progress.advance(len(part) - len(waiting))
-            for route, utt in waiting:
-                if loaded is None or loaded[0] != route.name:
-                    loaded = (route.name, route.load())
-                copy = f"{utt}-{route.name}"
-                source = stamp(data.audio(utt)[0])
-                try:
-                    rate, wave = _original(data, utt)
-                    result = recode(wave, rate, loaded[1], route.match_level)
-                except (ValueError, RuntimeError) as error:  # of reading, Rejected, or a coder that gives up
-                    journal.add(copy, f"{REJECTED} {error} {source}")
-                    failed += 1
-                else:
-                    write_flac(audio_path(out, route.name, copy), result, rate)
-                    journal.add(copy, f"{len(result)} {rate} {source}")
+            progress.advance(len(tasks) - len(waiting))
+            for recoder, utt in waiting:
+                if loaded is None or loaded[0] != recoder.name:
+                    loaded = (recoder.name, recoder.load())
+                failed += not _make_copy(data, out, utt, recoder, loaded[1], record)
                 progress.advance()
-    there = len(part) - len(waiting)
-    print(f"{out}: part {job} of {num_jobs}, {len(waiting) - failed:,} made, {there:,} were there, {failed:,} rejected")
+    existed = len(tasks) - len(waiting)
+    print(f"{out}: shard {job} of {num_jobs}: {len(waiting) - failed:,} made, {existed:,} existed, {failed:,} rejected")
 
 
-def collect(directory: Path, out: Path, routes: Sequence[Route]) -> DataDir:
-    """Make ``out`` a data directory of the copies; lists those that were rejected in ``rejected.txt``.
+def _make_copy(data: DataDir, out: Path, utt: str, recoder: Recoder, coder: Coder, record: Journal) -> bool:
+    """Write and record the copy of an utterance; returns False if it is rejected."""
+    copy = f"{utt}-{recoder.name}"
+    source = stamp(data.audio(utt)[0])
+    try:
+        rate, wave = _original(data, utt)
+        result = recode(wave, rate, coder, recoder.match_level)
+    except (ValueError, RuntimeError) as error:  # unreadable audio, Rejected, or an error of the coder
+        record.add(copy, f"{REJECTED} {error} {source}")
+        return False
+    write_flac(audio_path(out, recoder.name, copy), result, rate)
+    record.add(copy, f"{len(result)} {rate} {source}")
+    return True
+
+
+def collect(directory: Path, out: Path, recoders: Sequence[Recoder]) -> DataDir:
+    """Make ``out`` a data directory of the copies, and list the rejected ones in ``rejected.txt``.
+
+    Returns:
+        The new data directory.
 
     Raises:
-        InputError: Copies have not been tried yet, or all were rejected.
+        InputError: Copies are still to be made, or all were rejected.
     """
     data = DataDir.read(directory)
-    made, rejected = _recorded(out, _origin(directory, routes), data)
-    origin = {f"{utt}-{route.name}": (utt, route) for route in routes for utt in data.utts}
+    made, rejected = _recorded(out, _origin(directory, recoders), data)
+    origin = {f"{utt}-{recoder.name}": (utt, recoder) for recoder in recoders for utt in data.utts}
     missing = [copy for copy in origin if copy not in made and copy not in rejected]
     if missing:
-        raise InputError(f"{out}: {len(missing):,} copies are not made, first '{missing[0]}'; run the jobs first")
+        verb = "is" if len(missing) == 1 else "are"
+        raise InputError(
+            f"{out}: {counted(len(missing), 'copy')} {verb} not made, first '{missing[0]}'; run the jobs first"
+        )
     _list_rejected(out / "rejected.txt", {copy: rejected[copy] for copy in origin if copy in rejected})
     if not made:
         (out / "utt2spk").unlink(missing_ok=True)
@@ -196,23 +216,23 @@ def collect(directory: Path, out: Path, routes: Sequence[Route]) -> DataDir:
     names = [name for name in data.tables if name not in (*NOT_CARRIED_OVER, "spk2utt")]
     copies = {copy: origin[copy] for copy in sorted(origin) if copy in made}
     tables = {name: {copy: data.tables[name][utt] for copy, (utt, _) in copies.items()} for name in names}
-    tables["wav.scp"] = {copy: str(audio_path(out, route.name, copy)) for copy, (_, route) in copies.items()}
+    tables["wav.scp"] = {copy: str(audio_path(out, recoder.name, copy)) for copy, (_, recoder) in copies.items()}
     tables["utt2source"] = {copy: data.audio(utt)[0] for copy, (utt, _) in copies.items()}
     tables["utt2dur"] = {copy: seconds_text(*made[copy]) for copy in copies}
-    for name in routes[0].labels:
-        tables[name] = {copy: route.labels[name] for copy, (_, route) in copies.items()}
+    for name in recoders[0].labels:
+        tables[name] = {copy: recoder.labels[name] for copy, (_, recoder) in copies.items()}
     result = DataDir.write(out, tables)
     carry_notes([directory], out)
     if rejected:
         replace_gaps(out, [REJECTED_COPIES], [Gap(out.resolve().name, REJECTED_COPIES, len(rejected), len(origin))])
     lost = f"; {len(rejected):,} rejected, see {out / 'rejected.txt'}" if rejected else ""
-    print(f"{out}: {len(copies):,} copies of {len(data.utts):,} utterances{lost}")
+    print(f"{out}: {counted(len(copies), 'copy')} of {counted(len(data.utts), 'utterance')}{lost}")
     return result
 
 
-def audio_path(out: Path, route: str, copy: str) -> Path:
-    """The file of a copy."""
-    return out / "audio" / route / file_name(copy)
+def audio_path(out: Path, recoder: str, copy: str) -> Path:
+    """Return the path of a copy."""
+    return out / "audio" / recoder / file_name(copy)
 
 
 def _original(data: DataDir, utt: str) -> tuple[int, np.ndarray]:
@@ -225,24 +245,24 @@ def _rms(wave: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
 
 
-def _origin(directory: Path, routes: Sequence[Route]) -> dict[str, Any]:
-    names = {"routes": [route.name for route in routes], "weights": [route.weights for route in routes]}
+def _origin(directory: Path, recoders: Sequence[Recoder]) -> dict[str, Any]:
+    names = {"routes": [recoder.name for recoder in recoders], "weights": [recoder.weights for recoder in recoders]}
     return names | fingerprint(directory, "wav.scp", "segments")
 
 
 def _recorded(out: Path, origin: dict[str, Any], data: DataDir) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
-    """Copy -> samples and rate of those recorded whose file is there; copy -> reason of those that were rejected.
+    """Return copy -> (samples, rate) of existing copies, and copy -> reason of rejected ones.
 
-    Of the utterances of ``data`` whose audio is still the same file.
+    Records of utterances whose audio was replaced are left out.
     """
-    there = {path.name for path in (out / "audio").glob("*/*.flac")}
+    existing = {path.name for path in (out / "audio").glob("*/*.flac")}
     made: dict[str, tuple[int, int]] = {}
     rejected: dict[str, str] = {}
-    sources = {f"{utt}-{route}": data.audio(utt)[0] for route in origin["routes"] for utt in data.utts}
+    sources = {f"{utt}-{recoder}": data.audio(utt)[0] for recoder in origin["routes"] for utt in data.utts}
     for copy, (word, *rest) in current_records(read_journals(out / RECORD, origin), sources).items():
         if word == REJECTED:
             rejected[copy] = " ".join(rest)
-        elif file_name(copy) in there:
+        elif file_name(copy) in existing:
             made[copy] = (int(word), int(rest[0]))
     return made, rejected
 
