@@ -25,7 +25,7 @@ import torch
 import spooftrace.system
 import spooftrace.training
 from spooftrace.cli.main import main
-from spooftrace.training.learner import KeepLast
+from spooftrace.training.callbacks import KeepLast
 
 Trainer = lightning.Trainer
 lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})

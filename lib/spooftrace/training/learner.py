@@ -1,43 +1,41 @@
-"""The Lightning side of training: one step, what is kept, what is shown."""
+"""The ``LightningModule`` of a training: loss, optimizer, and the values of each epoch."""
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, Checkpoint
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from spooftrace.batching.batches import Batches
 from spooftrace.common.errors import InputError
-from spooftrace.common.signals import Stopped, StopSignals
 from spooftrace.config.loading import build
 from spooftrace.config.schedules import learning_rate_factor
 from spooftrace.system.system import System
-from spooftrace.training.selection import KeepBest
 from spooftrace.training.symptoms import Symptoms, all_equal
 
 AUGMENTED = "_augmented"  # ends the names of figures of the augmented dev set where both are scored
 
 
 class Learner(lightning.LightningModule):
-    """Loss, optimizer and figures of a :class:`System`.
+    """Loss, optimizer and logged values of a :class:`System`.
 
-    After every epoch there are ``train_loss``, the mean loss of its training batches as they were trained on, and the
-    figures of each dev set: those of the task and ``dev_loss``, the loss of all its utterances at once.
+    Every epoch logs ``train_loss``, the mean loss of its training batches, and for each dev set the metrics of the task
+    and ``dev_loss``, the loss over all its utterances.
 
-    Several processes that train together have a share of each batch and of the dev sets. The loss is that of the whole
-    batch, the figures are those of the whole dev set, as one process would have them.
+    Each rank has a share of each batch and of the dev sets. The loss is that of the whole batch, and the metrics are
+    those of the whole dev set, as in a single process.
 
-    Dropout is drawn from a generator seeded by (seed, step, rank), so that a resumed run draws what it would have
-    drawn. ``train_batches`` and ``dev_batches`` are set by the caller before ``fit``; ``epochs`` are the figures of all
-    epochs so far, with those that the back-end gives of itself (``figures``).
+    Dropout is drawn from a generator that is seeded by (seed, step, rank), so a resumed run makes the same draws.
+
+    Attributes:
+        train_batches: Training set; set before ``fit``.
+        dev_batches: Dev sets; set before ``fit``.
+        epochs: The logged values of each epoch so far, with those of ``Backend.figures``.
     """
 
     strict_loading = False  # frozen front-ends are not in the checkpoints
@@ -55,12 +53,12 @@ class Learner(lightning.LightningModule):
         self.epochs: list[dict[str, float]] = []
         self.symptoms = Symptoms()
         self._equal = False  # the scores of a dev set
-        # What has to wait until the back-end has been trained alone.
+        # Front-end parameters frozen during ``backend_only_epochs``.
         live = [frontend for frontend in system.frontends.values() if frontend.finetune]
         self._waiting = [p for frontend in live for p in frontend.parameters() if p.requires_grad]
 
     def on_train_epoch_start(self) -> None:
-        if self.train_batches.epoch != self.current_epoch:  # a resumed epoch keeps the place that it was given
+        if self.train_batches.epoch != self.current_epoch:  # a resumed epoch keeps its restored position
             self.train_batches.set_position(self.current_epoch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
@@ -83,6 +81,7 @@ class Learner(lightning.LightningModule):
         if self.trainer.world_size == 1:
             return share
         shares = self.all_gather(share, sync_grads=share.requires_grad)  # (B / W, ...) -> (W, B / W, ...)
+        assert isinstance(shares, Tensor)
         return shares.transpose(0, 1).flatten(0, 1)  # -> (B / W, W, ...) -> (B, ...)
 
     def validation_step(self, batch: list[dict[str, Any]], batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -100,7 +99,7 @@ class Learner(lightning.LightningModule):
         self.symptoms.see(self.current_epoch + 1, figures["train_loss"], self._equal, self.global_rank == 0)
         self._equal = False
         figures |= self.system.backend.figures()
-        # The first device's figures count, so that all of them decide alike.
+        # All ranks use the values of rank 0, so their decisions agree.
         figures = self.trainer.strategy.broadcast(figures)
         self.log_dict(figures, rank_zero_only=False)
         self.epochs.append({"epoch": self.current_epoch + 1, **figures})
@@ -121,9 +120,9 @@ class Learner(lightning.LightningModule):
         if not scores.isfinite().all():
             advice = "lower optimizer.init_args.lr or set trainer.gradient_clip_val"
             raise InputError(f"epoch {self.current_epoch + 1}: the dev scores are not finite numbers; {advice}")
-        scores = scores.cpu().numpy()
-        self._equal |= all_equal(scores)
-        figures = dict(self.system.task.dev_metrics(scores, targets.cpu().numpy()))
+        values = scores.cpu().numpy()
+        self._equal |= all_equal(values)
+        figures = dict(self.system.task.dev_metrics(values, targets.cpu().numpy()))
         return figures | {"dev_loss": float(self.system.task.loss(outputs, targets))}
 
     def _epoch_loss(self) -> tuple[float, float]:
@@ -132,7 +131,7 @@ class Learner(lightning.LightningModule):
         total, count = self.trainer.strategy.reduce(here, reduce_op="sum").tolist()
         return total, count
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
         node = self.config["optimizer"]
         # Some back-ends have parameters with settings of their own.
         groups = self.system.backend.optimizer_groups()
@@ -142,7 +141,7 @@ class Learner(lightning.LightningModule):
         optimizer = build({"class_path": node["class_path"], "init_args": arguments})
         schedule = self.config["schedule"]
         if schedule["kind"] == "constant":
-            return {"optimizer": optimizer}
+            return optimizer
         # Not Lightning's estimated_stepping_batches: asking for it sets the loader up before its state is restored.
         steps, epochs = len(self.train_batches), self.config["trainer"]["max_epochs"]
 
@@ -182,105 +181,3 @@ class Learner(lightning.LightningModule):
                 f"{self.trainer.ckpt_path}: checkpoint of another system: {len(wrong)} weights do not fit, first "
                 f"{wrong[0].removeprefix('system.')}; put the right one back, or remove it to start this training anew"
             )
-
-
-class KeepLast(Checkpoint):
-    """Keeps ``last.ckpt``, the state to resume from: after every epoch, and every ``minutes`` inside one.
-
-    It is also saved when one of ``signals`` asks for the end, which then comes as :class:`Stopped`: after the batch at
-    hand, or, where that is the last of its epoch, after the dev set. A ``Checkpoint`` callback runs after all others,
-    so that what it saves includes their state.
-
-    Args:
-        path: ``last.ckpt``.
-        minutes: Between two checkpoints inside an epoch.
-        signals: Those that end the training.
-        best: Keeps the best epochs; the others are removed when ``last.ckpt`` says which are the best.
-    """
-
-    def __init__(self, path: Path, minutes: float, signals: StopSignals, best: KeepBest) -> None:
-        self.path = path
-        self.best = best
-        self.interval = 60 * minutes
-        self.signals = signals
-        self.seconds_before = 0.0  # training time of earlier runs of the same experiment
-        self._started = self._saved = time.monotonic()
-
-    def on_train_start(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        self.signals.wait()
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        learner.train_batches.done = batch_idx + 1
-        if trainer.is_last_batch:
-            return  # the end of an epoch is saved below, with the dev figures
-        signum, due = self._agreed(trainer, time.monotonic() - self._saved >= self.interval)
-        if signum or due:
-            self._save(trainer)
-        if signum:
-            raise Stopped(signum, f"in epoch {trainer.current_epoch + 1} after batch {batch_idx + 1}, which is saved")
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        self._save(trainer)
-        if trainer.is_global_zero:
-            self.best.remove_others(learner.epochs)
-        signum, _ = self._agreed(trainer)
-        if signum:
-            raise Stopped(signum, f"after epoch {trainer.current_epoch + 1}, which is saved")
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds_before + time.monotonic() - self._started}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.seconds_before = state["seconds"]
-
-    def _agreed(self, trainer: lightning.Trainer, due: bool = False) -> tuple[int, bool]:
-        """The signal that came and whether to save: what any process has seen, so that all do the same."""
-        seen = (self.signals.received, due)
-        if trainer.world_size > 1:
-            here = torch.tensor(seen, device=trainer.strategy.root_device)
-            seen = trainer.strategy.reduce(here, reduce_op="max").tolist()
-        return int(seen[0]), bool(seen[1])
-
-    def _save(self, trainer: lightning.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
-        self._saved = time.monotonic()
-
-
-class Progress(Callback):
-    """A line an epoch; on a terminal, also a bar inside the epoch."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def on_train_batch_end(
-        self, trainer: lightning.Trainer, learner: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        # Not at the epoch's start: Lightning has none when it resumes inside an epoch.
-        if self._bar is None and sys.stderr.isatty() and trainer.is_global_zero:
-            from rich.console import Console
-            from rich.progress import Progress as Bar
-
-            self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(f"epoch {trainer.current_epoch + 1}", total=trainer.num_training_batches)
-            self._bar.start()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=batch_idx + 1)
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, learner: lightning.LightningModule) -> None:
-        self._close()
-        if trainer.is_global_zero:
-            figures = {key: float(value) for key, value in trainer.callback_metrics.items()}
-            text = "  ".join(f"{key} {figures[key]:.4f}" for key in sorted(figures) if key != "train_loss_step")
-            print(f"epoch {trainer.current_epoch + 1:3d}  {text}", flush=True)
-
-    def on_exception(
-        self, trainer: lightning.Trainer, learner: lightning.LightningModule, exception: BaseException
-    ) -> None:
-        self._close()
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None

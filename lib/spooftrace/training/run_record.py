@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from spooftrace.common import ranks
-from spooftrace.common.atomic import atomic_write
 from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.common.records import RUN
@@ -51,14 +50,6 @@ def device_name(num_gpus: int) -> str:
     """What trained, e.g. ``2 x NVIDIA H200`` or ``CPU, 1 threads``."""
     name = torch.cuda.get_device_name() if num_gpus else f"CPU, {torch.get_num_threads()} threads"
     return f"{ranks.world_size()} x {name}" if num_gpus or ranks.started() else name
-
-
-def write_epochs(trainer: Any, learner: Any, path: Path) -> None:
-    """A table with a line an epoch."""
-    if trainer.is_global_zero:
-        with atomic_write(path) as file:
-            file.write("\t".join(learner.epochs[0]) + "\n")
-            file.writelines("\t".join(f"{value:.6g}" for value in epoch.values()) + "\n" for epoch in learner.epochs)
 
 
 def save_model(config: Mapping[str, Any], exp: Path, learner: Any, checkpoints: Sequence[Path]) -> None:

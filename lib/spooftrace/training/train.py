@@ -7,13 +7,11 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spooftrace.batching.build import make_batches, open_streams
 from spooftrace.common import ranks
@@ -22,8 +20,17 @@ from spooftrace.common.lock import hold
 from spooftrace.common.signals import Stopped, StopSignals
 from spooftrace.training import distributed
 
-LOCK, EPOCHS = ".lock", "epochs.tsv"  # in the folder of an experiment
-# All processes of a training find the same error. The first one says it, and the others are ended before they do.
+if TYPE_CHECKING:
+    import lightning
+
+    from spooftrace.batching.batches import Batches
+    from spooftrace.batching.utterances import CachedStream
+    from spooftrace.system.system import System
+    from spooftrace.tasks import Task
+    from spooftrace.training.learner import Learner
+
+LOCK = ".lock"  # in the folder of an experiment
+# Seconds that ranks above 0 wait after an error: all ranks meet the same one, and rank 0 prints it and ends the others.
 OTHERS_SECONDS = 30.0
 
 
@@ -68,14 +75,22 @@ def launch(
 
 
 def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0) -> None:
-    """Train one system; does nothing when ``exp`` holds a finished training of the same configuration.
+    """Train one system; do nothing if ``exp`` holds a finished training of the same configuration.
 
-    ``num_gpus`` are those of this node. Several GPUs are several processes, each of which calls this (``processes``).
+    With several GPUs, each rank calls this in a process of its own (:mod:`spooftrace.training.distributed`).
+
+    Args:
+        config: The configuration.
+        train_dir: Data directory to train on.
+        dev_dir: Data directory that selects the epoch.
+        dump: Folder of the stored streams.
+        exp: Folder of the experiment.
+        num_gpus: GPUs of this node; 0 trains on the CPU.
 
     Raises:
-        InputError: Bad data or configuration, ``exp`` holds a training of another configuration, or another process
-            is training there.
-        Stopped: A signal has ended it; what was done is saved.
+        InputError: Bad data or configuration; ``exp`` holds a training of another configuration, or another process is
+            training there.
+        Stopped: A signal has ended the training; its state is saved.
     """
     from spooftrace.training.resuming import is_finished
 
@@ -91,54 +106,35 @@ def _fit(
     signals: StopSignals,
 ) -> None:  # fmt: skip
     """Train, from the last checkpoint if there is one, and write the model and ``run.json``."""
-    _silence_lightning()
+    from spooftrace.training.trainer import lightning_trainer, silence_lightning
+
+    silence_lightning()
     import lightning
 
-    from spooftrace.backends.parts.shared_batchnorm import share_batch_norm
     from spooftrace.config.loading import save_config
     from spooftrace.system.devices import pick_device
-    from spooftrace.system.files import last_checkpoint
-    from spooftrace.system.system import System
+    from spooftrace.system.files import CONFIG, last_checkpoint
     from spooftrace.training import run_record
-    from spooftrace.training.initialise import start_from_others
-    from spooftrace.training.learner import KeepLast, Learner
-    from spooftrace.training.selection import KeepBest
+    from spooftrace.training.callbacks import KeepBest, KeepLast
 
-    started = time.monotonic()
-    options, world = config["trainer"], ranks.world_size()
-    device = pick_device(num_gpus)
+    started, options, device = time.monotonic(), config["trainer"], pick_device(num_gpus)
+    checkpoint = last_checkpoint(exp)
+    resume = checkpoint if checkpoint.exists() else None
     lightning.seed_everything(config["seed_everything"], verbose=False)
     cached = open_streams(config, dump, train_dir)
-    system = System(config, {name: stream.shape for name, stream in cached.items()})
-    _check_monitor(system.task, options["monitor"])
-    resume = last_checkpoint(exp) if last_checkpoint(exp).exists() else None
-    if resume is None:
-        start_from_others(system, config)
-    if world > 1 and device.type == "cpu":
-        share_batch_norm(system)
-    learner = Learner(system, config)
-    train_set, dev_sets = _data_sets(config, system, train_dir, dev_dir, dump, cached)
+    learner = _make_learner(config, cached, device.type, from_scratch=resume is None)
+    train_set, dev_sets = _data_sets(config, learner.system, train_dir, dev_dir, dump, cached)
     learner.train_batches, learner.dev_batches = train_set, dev_sets
 
-    best = KeepBest(last_checkpoint(exp).parent, options["monitor"], options["average_best"])
-    last = KeepLast(last_checkpoint(exp), options["checkpoint_minutes"], signals, best)
-    trainer = _lightning_trainer(config, exp, learner, [best, last], device.type)
+    best = KeepBest(checkpoint.parent, options["monitor"], options["average_best"])
+    last = KeepLast(checkpoint, options["checkpoint_minutes"], signals, best)
+    trainer = lightning_trainer(config, exp, len(train_set), [best, last], device.type)
+    parameters = run_record.parameters(learner.system, cached)
     if trainer.is_global_zero:
-        parameters = run_record.parameters(system, cached)
         _describe(parameters, train_set, dev_sets[0])
         _remove_leftovers(exp)
-    save_config(config, exp / "config.yaml")
-    try:
-        trainer.fit(learner, train_set, dev_sets, ckpt_path=resume, weights_only=True)
-    except SystemExit:
-        # Lightning turns Ctrl-C into an exit without a word.
-        if trainer.interrupted:
-            raise KeyboardInterrupt from None
-        raise
-    except Stopped:
-        distributed.leave_group()
-        raise
-    distributed.leave_group()
+    save_config(config, exp / CONFIG)
+    _run(trainer, learner, resume)
     if trainer.is_global_zero:
         run_record.save_model(config, exp, learner, best.paths(learner.epochs))
         facts = {
@@ -149,24 +145,44 @@ def _fit(
         run_record.write_run(config, exp, learner, facts | run_record.gaps(train=train_dir, dev=dev_dir))
 
 
-def _silence_lightning() -> None:
-    """Leave out Lightning's advertisements and warnings that concern no training here."""
-    # They are of deprecations in its own dependencies, of a Slurm that it is not used with, of a folder that a resumed
-    # run finds, of frozen front-ends, and of figures that are not averaged over devices; ours are the same on all.
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
-    harmless = ("LeafSpec", "srun", "exists and is not empty", "in eval mode at the start", "sync_dist=True")
-    for message in (*harmless, "torch.*all_gather is deprecated"):
-        warnings.filterwarnings("ignore", message=f".*{message}")
-    import lightning  # noqa: F401  # it sets the levels of its loggers
+def _make_learner(
+    config: Mapping[str, Any], cached: Mapping[str, CachedStream], device: str, from_scratch: bool
+) -> Learner:
+    """The system to train, with the weights that an unresumed training (``from_scratch``) starts from."""
+    from spooftrace.backends.parts.shared_batchnorm import share_batch_norm
+    from spooftrace.system.system import System
+    from spooftrace.training.initialise import start_from_others
+    from spooftrace.training.learner import Learner
 
-    for part in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(part).setLevel(logging.WARNING)
+    system = System(config, {name: stream.shape for name, stream in cached.items()})
+    _check_monitor(system.task, config["trainer"]["monitor"])
+    if from_scratch:
+        start_from_others(system, config)
+    if ranks.world_size() > 1 and device == "cpu":
+        share_batch_norm(system)
+    return Learner(system, config)
+
+
+def _run(trainer: lightning.Trainer, learner: Learner, resume: Path | None) -> None:
+    """Run all epochs, from the checkpoint ``resume`` if there is one."""
+    try:
+        trainer.fit(learner, learner.train_batches, learner.dev_batches, ckpt_path=resume, weights_only=True)
+    except SystemExit:
+        # Lightning turns Ctrl-C into an exit without a message.
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    except Stopped:
+        distributed.leave_group()
+        raise
+    distributed.leave_group()
 
 
 def _data_sets(
-    config: Mapping[str, Any], system: Any, train_dir: Path, dev_dir: Path, dump: Path, cached: Mapping[str, Any]
-) -> tuple[Any, list[Any]]:
-    """This process's share of the training set, and of the dev set: one, or the clean and the augmented one."""
+    config: Mapping[str, Any], system: System, train_dir: Path, dev_dir: Path, dump: Path,
+    cached: Mapping[str, CachedStream],
+) -> tuple[Batches, list[Batches]]:  # fmt: skip
+    """This rank's share of the training set and of the dev sets: one, or the clean and the augmented one."""
     train_set = make_batches("train", config, system, train_dir, dump, cached)
     dev_cached = open_streams(config, dump, dev_dir)
     dev_sets = [
@@ -174,55 +190,14 @@ def _data_sets(
         for augment in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
-        system.task.check(batches.utterances.targets, directory)
-    system.task.fit(train_set.utterances.targets)
+        system.task.check(batches.utterances.targets or [], directory)
+    system.task.fit(train_set.utterances.targets or [])
     for batches in (train_set, *dev_sets):
         batches.share(ranks.rank(), ranks.world_size())
     return train_set, dev_sets
 
 
-def _lightning_trainer(config: Mapping[str, Any], exp: Path, learner: Any, keepers: list[Any], device: str) -> Any:
-    """The ``lightning.Trainer`` of a configuration; ``keepers`` save checkpoints, ``device`` is ``cpu`` or ``cuda``."""
-    import lightning
-    from lightning.pytorch.callbacks import LambdaCallback
-    from lightning.pytorch.loggers import TensorBoardLogger
-    from lightning.pytorch.plugins.environments import LightningEnvironment, TorchElasticEnvironment
-
-    from spooftrace.training import run_record
-    from spooftrace.training.learner import Progress
-    from spooftrace.training.saving import WholeCheckpoints
-    from spooftrace.training.selection import StopEarly
-
-    options, world = config["trainer"], ranks.world_size()
-    stop = [] if options["patience"] is None else [StopEarly(options["monitor"], options["patience"])]
-    table = LambdaCallback(
-        on_train_epoch_end=lambda trainer, _: run_record.write_epochs(trainer, learner, exp / EPOCHS)
-    )
-    # A front-end that joins in later has no gradients before, which DDP has to expect.
-    ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
-    return lightning.Trainer(
-        accelerator="cpu" if device == "cpu" else "gpu",
-        devices=ranks.processes_per_node(),
-        num_nodes=world // ranks.processes_per_node(),
-        strategy=ddp if world > 1 else "auto",
-        sync_batchnorm=world > 1 and device != "cpu",  # so a batch is that of all processes
-        # Not Slurm's variables, which Lightning would take: torchrun's count.
-        plugins=[TorchElasticEnvironment() if ranks.started() else LightningEnvironment(), WholeCheckpoints()],
-        precision=options["precision"],
-        max_epochs=options["max_epochs"],
-        min_epochs=options["min_epochs"],
-        gradient_clip_val=options["gradient_clip_val"],
-        callbacks=[*stop, Progress(), table, *keepers],
-        logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=min(50, len(learner.train_batches)),
-    )
-
-
-def _check_monitor(task: Any, monitor: str) -> None:
+def _check_monitor(task: Task, monitor: str) -> None:
     """Refuse to select epochs by the figure of another task."""
     known = (*task.selects_by, "dev_loss", "train_loss", "last_epoch")
     if monitor.removesuffix("_augmented") not in known:
@@ -234,12 +209,13 @@ def _remove_leftovers(exp: Path) -> None:
     from spooftrace.common.atomic import remove_leftovers
     from spooftrace.common.records import RUN
     from spooftrace.system.files import CONFIG, MODEL, last_checkpoint
+    from spooftrace.training.trainer import EPOCHS
 
     remove_leftovers(exp, CONFIG, MODEL, RUN, EPOCHS)
     remove_leftovers(last_checkpoint(exp).parent)
 
 
-def _describe(parameters: Mapping[str, int | None], train_set: Any, dev_set: Any) -> None:
+def _describe(parameters: Mapping[str, int | None], train_set: Batches, dev_set: Batches) -> None:
     total = "an unknown number of" if parameters["total"] is None else f"{parameters['total']:,}"
     print(
         f"training {parameters['trainable']:,} of {total} parameters on "
