@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spooftrace.codecs import semantic
-from spooftrace.codecs.codec import NeuralCodec, load_codec, save_codec
+from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.codecs.decoders import four_factors
 from spooftrace.codecs.disentanglement import measure_voice, neutralize, pitch, restore
 from spooftrace.codecs.factorised import FactorisedQuantizer
@@ -22,6 +22,7 @@ from spooftrace.codecs.semantic import SemanticDistillation, TeacherFeatures
 from spooftrace.codecs.settings import CodecTraining
 from spooftrace.codecs.single_codebook import SingleVectorQuantizer
 from spooftrace.codecs.training import train_codec
+from spooftrace.codecs.weights import load_codec, save_codec
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 

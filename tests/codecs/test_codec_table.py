@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from spooftrace.cli.main import main
 from spooftrace.codecs import table as table_module
-from spooftrace.codecs.codec import load_codec
 from spooftrace.codecs.providers import OWN_CLASSES, own_weights
 from spooftrace.codecs.table import codec_table, find_setting, nearest
+from spooftrace.codecs.weights import load_codec
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import codecfake_plus, codecfake_wu, codecfake_xie, st_codecfake
 from spooftrace.corpora.codecfake_plus_codecs import CODECS, MODELS, SPELLINGS

@@ -9,11 +9,12 @@ import torch
 
 from spooftrace.audio import read_audio
 from spooftrace.cli.main import main
-from spooftrace.codecs.codec import NeuralCodec, load_codec, save_codec
+from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.codecs.losses import MultiResolutionSpectralLoss
 from spooftrace.codecs.quantizers import ResidualVectorQuantizer
 from spooftrace.codecs.settings import CodecTraining
 from spooftrace.codecs.training import train_codec
+from spooftrace.codecs.weights import load_codec, save_codec
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir

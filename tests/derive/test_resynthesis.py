@@ -9,10 +9,10 @@ import torch
 
 from spooftrace.audio import audio_info, read_audio
 from spooftrace.cli.main import main
-from spooftrace.codecs.codec import load_codec
 from spooftrace.codecs.coder import Coder
 from spooftrace.codecs.providers import find_codec, load_coder
 from spooftrace.codecs.table import find_setting
+from spooftrace.codecs.weights import load_codec
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir, validate

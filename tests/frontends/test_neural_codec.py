@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from spooftrace.backends import QAFStatic
-from spooftrace.codecs.codec import NeuralCodec, load_codec, save_codec
+from spooftrace.codecs.codec import NeuralCodec
+from spooftrace.codecs.weights import load_codec, save_codec
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import SmallCodec
 

@@ -43,8 +43,9 @@ import torch
 from ge2e import SpeakerEncoder, find_weights
 
 from spooftrace.audio import read_audio
-from spooftrace.codecs.codec import NeuralCodec, load_codec
+from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.codecs.training import SUMMARY, WEIGHTS
+from spooftrace.codecs.weights import load_codec
 from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import write_json
 from spooftrace.common.sample_rate import SAMPLE_RATE

@@ -168,7 +168,9 @@ class _SoundFiles:
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
         self._stack = ExitStack()
-        self._sources = [SplicedFile(file, pieces) for pieces in views.pieces] or [original(path, file)]
+        self._sources: list[io.RawIOBase | BinaryIO | bytes] = [SplicedFile(file, pieces) for pieces in views.pieces]
+        if not self._sources:
+            self._sources = [original(path, file)]
         self._open_all()
         first = self._files[0]
         self.rate, self.channels = first.samplerate, first.channels

@@ -99,7 +99,7 @@ def rawboost(
             index for index, draw in zip(distortions, drawn, strict=True) if draw < settings.chances[index]
         )
     if parallel and distortions:
-        return _limit(sum(DISTORTIONS[index](wave, rng, settings) for index in distortions))
+        return _limit(np.sum([DISTORTIONS[index](wave, rng, settings) for index in distortions], axis=0))
     for index in distortions:
         wave = DISTORTIONS[index](wave, rng, settings)
     return wave

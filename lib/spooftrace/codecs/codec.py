@@ -7,10 +7,9 @@ in minutes; they are meant for making spoofed speech with known codec parameters
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -21,13 +20,33 @@ from spooftrace.codecs.decoders import DECODERS
 from spooftrace.codecs.disentanglement import VoiceRestorer, measure_voice, neutralize
 from spooftrace.codecs.factorised import FactorisedQuantizer
 from spooftrace.codecs.mel import hann_window
-from spooftrace.codecs.quantizers import ResidualVectorQuantizer
+from spooftrace.codecs.quantizers import Quantizer, ResidualVectorQuantizer
 from spooftrace.codecs.scalar import ScalarQuantizer
 from spooftrace.codecs.semantic import SemanticQuantizer
 from spooftrace.codecs.single_codebook import SingleVectorQuantizer
-from spooftrace.common.atomic import atomic_write
-from spooftrace.common.errors import InputError
-from spooftrace.common.json_files import parse_json
+
+QuantizerKind = Literal["residual", "factorised", "single", "scalar"]
+Auxiliary = Literal["none", "semantic", "disentanglement"]
+Domain = Literal["frequency", "time"]
+
+
+class CodecConfig(TypedDict):
+    """The arguments of ``NeuralCodec``, as they are stored beside the weights."""
+
+    sample_rate: int
+    frame_rate: int
+    dim: int
+    channels: int
+    encoder_blocks: int
+    decoder_blocks: int
+    codebook_size: int
+    num_quantizers: int
+    level: float
+    quantizer: QuantizerKind
+    auxiliary: Auxiliary
+    decoder: Domain
+    overlap: int
+    tokens: int
 
 
 class CodecOutput(NamedTuple):
@@ -37,8 +56,8 @@ class CodecOutput(NamedTuple):
         wave: (B, N).
         codes: (B, Q, T).
         commitment: Scalar loss of the quantizer.
-        semantic: (B, T, D), vectors of the semantic codebook, if there is one.
-        restoration: Scalar, mean distance of the spectrum with its voice restored, if that happens.
+        semantic: (B, T, D), vectors of the semantic codebook; None without one.
+        restoration: Scalar, mean distance of the restored log spectrum; None without disentanglement.
     """
 
     wave: Tensor
@@ -46,13 +65,6 @@ class CodecOutput(NamedTuple):
     commitment: Tensor
     semantic: Tensor | None = None
     restoration: Tensor | None = None
-
-
-QUANTIZERS = {
-    "residual": ResidualVectorQuantizer,
-    "factorised": FactorisedQuantizer,
-    "scalar": ScalarQuantizer,
-}
 
 
 class NeuralCodec(nn.Module):
@@ -87,6 +99,8 @@ class NeuralCodec(nn.Module):
     torch.Size([1, 2, 51])
     """
 
+    window: Tensor
+
     def __init__(
         self,
         sample_rate: int = 16000,
@@ -98,36 +112,20 @@ class NeuralCodec(nn.Module):
         codebook_size: int = 256,
         num_quantizers: int = 8,
         level: float = 0.05,
-        quantizer: Literal["residual", "factorised", "single", "scalar"] = "residual",
-        auxiliary: Literal["none", "semantic", "disentanglement"] = "none",
-        decoder: Literal["frequency", "time"] = "frequency",
+        quantizer: QuantizerKind = "residual",
+        auxiliary: Auxiliary = "none",
+        decoder: Domain = "frequency",
         overlap: int = 2,
         tokens: int = 1,
     ) -> None:
         super().__init__()
-        if sample_rate % frame_rate:
-            raise ValueError(f"frame_rate {frame_rate} does not divide sample_rate {sample_rate}")
-        several = quantizer in ("residual", "factorised") and num_quantizers > 1
-        if auxiliary == "semantic" and not (several and (sample_rate, frame_rate) == (16000, 50)):
-            raise ValueError("semantic distillation needs several codebooks, sample_rate 16000 and frame_rate 50")
-        if tokens > 1 and quantizer != "single":
-            raise ValueError("only a single codebook spends several tokens on a frame")
-        self.config = {
-            "sample_rate": sample_rate,
-            "frame_rate": frame_rate,
-            "dim": dim,
-            "channels": channels,
-            "encoder_blocks": encoder_blocks,
-            "decoder_blocks": decoder_blocks,
-            "codebook_size": codebook_size,
-            "num_quantizers": num_quantizers,
-            "level": level,
-            "quantizer": quantizer,
-            "auxiliary": auxiliary,
-            "decoder": decoder,
-            "overlap": overlap,
-            "tokens": tokens,
-        }
+        self.config: CodecConfig = {
+            "sample_rate": sample_rate, "frame_rate": frame_rate, "dim": dim, "channels": channels,
+            "encoder_blocks": encoder_blocks, "decoder_blocks": decoder_blocks, "codebook_size": codebook_size,
+            "num_quantizers": num_quantizers, "level": level, "quantizer": quantizer, "auxiliary": auxiliary,
+            "decoder": decoder, "overlap": overlap, "tokens": tokens,
+        }  # fmt: skip
+        _check(self.config)
         self.sample_rate, self.frame_rate, self.level = sample_rate, frame_rate, level
         self.hop = sample_rate // frame_rate
         self.n_fft = overlap * self.hop
@@ -138,14 +136,7 @@ class NeuralCodec(nn.Module):
             *(ConvNeXtBlock(channels) for _ in range(encoder_blocks)),
             nn.Conv1d(channels, dim, 1),
         )
-        self.quantizer: nn.Module
-        if auxiliary == "semantic":
-            acoustic = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers - 1)
-            self.quantizer = SemanticQuantizer(dim, acoustic)
-        elif quantizer == "single":
-            self.quantizer = SingleVectorQuantizer(dim, codebook_size, num_quantizers, tokens)
-        else:
-            self.quantizer = QUANTIZERS[quantizer](dim, codebook_size, num_quantizers)
+        self.quantizer = _make_quantizer(self.config)
         disentangled = auxiliary == "disentanglement"
         self.restorer = VoiceRestorer(dim, channels, bins) if disentangled else None
         self.decoder = DECODERS[decoder](bins if disentangled else dim, channels, decoder_blocks, self.hop, overlap)
@@ -240,70 +231,29 @@ class NeuralCodec(nn.Module):
         return self.encoder(neutral).transpose(1, 2)  # (B, F, T) -> (B, D, T) -> (B, T, D)
 
 
-def only_for_training(name: str) -> bool:
-    """Whether an entry of the state is a buffer that only training needs."""
-    return name.rpartition(".")[2] in ("usage", "sums", "started")
+def _check(config: CodecConfig) -> None:
+    """Refuse arguments of ``NeuralCodec`` that are incompatible."""
+    rate, frame_rate, quantizer = config["sample_rate"], config["frame_rate"], config["quantizer"]
+    if rate % frame_rate:
+        raise ValueError(f"frame_rate {frame_rate} does not divide sample_rate {rate}")
+    several = quantizer in ("residual", "factorised") and config["num_quantizers"] > 1
+    if config["auxiliary"] == "semantic" and not (several and (rate, frame_rate) == (16000, 50)):
+        raise ValueError("semantic distillation needs several codebooks, sample_rate 16000 and frame_rate 50")
+    if config["tokens"] > 1 and quantizer != "single":
+        raise ValueError("only a single codebook can have several tokens per frame")
 
 
-def save_codec(codec: NeuralCodec, path: str | Path, half: bool = True) -> None:
-    """Write weights and configuration into one safetensors file, as float16 unless ``half`` is false.
-
-    Raises:
-        ValueError: A weight is too large for float16.
-    """
-    from safetensors.torch import save
-
-    state = {name: value for name, value in codec.state_dict().items() if not only_for_training(name)}
-    if half:
-        _scale_vectors(state)
-        state = {name: value.half() for name, value in state.items()}
-        for name, value in state.items():
-            if not value.isfinite().all():
-                raise ValueError(f"{name}: too large for float16")
-    state = {name: value.contiguous() for name, value in state.items()}
-    with atomic_write(path, "wb") as file:
-        file.write(save(state, metadata={"config": json.dumps(codec.config)}))
+QUANTIZERS: dict[str, Callable[[int, int, int], Quantizer]] = {
+    "residual": ResidualVectorQuantizer,
+    "factorised": FactorisedQuantizer,
+    "scalar": ScalarQuantizer,
+}
 
 
-def _scale_vectors(state: dict[str, Tensor]) -> None:
-    """Bring the vectors of a codec with disentanglement to a moderate size.
-
-    What follows the quantizer there begins with a layer norm, so their size changes nothing, and training lets it grow
-    beyond float16. A power of two divides without rounding.
-    """
-    names = ("encoder.{}.weight", "encoder.{}.bias", "quantizer.codebooks")
-    last = max((int(name.split(".")[1]) for name in state if name.startswith("encoder.")), default=0)
-    names = tuple(name.format(last) for name in names)
-    if "restorer.norm.weight" not in state or not all(name in state for name in names):
-        return
-    largest = max(float(state["quantizer.codebooks"].abs().max()), 1024.0)
-    factor = 2.0 ** -math.ceil(math.log2(largest / 1024))
-    state |= {name: state[name] * factor for name in names}
-
-
-def load_codec(path: str | Path) -> NeuralCodec:
-    """Read a file of ``save_codec``: a codec in evaluation mode, float32.
-
-    Raises:
-        InputError: The file is missing, is not safetensors, or does not hold a codec.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            config = parse_json((file.metadata() or {})["config"])
-            state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        codec = NeuralCodec(**config)
-        missing, unexpected = codec.load_state_dict(state, strict=False)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such codec file; train one with 'spooftrace codec train'") from None
-    except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not a codec file of 'spooftrace codec train' ({reason}); get it again") from None
-    wrong = sorted(name for name in (*missing, *unexpected) if not only_for_training(name))
-    if wrong:
-        raise InputError(f"{path}: the weights do not fit their configuration (first: {wrong[0]}); get the file again")
-    for module in codec.modules():
-        if isinstance(module, ResidualVectorQuantizer):
-            module.resume_from_codebooks()
-    return codec.eval()
+def _make_quantizer(config: CodecConfig) -> Quantizer:
+    dim, size, count = config["dim"], config["codebook_size"], config["num_quantizers"]
+    if config["auxiliary"] == "semantic":
+        return SemanticQuantizer(dim, QUANTIZERS[config["quantizer"]](dim, size, count - 1))
+    if config["quantizer"] == "single":
+        return SingleVectorQuantizer(dim, size, count, config["tokens"])
+    return QUANTIZERS[config["quantizer"]](dim, size, count)

@@ -66,7 +66,8 @@ class CropSampler:
     def batch(self, step: int) -> Batch:
         """The batch of a step, the same for the same step."""
         draws = np.random.default_rng([self.settings.seed, step])
-        crops, places = [], []
+        crops: list[np.ndarray] = []
+        places: list[tuple[int, int]] = []
         while len(crops) < self.settings.batch_size:
             index = min(int(np.searchsorted(self.cumulative, draws.random())), len(self.waves) - 1)
             wave = self.waves[index]

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.codecs.quantizers import Quantized, check_codes
+from spooftrace.codecs.quantizers import Quantized, Quantizer, check_codes
 
 CODE_DIM = 8
 
 
-class FactorisedQuantizer(nn.Module):
+class FactorisedQuantizer(Quantizer):
     """``num_quantizers`` codebooks in a row; each looks up its entry by angle, in eight dimensions of its own.
 
     Args:

@@ -1,4 +1,4 @@
-"""How a codec of the table, or one of our own, is loaded and run."""
+"""Loading of codecs: those of the table, and our own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from spooftrace.codecs.coder import Coder
 from spooftrace.codecs.table import CELLS, ROOT, Codec, CodecSetting, find_setting
+from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 
 if TYPE_CHECKING:
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def find_codec(name: str, quantizers: int | None = None) -> CodecSetting:
-    """The codec that a user names: one of the table, ``NAME`` or ``NAME_qN``, or a file of ``spooftrace codec train``.
+    """Return a codec by name: ``NAME`` or ``NAME_qN`` of the table, or a file of ``spooftrace codec train``.
 
     Args:
         name: A name, or the path of a safetensors file.
-        quantizers: How many codebooks, instead of ``_qN``.
+        quantizers: Number of codebooks, instead of ``_qN``.
 
     Raises:
-        InputError: No such codec or setting, or the file is missing or unfit.
+        InputError: The codec or setting is unknown, or the file is missing or unfit.
     """
     if name.endswith(".safetensors"):
         return own_codec(Path(name)).setting(quantizers)
@@ -33,21 +34,20 @@ def find_codec(name: str, quantizers: int | None = None) -> CodecSetting:
 
 
 def load_coder(setting: CodecSetting, model: str | Path | None = None) -> Coder:
-    """The codec of the table at this setting.
+    """Load a codec of the table at a setting.
 
     Args:
         setting: A row of the table and a number of quantizers.
-        model: Folder or file with the weights, instead of what the table names.
+        model: Folder or file with the weights, instead of the weights that the table names.
 
     Raises:
-        InputError: The table does not say how to run it, the weights cannot be had, or they are those of a codec with
-            another sampling rate or fewer quantizers, which the labels would not describe.
+        InputError: The table names no provider, the weights are missing, or the weights belong to a codec with another
+            sampling rate or fewer quantizers, so the labels of the table would be wrong.
     """
     codec, count = setting.codec, setting.quantizers
     if codec.provider is None or codec.model is None or count is None:
         raise InputError(
-            f"codec '{codec.name}': known, but not run here: there is no provider for it; "
-            "'spooftrace codec list' shows which there are"
+            f"codec '{codec.name}': has no provider that runs it; 'spooftrace codec list' shows those that have one"
         )
     where = model or (own_weights(codec) if codec.provider == "own" else codec.model)
     coder = LOADERS[codec.provider](str(where), count)
@@ -57,7 +57,7 @@ def load_coder(setting: CodecSetting, model: str | Path | None = None) -> Coder:
 
 
 def load_own(model: str, quantizers: int) -> Coder:
-    """A codec of ``spooftrace codec train`` with its first ``quantizers`` codebooks.
+    """Load a codec of ``spooftrace codec train`` with its first ``quantizers`` codebooks.
 
     Args:
         model: The safetensors file.
@@ -66,22 +66,22 @@ def load_own(model: str, quantizers: int) -> Coder:
     Raises:
         InputError: The file is missing or unfit, or the codec has fewer codebooks.
     """
-    from spooftrace.codecs.codec import load_codec
+    from spooftrace.codecs.weights import load_codec
 
     codec = load_codec(model)
     copy = exact_copy(codec, quantizers)
-    held = codec.config["num_quantizers"]
-    if quantizers > held:
-        raise InputError(f"{model}: has {held} quantizers, not {quantizers}")
+    count = codec.config["num_quantizers"]
+    if quantizers > count:
+        raise InputError(f"{model}: has {counted(count, 'quantizer')}, not {quantizers}")
     return Coder(codec.sample_rate, codec.hop, copy)
 
 
 def exact_copy(codec: NeuralCodec, quantizers: int) -> Callable[[np.ndarray], np.ndarray]:
-    """What ``codec`` makes of a wave, float32 (N,) -> float32 (N,), computed in float64.
+    """Return the function wave -> copy of a codec, float32 (N,) -> float32 (N,), computed in float64.
 
-    In float32 processors differ in the last bits, then in the choice between two codes that are nearly as good, and the
-    copies of a corpus in what is heard. In float64 the differences vanish when the copy is rounded to 16 bit, nearly
-    always: with and without AVX2, no sample of the mini corpus differs. It takes about as long.
+    In float32 different processors differ in the last bits, then in the choice between two nearly equal codes, and
+    finally in audible samples. In float64 nearly all differences vanish when the copy is rounded to 16 bits: no sample
+    of the mini corpus differs with and without AVX2. It takes about as long as float32.
     """
     import torch
 
@@ -89,7 +89,7 @@ def exact_copy(codec: NeuralCodec, quantizers: int) -> Callable[[np.ndarray], np
     return lambda wave: codec.copy(torch.from_numpy(wave)[None].double(), quantizers)[0].float().numpy()
 
 
-# The configuration of our own codecs -> the words of the taxonomy.
+# Configuration of our own codecs -> classes of the taxonomy.
 OWN_CLASSES = {
     "vq": ("quantizer", {"residual": "mvq", "factorised": "mvq", "single": "svq", "scalar": "sq"}),
     "aux": ("auxiliary", {"none": "none", "semantic": "sem", "disentanglement": "disent"}),
@@ -98,22 +98,25 @@ OWN_CLASSES = {
 
 
 def own_codec(path: Path) -> Codec:
-    """The row that a file of ``spooftrace codec train`` would have in the table, named after the file or its folder.
+    """Describe a file of ``spooftrace codec train`` as a row of the table, named after the file or its folder.
 
     Raises:
         InputError: The file is missing or unfit.
     """
-    from spooftrace.codecs.codec import load_codec
+    from spooftrace.codecs.weights import load_codec
 
     codec = load_codec(path)
-    count, size = codec.config["num_quantizers"], codec.config["codebook_size"]
+    config = codec.config
+    count, size = config["num_quantizers"], config["codebook_size"]
     name = path.parent.name if path.stem == "codec" else path.stem  # codec train writes EXP/codec.safetensors
     return Codec(
         name=re.sub(r"[^\w.+-]", "_", name) or "codec",
         family="spooftrace",
-        **{cell: words[codec.config[key]] for cell, (key, words) in OWN_CLASSES.items()},
+        vq=OWN_CLASSES["vq"][1][config["quantizer"]],
+        aux=OWN_CLASSES["aux"][1][config["auxiliary"]],
+        dec=OWN_CLASSES["dec"][1][config["decoder"]],
         khz=codec.sample_rate / 1000,
-        frame_rate=(codec.frame_rate * codec.config["tokens"],) * count,
+        frame_rate=(codec.frame_rate * config["tokens"],) * count,
         quantizers=count,
         codebook=(size,) * count,
         kbps=codec.kbps(count),
@@ -126,7 +129,7 @@ def own_codec(path: Path) -> Codec:
 
 
 def own_weights(codec: Codec) -> Path:
-    """Where the weights of one of our own codecs are: what the table names is in the repository."""
+    """Return the path of the weights of one of our own codecs; the table names files of this repository."""
     return ROOT / str(codec.model)
 
 

@@ -29,7 +29,39 @@ class Quantized(NamedTuple):
     semantic: Tensor | None = None
 
 
-class ResidualVectorQuantizer(nn.Module):
+class Quantizer(nn.Module):
+    """Base class of quantizers.
+
+    Attributes:
+        codebook_size: Entries of each codebook; levels of each scalar.
+        num_quantizers: Number of codebooks or scalars.
+    """
+
+    codebook_size: int
+    num_quantizers: int
+
+    def forward(
+        self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
+    ) -> Quantized:
+        """Quantize vectors.
+
+        Args:
+            x: (B, T, D).
+            num_quantizers: (B,), how many quantizers each item uses; all by default.
+            generator: Source of the random draws of training.
+        """
+        raise NotImplementedError
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """Return the vectors (B, T, D) of codes (B, Q, T), Q from 1 to ``num_quantizers``.
+
+        Raises:
+            ValueError: The codes are impossible; see ``check_codes``.
+        """
+        raise NotImplementedError
+
+
+class ResidualVectorQuantizer(Quantizer):
     """``num_quantizers`` codebooks in a row, each coding what the ones before left over.
 
     In training mode a forward pass also moves the codebooks. The first one sets them by k-means.

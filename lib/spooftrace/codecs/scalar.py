@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spooftrace.codecs.quantizers import Quantized, check_codes
+from spooftrace.codecs.quantizers import Quantized, Quantizer, check_codes
 
 
-class ScalarQuantizer(nn.Module):
+class ScalarQuantizer(Quantizer):
     """``num_quantizers`` scalars, each rounded to one of ``codebook_size`` levels; so a scalar counts as a quantizer.
 
     Trained with dropout it serves several bitrates: the first scalars carry what matters most.

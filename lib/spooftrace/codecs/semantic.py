@@ -17,8 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spooftrace.codecs.factorised import FactorisedQuantizer
-from spooftrace.codecs.quantizers import Quantized, ResidualVectorQuantizer, check_codes
+from spooftrace.codecs.quantizers import Quantized, Quantizer, ResidualVectorQuantizer, check_codes
 from spooftrace.common.atomic import atomic_write
 
 # Integers (N,) at 16 kHz of many utterances -> float16 (ceil(N / 320), E) of each.
@@ -26,7 +25,7 @@ Teacher = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 FRAME_RATE = 50
 
 
-class SemanticQuantizer(nn.Module):
+class SemanticQuantizer(Quantizer):
     """One codebook for the semantic objective, and an acoustic quantizer beside it; their vectors are added.
 
     Args:
@@ -34,7 +33,7 @@ class SemanticQuantizer(nn.Module):
         acoustic: Residual or factorised quantizer; the semantic codebook has as many entries as each of its.
     """
 
-    def __init__(self, dim: int, acoustic: ResidualVectorQuantizer | FactorisedQuantizer) -> None:
+    def __init__(self, dim: int, acoustic: Quantizer) -> None:
         super().__init__()
         self.codebook_size, self.num_quantizers = acoustic.codebook_size, acoustic.num_quantizers + 1
         self.enter = nn.Linear(dim, dim)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from spooftrace.codecs.quantizers import Quantized, ResidualVectorQuantizer
+from spooftrace.codecs.quantizers import Quantized, Quantizer, ResidualVectorQuantizer
 
 
-class SingleVectorQuantizer(nn.Module):
+class SingleVectorQuantizer(Quantizer):
     """One codebook that codes ``tokens`` parts of each vector: (B, T, D) -> codes (B, 1, ``tokens`` T).
 
     Args:

@@ -11,14 +11,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.provenance import file_sha256
 
 
-def shard(items: Sequence[str], job: int, num_jobs: int) -> Sequence[str]:
+Item = TypeVar("Item")
+
+
+def shard(items: Sequence[Item], job: int, num_jobs: int) -> Sequence[Item]:
     """The consecutive part of ``items`` that is job ``job`` of ``num_jobs``, from 1; may be empty.
 
     Raises:

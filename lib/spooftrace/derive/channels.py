@@ -68,7 +68,9 @@ def load_channel(name: str) -> Coder:
 
         # The level is drawn from the audio, so that a file comes out the same in whatever job and order.
         return Coder(
-            SAMPLE_RATE, SAMPLE_RATE // 50, lambda wave: transmit(wave, name, np.random.default_rng(zlib.crc32(wave)))
+            SAMPLE_RATE,
+            SAMPLE_RATE // 50,
+            lambda wave: transmit(wave, name, np.random.default_rng(zlib.crc32(wave.tobytes()))),
         )
     if name not in CHANNELS:
         raise InputError(f"channel '{name}': unknown; {nearest(name, (*IN_PROCESS, *CHANNELS))}")

@@ -21,6 +21,7 @@ from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.postprocessing import postprocess
 from spooftrace.codecs.providers import exact_copy, load_coder
 from spooftrace.codecs.table import find_setting
+from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
 from spooftrace.common.sample_rate import SAMPLE_RATE
@@ -76,13 +77,13 @@ def load_synthesizer(name: str, codec: str | Path | None = None) -> Synthesizer:
 
 
 def _load_codec(name: str, num_quantizers: int, path: str | Path | None) -> Synthesizer:
-    from spooftrace.codecs.codec import load_codec
+    from spooftrace.codecs.weights import load_codec
 
     if path is None:
         raise InputError(f"attack '{name}': needs the codec's weights; give --codec FILE")
     codec = load_codec(path)
-    if num_quantizers > codec.quantizer.num_quantizers or codec.sample_rate != SAMPLE_RATE:
-        held = f"{codec.quantizer.num_quantizers} codebooks at {codec.sample_rate} Hz"
+    if num_quantizers > codec.config["num_quantizers"] or codec.sample_rate != SAMPLE_RATE:
+        held = f"{counted(codec.config['num_quantizers'], 'codebook')} at {codec.sample_rate} Hz"
         raise InputError(
             f"attack '{name}': {path} has {held}; {SAMPLE_RATE} Hz and {num_quantizers} codebooks are needed"
         )

@@ -102,7 +102,7 @@ def trim_shard(
     detect, ends_only = DETECTORS[settings["method"]], settings["remove"] == "ends"
     if waiting:
         with (
-            Journal(out / ".trim", job, num_jobs, origin) as journal,
+            Journal(out / ".trim", job, num_jobs, origin) as record,
             Progress(f"{out} shard {job} of {num_jobs}", len(utts)) as progress,
         ):
             progress.advance(len(utts) - len(waiting))
@@ -113,7 +113,7 @@ def trim_shard(
                 speech = detect(wave, SAMPLE_RATE)
                 kept = remove_silence(wave, speech, ends_only)  # (N,) -> (M,)
                 write_flac(out / "audio" / file_name(utt), _to_int16(kept), SAMPLE_RATE)
-                journal.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}")
+                record.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}")
                 progress.advance()
     print(
         f"{out}: shard {job} of {num_jobs}: trimmed {counted(len(waiting), 'utterance')}, "

@@ -31,7 +31,7 @@ class SmallCodec(FrontEnd):
     packable = False  # Where two codes are about as near, rounding of another kind would choose the other one.
 
     def __init__(self, checkpoint: str, num_quantizers: int | None = None):
-        from spooftrace.codecs.codec import load_codec  # A codec is a model of its own; only this class needs one.
+        from spooftrace.codecs.weights import load_codec  # A codec is a model of its own; only this class needs one.
 
         codec = load_codec(checkpoint)
         has = codec.config["num_quantizers"]
