@@ -17,7 +17,6 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.provenance import file_sha256
 
-
 Item = TypeVar("Item")
 
 
