@@ -67,7 +67,7 @@ def test_qaf_starts_from_its_codebooks(file):
 
 
 def test_what_is_refused(file, tmp_path):
-    with pytest.raises(ValueError, match=r"has no 4 quantizers: 1\.\.3"):
+    with pytest.raises(ValueError, match=r"num_quantizers is 4; must be 1\.\.3"):
         SmallCodec(file, num_quantizers=4)
     with pytest.raises(InputError, match="no such codec file"):
         SmallCodec(str(tmp_path / "missing.safetensors"))

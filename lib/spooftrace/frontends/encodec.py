@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import reduce
 from math import prod
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,12 @@ RATE = 24000  # sample rate of the codec, Hz
 LAYOUTS: dict[str, Layout] = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
 
 
+class Codebook(Protocol):
+    """Codebook of one quantizer, in both packages."""
+
+    embed: Tensor  # (K, D)
+
+
 class _EnCodec(FrontEnd):
     """Base class of both implementations.
 
@@ -33,10 +40,12 @@ class _EnCodec(FrontEnd):
 
     packable = False  # other rounding can change the choice between two codes at nearly equal distances
 
+    network: Any  # a module of transformers or of the encodec package
+
     def __init__(
         self,
         network: nn.Module,
-        codebooks: Sequence[nn.Module],
+        codebooks: Sequence[Codebook],
         bandwidth: float,
         bandwidths: Sequence[float],
         hop: int,
@@ -81,11 +90,14 @@ class _EnCodec(FrontEnd):
         if self.output == "codes":
             return codes
         vectors = [F.embedding(codes[:, q], book.embed) for q, book in enumerate(self.codebooks)]  # Q x (b, T, D)
-        return sum(vectors) if self.output == "sum" else torch.stack(vectors, dim=1)
+        # Added in this order, because a sum of a stack would round differently.
+        return (
+            reduce(torch.add, vectors) if self.output == "sum" else torch.stack(vectors, dim=1)
+        )  # -> (b, T, D) or (b, Q, T, D)
 
 
 class EnCodec(_EnCodec):
-    """EnCodec at 24 kHz, of transformers: wave (B, N) at 16 kHz -> T = ceil(N / 16000 * 75) frames, 75 a second.
+    """EnCodec at 24 kHz from transformers: wave (B, N) at 16 kHz -> T = ceil(N / 16000 * 75) frames, 75 per second.
 
     The wave is resampled (``Resample``) and not normalised. The codec is frozen, and its decoder is not kept.
 
@@ -109,7 +121,7 @@ class EnCodec(_EnCodec):
     ):
         from transformers import EncodecModel  # takes seconds to import
 
-        network = from_pretrained(EncodecModel, model)
+        network: Any = from_pretrained(EncodecModel, model)
         config = network.config
         kind = (config.sampling_rate, config.audio_channels, config.normalize, config.chunk_length_s)
         if kind != (RATE, 1, False, None):

@@ -1,4 +1,4 @@
-"""What self-supervised models of every library have in common: convolutions, then numbered transformer layers."""
+"""Base class of self-supervised models in any library: convolutions, then numbered transformer layers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.frontends.base import FrontEnd, Layout, Length, length_mask
 
 LAYOUTS: dict[str, Layout] = {"layers": "layers", "last": "frames", "pooled": "vector"}  # output -> layout
-# Added to the variance of a waveform that is normalised, by fairseq, unilm and s3prl (F.layer_norm).
+# Added to the variance in the normalisation of a wave by fairseq, unilm and s3prl (F.layer_norm).
 EPSILON = 1e-5
 
 
 class LayeredFrontEnd(FrontEnd):
-    """Chosen layers of a model with convolutions in front: lengths, layout and arguments of ``HuggingFace``.
+    """Selected layers of a model that starts with convolutions: lengths, layout and arguments of ``HuggingFace``.
 
     Args:
-        output, layers, normalize, normalize_eps: As in ``HuggingFace``; ``layers`` checked by ``check_layers``.
+        output: Kind of output, see ``HuggingFace``.
+        layers: Layers as returned by ``check_layers``.
+        normalize: Whether waves are normalised.
         width: D of one layer.
         convolutions: Kernel and stride of each convolution, in samples of its input.
-        finetune: As in ``FrontEnd``.
+        finetune: Whether the weights are trained.
+        normalize_eps: Constant added to the variance, see ``HuggingFace``.
     """
 
     def __init__(
@@ -37,7 +40,7 @@ class LayeredFrontEnd(FrontEnd):
         normalize_eps: float = EPSILON,
     ):
         if not 0 < normalize_eps < 1:
-            raise ValueError(f"normalize_eps {normalize_eps}: greater than 0 and less than 1")
+            raise ValueError(f"normalize_eps {normalize_eps}: must be greater than 0 and less than 1")
         super().__init__(
             LAYOUTS[output],
             dim=width * (len(layers) if output == "pooled" else 1),
@@ -49,7 +52,7 @@ class LayeredFrontEnd(FrontEnd):
         self.normalize = normalize
         self.normalize_eps = normalize_eps
         self.convolutions = list(convolutions)
-        self.samples_per_frame = 1  # samples behind one frame: kernels and strides backwards from one output
+        self.samples_per_frame = 1  # receptive field, from one output backwards
         for kernel, stride in reversed(self.convolutions):
             self.samples_per_frame = (self.samples_per_frame - 1) * stride + kernel
 
@@ -59,7 +62,7 @@ class LayeredFrontEnd(FrontEnd):
         return torch.ones_like(num_samples) if isinstance(num_samples, Tensor) else 1
 
     def count_frames(self, num_samples: Length) -> Length:
-        """Frames of a layer, also where the output is pooled over them; at least one."""
+        """Return the number of frames of a layer, at least one, also if the output is pooled over them."""
         if isinstance(num_samples, Tensor):
             frames = num_samples.clamp(min=self.samples_per_frame)
         else:
@@ -69,16 +72,20 @@ class LayeredFrontEnd(FrontEnd):
         return frames
 
     def arguments(self) -> dict[str, str | int | float | bool]:
-        told = {"output": self.output, "layers": " ".join(map(str, self.layers)), "normalize": self.normalize}
-        # Left out at its default: features that were stored before this argument existed stay valid.
-        return told | ({"normalize_eps": self.normalize_eps} if self.normalize_eps != EPSILON else {})
+        arguments: dict[str, str | int | float | bool] = {
+            "output": self.output,
+            "layers": " ".join(map(str, self.layers)),
+            "normalize": self.normalize,
+        }
+        # The default is left out, which keeps features valid that were stored before this argument existed.
+        return arguments | ({"normalize_eps": self.normalize_eps} if self.normalize_eps != EPSILON else {})
 
 
 def check_layers(layers: list[int] | None, output: str, count: int, model: str) -> list[int]:
-    """The layers to give, with the defaults of ``HuggingFace``, of a model that has ``count``.
+    """Check the layers of a model with ``count`` layers, and fill in the defaults of ``HuggingFace``.
 
     Raises:
-        ValueError: No such output, no such layer, or a wrong number of them.
+        ValueError: An unknown output, an unknown layer, or a wrong number of layers.
     """
     if output not in LAYOUTS:
         raise ValueError(f"output {output!r} is none of {', '.join(LAYOUTS)}")
@@ -88,12 +95,12 @@ def check_layers(layers: list[int] | None, output: str, count: int, model: str) 
     if wrong or not layers:
         raise ValueError(f"{model} has no layer {wrong[0]}: -1 or 0..{count}" if wrong else "layers: name at least one")
     if output == "last" and len(layers) != 1:
-        raise ValueError(f"output: last is one layer, not {len(layers)}; output: layers gives several")
+        raise ValueError(f"output: last takes one layer, not {len(layers)}; for several use output: layers")
     return list(layers)
 
 
 def standardize(wave: Tensor, wave_len: Tensor, eps: float = EPSILON) -> Tensor:
-    """Mean 0, variance 1 over each utterance's real samples; wave (B, N), zero after ``wave_len``, and stays so.
+    """Normalise waves (B, N) to mean 0 and variance 1 over ``wave_len`` (B,) samples; the padding stays zero.
 
     ``eps`` is added to the variance.
     """

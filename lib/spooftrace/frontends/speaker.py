@@ -1,4 +1,4 @@
-"""Speaker embeddings of speechbrain (tools/install_speechbrain.sh): x-vector and ECAPA-TDNN, trained on VoxCeleb."""
+"""Speaker embeddings from speechbrain (``tools/install_speechbrain.sh``): x-vector and ECAPA-TDNN, on VoxCeleb."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from spooftrace.pretrained.finding import find_folder, models_folder, require_hu
 from spooftrace.pretrained.packages import import_package
 
 FILE = "embedding_model.ckpt"
-SHORTEST = 800  # samples: both networks reflect up to 4 frames of 10 ms at the ends, so they need more than that
+MIN_SAMPLES = 800  # both networks reflect up to 4 frames of 10 ms at the ends
 
 
 class _Speaker(FrontEnd):
-    """Log-mel energies minus their mean over the utterance -> network -> one vector (B, D) an utterance.
+    """Log-mel energies minus their mean over the utterance -> network -> one vector (B, D) per utterance.
 
-    As speechbrain's ``EncoderClassifier.encode_batch``. Whole utterances only go through the network, those of one
-    length together: speechbrain's convolutions would see padding. The settings are those of the released models; their
-    hyperparams.yaml is not read, because reading it runs what it names. Utterances of less than 50 ms are filled up
-    with zeros. The weights are frozen.
+    The features are those of speechbrain's ``EncoderClassifier.encode_batch``. Utterances are batched by length,
+    because padding would change the output of speechbrain's convolutions. The settings are those of the published
+    models; their ``hyperparams.yaml`` is not read, because reading it can run code. Utterances shorter than 50 ms are
+    padded with zeros. The weights are frozen.
     """
 
-    packable = False  # speechbrain's modules ask their convolutions for more than an output.
+    packable = False  # speechbrain's modules access attributes of their convolutions
 
     def __init__(self, model: str, network: nn.Module, n_mels: int, dim: int):
         path = _weights_file(model)
@@ -49,8 +49,8 @@ class _Speaker(FrontEnd):
         return {}
 
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        wave = F.pad(wave, (0, max(0, SHORTEST - wave.shape[1])))
-        return map_by_length(self._embed, wave, wave_len.clamp(min=SHORTEST))
+        wave = F.pad(wave, (0, max(0, MIN_SAMPLES - wave.shape[1])))
+        return map_by_length(self._embed, wave, wave_len.clamp(min=MIN_SAMPLES))
 
     def _embed(self, wave: Tensor) -> Tensor:
         x = self.filters(wave)  # (b, n) -> (b, T, mels)
@@ -58,10 +58,10 @@ class _Speaker(FrontEnd):
 
 
 class XVector(_Speaker):
-    """x-vector (Snyder et al. 2018), 512 numbers an utterance, from 24 log-mel energies; 4.2 M parameters.
+    """x-vector (Snyder et al. 2018): 512 numbers per utterance, from 24 log-mel energies; 4.2 M parameters.
 
-    speechbrain adds random numbers below 1e-4 to the means of its statistics pooling, at inference too; here it adds
-    none, so that the same wave gives the same vector.
+    speechbrain adds random numbers below 1e-4 to the means of its statistics pooling, also at inference. This class
+    replaces them by zeros, which makes the vectors reproducible.
 
     Args:
         model: Folder or Hugging Face name with ``embedding_model.ckpt``.
@@ -80,7 +80,7 @@ class XVector(_Speaker):
 
 
 class ECAPA(_Speaker):
-    """ECAPA-TDNN (Desplanques et al. 2020), 192 numbers an utterance, from 80 log-mel energies; 20.8 M parameters.
+    """ECAPA-TDNN (Desplanques et al. 2020): 192 numbers per utterance, from 80 log-mel energies; 20.8 M parameters.
 
     Args:
         model: Folder or Hugging Face name with ``embedding_model.ckpt``.
@@ -96,13 +96,13 @@ class ECAPA(_Speaker):
 
 
 def _weights_file(model: str) -> Path:
-    """``embedding_model.ckpt`` from a folder, the models folder, the Hugging Face cache or the hub."""
+    """Find ``embedding_model.ckpt`` in a folder, the models folder, the Hugging Face cache or the hub."""
     folder = find_folder(model)
     local = models_folder()
     if folder is None and local is not None and (local / Path(model).name / FILE).is_file():
-        folder = local / Path(model).name  # speechbrain's folders may lack config.json.
+        folder = local / Path(model).name  # speechbrain's folders may lack config.json
     if folder is not None:
-        return folder / FILE  # Who reads it says when it is missing.
+        return folder / FILE  # ``read_checkpoint`` reports a missing file
     from huggingface_hub import hf_hub_download
 
     try:

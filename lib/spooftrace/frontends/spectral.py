@@ -1,6 +1,6 @@
-"""Hand-made spectral features: log-mel energies and linear-frequency cepstral coefficients.
+"""Spectral features: log-mel energies and linear-frequency cepstral coefficients.
 
-Both cut the wave into frames centred on every 160th sample (10 ms), zeros beyond both ends: T = 1 + N // 160.
+Frames are centred on every 160th sample (10 ms), with zeros beyond both ends: T = 1 + N // 160.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ N_FFT = 512
 
 
 class _FilterBank(FrontEnd):
-    """Power spectrum -> triangular filters, and what follows from the framing."""
+    """Base class: power spectrum, triangular filters and framing."""
+
+    window: Tensor
+    filters: Tensor
 
     def __init__(self, dim: int, window: Tensor, edges: Tensor, cmn: bool):
-        """window (W,); edges (M + 2,) in Hz: filter m rises from edge m to m + 1 and falls to m + 2."""
+        """Set up a window (W,) and edges (M + 2,) in Hz: filter m rises from edge m to m + 1 and falls to m + 2."""
         super().__init__("frames", dim=dim, frame_rate=SAMPLE_RATE / HOP)
         self.cmn = cmn
         self.register_buffer("window", window, persistent=False)
@@ -34,7 +37,7 @@ class _FilterBank(FrontEnd):
         return 1 + num_samples // HOP
 
     def energies(self, wave: Tensor) -> Tensor:
-        """wave (B, N) -> power in each filter (B, T, M)."""
+        """Compute the power in each filter, (B, T, M), of waves (B, N)."""
         spectrum = torch.stft(
             wave, N_FFT, HOP, len(self.window), self.window, center=True, pad_mode="constant", return_complex=True
         )  # (B, N) -> (B, F, T)
@@ -42,27 +45,27 @@ class _FilterBank(FrontEnd):
         return power.transpose(1, 2) @ self.filters  # (B, F, T) -> (B, T, F) -> (B, T, M)
 
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        # Reduced precision would cost the low-energy filters: their logarithm is what matters.
+        # Reduced precision would distort the logarithms of small energies.
         with torch.autocast(wave.device.type, enabled=False):
             return self.features(wave, wave_len, self.num_frames(wave_len))
 
     @abstractmethod
     def features(self, wave: Tensor, wave_len: Tensor, frames_len: Tensor) -> Tensor:
-        """The features (B, T, D), zero after the end, of a wave that is zero after the end."""
+        """Compute the features (B, T, D), zero after the end, of waves (B, N) that are zero after the end."""
 
 
 class LogMel(_FilterBank):
-    """Log-mel filter bank energies: (B, N) -> (B, 1 + N // 160, n_mels), 100 frames a second.
+    """Log-mel filter bank energies: (B, N) -> (B, 1 + N // 160, n_mels), 100 frames per second.
 
-    25 ms Hann windows, 512-point FFT, power, triangles between points spaced evenly on the mel scale of the HTK book
+    25 ms Hann windows, 512-point FFT, power, triangles between points equally spaced on the mel scale of the HTK book
     (2595 log10(1 + f / 700)) from 20 Hz, Kaldi's lower edge, to 8 kHz, natural logarithm, floor 1e-10.
 
     Args:
-        n_mels: Number of filters, 1..80: with more of them some would lie between two points of the FFT.
+        n_mels: Number of filters, 1..80; with more, some filters would fall between two FFT bins.
         cmn: Subtract each filter's mean over the utterance.
 
     Raises:
-        ValueError: N_mels out of range.
+        ValueError: ``n_mels`` is out of range.
     """
 
     def __init__(self, n_mels: int = 80, cmn: bool = False):
@@ -82,18 +85,19 @@ class LogMel(_FilterBank):
 
 
 class LFCC(_FilterBank):
-    """Linear-frequency cepstral coefficients: (B, N) -> (B, 1 + N // 160, 60), 100 frames a second.
+    """Linear-frequency cepstral coefficients: (B, N) -> (B, 1 + N // 160, 60), 100 frames per second.
 
-    The setting of the ASVspoof baselines (LFCC-GMM of 2019, LFCC-LCNN of 2021): 20 ms Hamming windows, 512-point FFT,
-    20 linear triangles over 0..8 kHz, log10, 20 cepstral coefficients with the zeroth, delta, delta-delta; no energy.
-    Framing and details (pre-emphasis 0.97, delta = next minus previous frame) as in ``LFCC`` of
+    The settings are those of the ASVspoof baselines (LFCC-GMM of 2019, LFCC-LCNN of 2021): 20 ms Hamming windows,
+    512-point FFT, 20 linear triangles over 0..8 kHz, log10, 20 cepstral coefficients with the zeroth, delta,
+    delta-delta; no energy. Framing and details (pre-emphasis 0.97, delta = next minus previous frame) as in ``LFCC`` of
     ``sandbox/util_frontend.py``, nii-yamagishilab/project-NN-Pytorch-scripts.
 
     Args:
-        cmn: Subtract each static coefficient's mean over the utterance (deltas do not feel it).
+        cmn: Subtract each static coefficient's mean over the utterance, which does not change the deltas.
     """
 
     NUM_FILTERS = 20
+    dct: Tensor
 
     def __init__(self, cmn: bool = False):
         edges = torch.linspace(0.0, SAMPLE_RATE / 2, self.NUM_FILTERS + 2, dtype=torch.float64)
@@ -102,7 +106,7 @@ class LFCC(_FilterBank):
 
     def features(self, wave: Tensor, wave_len: Tensor, frames_len: Tensor) -> Tensor:
         emphasised = wave - 0.97 * F.pad(wave[:, :-1], (1, 0))
-        # The first sample after the end would not be zero.
+        # Pre-emphasis makes the first sample after the end nonzero.
         wave = emphasised * length_mask(wave_len, wave.shape[1])
         log = (self.energies(wave) + torch.finfo(torch.float32).eps).log10()
         x = log @ self.dct  # (B, T, 20)
@@ -110,16 +114,15 @@ class LFCC(_FilterBank):
         if self.cmn:
             x = subtract_mean(x, valid)
         first = delta(x, frames_len)
-        return torch.cat([x, first, delta(first, frames_len)], dim=2) * valid.unsqueeze(
-            2
-        )  # 3 x (B, T, 20) -> (B, T, 60)
+        x = torch.cat([x, first, delta(first, frames_len)], dim=2)  # 3 x (B, T, 20) -> (B, T, 60)
+        return x * valid.unsqueeze(2)
 
     def arguments(self) -> dict[str, str | int | float | bool]:
         return {"cmn": self.cmn}
 
 
 def triangular_filters(edges: Tensor) -> Tensor:
-    """Filters of height 1 over the points of the FFT: edges (M + 2,) in Hz -> (N_FFT / 2 + 1, M) float32."""
+    """Build filters of height 1 over the FFT bins: edges (M + 2,) in Hz -> (N_FFT / 2 + 1, M) float32."""
     points = torch.arange(N_FFT // 2 + 1, dtype=edges.dtype).unsqueeze(1) * (SAMPLE_RATE / N_FFT)  # (F, 1)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]  # (M,) each
     rising = (points - left) / (centre - left)  # (F, 1) with (M,) -> (F, M)
@@ -128,7 +131,7 @@ def triangular_filters(edges: Tensor) -> Tensor:
 
 
 def dct_matrix(size: int) -> Tensor:
-    """Orthonormal DCT-II as a matrix for ``x @ matrix``: (size, size), column k is the k-th basis function."""
+    """Build an orthonormal DCT-II matrix for ``x @ matrix``: (size, size), column k is the k-th basis function."""
     n = torch.arange(size, dtype=torch.float64)
     matrix = torch.cos(torch.pi / size * (n.unsqueeze(1) + 0.5) * n) * math.sqrt(2.0 / size)
     matrix[:, 0] *= math.sqrt(0.5)
@@ -136,13 +139,13 @@ def dct_matrix(size: int) -> Tensor:
 
 
 def subtract_mean(x: Tensor, valid: Tensor) -> Tensor:
-    """Subtracts the mean over the valid frames: x (B, T, D), valid (B, T)."""
+    """Subtract the mean over the valid frames: x (B, T, D), valid (B, T)."""
     weight = valid.unsqueeze(2).to(x.dtype)
     return x - (x * weight).sum(1, keepdim=True) / weight.sum(1, keepdim=True)
 
 
 def delta(x: Tensor, frames_len: Tensor) -> Tensor:
-    """Next minus previous frame, the first and the last frame of each utterance repeated: (B, T, D) -> (B, T, D)."""
+    """Compute next minus previous frame, with the first and last frame repeated: (B, T, D) -> (B, T, D)."""
     time = torch.arange(x.shape[1], device=x.device)
     following = torch.minimum(time + 1, (frames_len - 1).unsqueeze(1))  # (B, T)
     previous = (time - 1).clamp(min=0).expand_as(following)

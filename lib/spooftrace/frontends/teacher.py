@@ -1,4 +1,4 @@
-"""Whisper features that the semantic codecs are trained to predict."""
+"""Whisper features, the training targets of semantic codecs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LAYER = 3
 
 @torch.inference_mode()
 def extract_teacher(waves: Sequence[np.ndarray], model: str = TEACHER, layer: int = LAYER) -> list[np.ndarray]:
-    """Whisper features of 16-bit waves (N,) at 16 kHz, float16 (ceil(N / 320), E) each; 50 frames a second."""
+    """Compute Whisper features of 16-bit waves (N,) at 16 kHz: float16 (ceil(N / 320), E) each, 50 per second."""
     teacher = Whisper(model, layer=layer, padding="none").eval()
     parts = []
     with Progress(f"features of {model}", len(waves), sum(map(len, waves)) / 16000) as progress:

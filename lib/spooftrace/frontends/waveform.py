@@ -1,4 +1,4 @@
-"""The wave itself, for back-ends that learn from raw samples (AASIST, RawNet2)."""
+"""The raw wave, for back-ends such as AASIST and RawNet2."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from spooftrace.frontends.base import FrontEnd, Length
 
 
 class Waveform(FrontEnd):
-    """Passes the wave through: (B, N) -> (B, N), padding set to zero.
+    """Pass the wave through: (B, N) -> (B, N), with zero padding.
 
     >>> import torch
     >>> wave, wave_len = Waveform()(torch.ones(1, 4), torch.tensor([3]))

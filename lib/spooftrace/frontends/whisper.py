@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -19,26 +19,30 @@ WINDOW = 30 * SAMPLE_RATE  # what the position table covers: 1500 encoder frames
 
 
 class Whisper(FrontEnd):
-    """Encoder of an OpenAI Whisper model: wave (B, N) -> frames (B, T, D), T = ceil(N / 320), 50 frames a second.
+    """Encoder of an OpenAI Whisper model: wave (B, N) -> frames (B, T, D), T = ceil(N / 320), 50 frames per second.
 
     Args:
-        model: Folder or Hugging Face name (``spooftrace.pretrained.finding`` says where it is looked for).
-        layer: Which output: 0 is the input of the first layer (convolutions plus positions), k the output of layer k as
-            it enters layer k + 1 (no LayerNorm), -1 the official output: last layer, then the final LayerNorm. The
-            layers are run one by one here, so this does not move with transformers' ``hidden_states``.
-        padding: ``30s`` is what Whisper was trained on: every utterance is filled up with silence to 30 s, the encoder
-            computes all 1500 frames, and the utterance's own are kept: the official numbers. ``none`` computes the real
-            frames only, many times faster for short utterances; its numbers are other ones, since there is no silence
-            to attend to. A model trained with one needs the same later.
-        finetune: Train the encoder (its sinusoidal positions stay as they are).
+        model: Folder or Hugging Face name, see ``spooftrace.pretrained.finding``.
+        layer: Number of the output: 0 is the input of the first layer (convolutions plus positions), k the output of
+            layer k before any LayerNorm, -1 the official output, the last layer after the final LayerNorm. The layers
+            run one by one, independently of transformers' ``hidden_states``, which differ between its versions.
+        padding: ``30s`` pads every utterance with silence to 30 s, as in Whisper's training, computes all 1500 frames
+            and keeps those of the utterance, which gives the official features. ``none`` computes the frames of the
+            utterance only. It is many times faster for short utterances, but gives other features, because there is no
+            silence to attend to. Use the same padding in training and scoring.
+        finetune: Train the encoder, except for its sinusoidal positions.
 
-    Utterances longer than 30 s are cut into consecutive windows of 30 s that do not see each other. The log-mel
-    spectrogram is computed in float32 also under autocast.
+    Utterances longer than 30 s are cut into consecutive, independent windows of 30 s. The log-mel spectrogram is
+    computed in float32, also under autocast.
 
     Raises:
-        InputError: The model cannot be had.
-        ValueError: No such layer or padding.
+        InputError: The model is not available.
+        ValueError: An unknown layer or padding.
     """
+
+    encoder: Any  # a module of transformers
+    window: Tensor
+    mel: Tensor
 
     def __init__(
         self,
@@ -47,9 +51,9 @@ class Whisper(FrontEnd):
         padding: Literal["30s", "none"] = "30s",
         finetune: bool = False,
     ):
-        from transformers import WhisperModel  # Takes seconds: not for those who only import this module.
+        from transformers import WhisperModel  # takes seconds to import
 
-        encoder = from_pretrained(WhisperModel, model, attn_implementation="sdpa").encoder
+        encoder: Any = from_pretrained(WhisperModel, model, attn_implementation="sdpa").encoder
         if padding not in ("30s", "none"):
             raise ValueError(f"padding {padding!r} is neither '30s' nor 'none'")
         if not -1 <= layer <= len(encoder.layers):
@@ -57,7 +61,7 @@ class Whisper(FrontEnd):
         super().__init__("frames", dim=encoder.config.d_model, frame_rate=SAMPLE_RATE / FRAME, finetune=finetune)
         self.layer = layer
         self.padding = padding
-        if layer >= 0:  # What is not used is not kept: it would only cost memory and trouble DDP.
+        if layer >= 0:  # unused weights cost memory, and DDP would wait for their gradients
             encoder.layers = encoder.layers[:layer]
             encoder.layer_norm = torch.nn.Identity()
         self.encoder = encoder
@@ -79,7 +83,7 @@ class Whisper(FrontEnd):
         starts = torch.arange(count, device=wave.device) * size
         window_len = (wave_len.unsqueeze(1) - starts).clamp(0, size).flatten()  # (B, W) -> (B*W,)
 
-        speech = window_len > 0  # Short utterances have nothing in the later windows of a long one.
+        speech = window_len > 0  # short utterances have no speech in later windows
         features = self._encode(windows[speech], window_len[speech])
         output = features.new_zeros(batch * count, *features.shape[1:])  # (B*W, S/320, D)
         output[speech] = features
@@ -88,20 +92,20 @@ class Whisper(FrontEnd):
         return output * length_mask(encoder_frames(wave_len), output.shape[1]).unsqueeze(2)
 
     def _encode(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        """wave (B, S) of up to 30 s -> (B, S / 320, D)."""
+        """Encode waves (B, S) of up to 30 s as (B, S / 320, D)."""
         frames = wave.shape[1] // FRAME
         frames_len = None if self.padding == "30s" else encoder_frames(wave_len)
         valid = mask = None
         if frames_len is not None:
             valid = length_mask(2 * frames_len, 2 * frames).unsqueeze(1)  # (B, 1, 2 T), of log-mel frames
             if int(frames_len.min()) < frames:
-                # Of keys, the same for all heads and queries.
+                # A mask of keys, for all heads and queries.
                 mask = length_mask(frames_len, frames)[:, None, None]  # (B, T) -> (B, 1, 1, T)
         with torch.autocast(wave.device.type, enabled=False):
             x = log_mel(wave, self.window, self.mel, valid)  # (B, S) -> (B, M, 2 T)
         x = F.gelu(self.encoder.conv1(x))  # (B, M, 2 T) -> (B, D, 2 T)
         if valid is not None:
-            x = x * valid  # As at the end of a lone utterance: the next convolution sees zeros there.
+            x = x * valid  # zeros for the next convolution, as after the end of an unpadded utterance
         x = F.gelu(self.encoder.conv2(x)).transpose(1, 2)  # (B, D, 2 T) -> (B, T, D)
         x = x + self.encoder.embed_positions.weight[:frames]
         for layer in self.encoder.layers:
@@ -110,12 +114,12 @@ class Whisper(FrontEnd):
 
 
 def encoder_frames(num_samples: Length) -> Length:
-    """Encoder frames of an utterance, the last one perhaps begun only."""
+    """Return the number of encoder frames of an utterance, rounded up."""
     return (num_samples + FRAME - 1) // FRAME
 
 
 def mel_filters(num_mels: int) -> Tensor:
-    """Whisper's own triangular filters: Slaney's mel scale and area normalisation, 0..8 kHz -> (201, num_mels)."""
+    """Build Whisper's triangular filters: Slaney's mel scale and area normalisation, 0..8 kHz -> (201, num_mels)."""
     from transformers.audio_utils import mel_filter_bank
 
     filters = mel_filter_bank(
@@ -131,21 +135,20 @@ def mel_filters(num_mels: int) -> Tensor:
 
 
 def log_mel(wave: Tensor, window: Tensor, filters: Tensor, valid: Tensor | None) -> Tensor:
-    """Whisper's log-mel spectrogram (whisper/audio.py of OpenAI, WhisperFeatureExtractor of transformers).
+    """Compute Whisper's log-mel spectrogram (OpenAI's whisper/audio.py, transformers' WhisperFeatureExtractor).
 
     Args:
         wave: (B, S) float32, S a multiple of 160.
         window: (400,) Hann.
         filters: (201, M).
-        valid: (B, 1, S / 160), True for frames of the utterance; the others are not looked at and come out as 0.
-            None: every frame counts.
+        valid: (B, 1, S / 160), True for frames of the utterance; the others are ignored and become 0. None: all frames.
 
     Returns:
-        (B, M, S / 160): log10 of the power, not lower than 8 below the utterance's maximum, shifted and scaled.
+        (B, M, S / 160): log10 of the power, limited to 8 below the utterance's maximum, shifted and scaled.
     """
     frames = wave.shape[1] // HOP
     if valid is not None:
-        wave = F.pad(wave, (0, N_FFT))  # No reflection at the end of the batch: an utterance may end before.
+        wave = F.pad(wave, (0, N_FFT))  # no reflection at the end of the batch, which may be padding
     spectrum = torch.stft(wave, N_FFT, HOP, window=window, return_complex=True)[..., :frames]  # (B, 201, S / 160)
     power = spectrum.real.square() + spectrum.imag.square()
     log = (filters.T @ power).clamp(min=1e-10).log10()  # (B, 201, F) -> (B, M, F)

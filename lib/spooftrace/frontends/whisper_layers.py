@@ -1,4 +1,4 @@
-"""Several layers of Whisper's encoder, for back-ends that choose among layers."""
+"""Several layers of Whisper's encoder, for back-ends that take layers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from spooftrace.frontends.whisper import Whisper
 
 
 class WhisperLayers(Whisper):
-    """Outputs of chosen encoder layers: wave (B, N) -> layers (B, L, T, D), 50 frames a second; the encoder is frozen.
+    """Selected encoder layers: wave (B, N) -> layers (B, L, T, D), 50 frames per second; the encoder is frozen.
 
-    Each is what ``Whisper`` gives for that ``layer``. What lies above the highest one is neither kept nor computed.
+    Each equals the output of ``Whisper`` for that ``layer``. Layers above the highest are neither kept nor computed.
 
     Args:
-        layers: Numbers from 1, in the order wanted.
-        model, padding: As in ``Whisper``.
+        layers: Numbers of the layers, from 1, in the order of the output.
+        model: Folder or Hugging Face name, see ``Whisper``.
+        padding: Kind of padding, see ``Whisper``.
 
     Raises:
-        InputError: The model cannot be had.
-        ValueError: No such layer or padding.
+        InputError: The model is not available.
+        ValueError: An unknown layer or padding.
     """
 
     def __init__(self, layers: list[int], model: str = "openai/whisper-base", padding: Literal["30s", "none"] = "30s"):
         if not layers or min(layers) < 1:
-            raise ValueError(f"layers {layers}: name at least one, numbers from 1")
+            raise ValueError(f"layers {layers}: must be one or more numbers from 1")
         super().__init__(model, max(layers), padding)
         self.layout = "layers"
         self.layers = list(layers)
@@ -36,11 +37,11 @@ class WhisperLayers(Whisper):
         return {"layers": " ".join(map(str, self.layers)), "padding": self.padding}
 
     def extract(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        side_by_side = super().extract(wave, wave_len)  # (B, N) -> (B, T, L * D)
-        return side_by_side.unflatten(2, (len(self.layers), -1)).transpose(1, 2).contiguous()  # -> (B, L, T, D)
+        x = super().extract(wave, wave_len)  # (B, N) -> (B, T, L * D)
+        return x.unflatten(2, (len(self.layers), -1)).transpose(1, 2).contiguous()  # -> (B, L, T, D)
 
     def _encode(self, wave: Tensor, wave_len: Tensor) -> Tensor:
-        """wave (B, S) of up to 30 s -> (B, S / 320, L * D)."""
+        """Encode waves (B, S) of up to 30 s as (B, S / 320, L * D)."""
         outputs: list[Tensor] = []
 
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""One vector an utterance out of Whisper, as NACSP and MiO take it."""
+"""One Whisper vector per utterance, the input of NACSP and MiO."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spooftrace.frontends.whisper import Whisper, encoder_frames
 
 
 class WhisperPooled(Whisper):
-    """Mean over the utterance's own frames of one layer of a Whisper encoder: wave (B, N) -> vector (B, D).
+    """Mean of one Whisper encoder layer over the frames of the utterance: wave (B, N) -> vector (B, D).
 
     Arguments and errors are those of ``Whisper``.
     """
