@@ -55,7 +55,7 @@ case "$name${from:+ --from}" in
 esac
 
 if grep -qs "$model_sha256" "$target/source.json"; then
-  echo "get_model.sh: $target is there already"
+  echo "get_model.sh: $target exists already"
   exit 0
 fi
 [ ! -e "$target" ] || fail "$target exists, but is not this model: move it away first"

@@ -17,7 +17,7 @@ from spooftrace.backends.parts.mae import MultiDecoderMAE, draw_mask
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import load_config
-from spooftrace.official import importing as systems
+from spooftrace.official import matching
 from spooftrace.official import sastnet as releases
 from spooftrace.official.base import node
 from spooftrace.official.importing import import_system
@@ -337,7 +337,7 @@ def small_release(monkeypatch):
         return {**settings, "backend": node("SASTNet", input_dim=width, **OF_RELEASE)}
 
     small = type(release)(**{**vars(release), "config": config})
-    monkeypatch.setattr(systems, "OFFICIAL_CHECKPOINTS", (small,))
+    monkeypatch.setattr(matching, "OFFICIAL_CHECKPOINTS", (small,))
     return small
 
 
@@ -358,7 +358,7 @@ def test_an_official_file_becomes_an_experiment(tmp_path, network, small_release
     result = import_system("sastnet_dec", path, tmp_path / "exp")
     assert result.needs == "openai/whisper-small"
     assert sum(why == "of the frozen Whisper" for why in result.dropped.values()) == 2
-    assert sum(why == "without a meaning" for why in result.dropped.values()) == 6
+    assert sum(why == "without effect" for why in result.dropped.values()) == 6
     state = load_weights(tmp_path / "exp" / "model.safetensors")
     for name, tensor in backend.state_dict().items():
         assert torch.equal(state[f"backend.{name}"], tensor), name

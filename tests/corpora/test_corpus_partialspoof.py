@@ -126,7 +126,7 @@ class Act:
 def test_pickled_code_does_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = save(tmp_path / "dev_seglab_0.02.npy", {"CON_D_0000001": Act()})
-    with pytest.raises(InputError, match=r"dev_seglab_0.02.npy: .*'(posix|nt).mkdir', which is not plain data"):
+    with pytest.raises(InputError, match=r"dev_seglab_0.02.npy: .*(posix|nt).mkdir, which is not plain data"):
         corpus.read_segment_labels(path, LABELS)
     assert not (tmp_path / "acted").exists()
     np.load(path, allow_pickle=True)

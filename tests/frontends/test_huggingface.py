@@ -282,7 +282,7 @@ def test_the_fingerprint_tells_settings_apart(xlsr):
         ({"output": "frames"}, "output 'frames' is none of layers, last, pooled"),
         ({"output": "layers", "layers": [4]}, r"has no layer 4: -1 or 0\.\.3"),
         ({"output": "layers", "layers": []}, "name at least one"),
-        ({"output": "last", "layers": [1, 2]}, "last is one layer, not 2"),
+        ({"output": "last", "layers": [1, 2]}, "last takes one layer, not 2"),
         ({"frozen_layers": 1}, "frozen_layers needs finetune: true"),
         ({"finetune": True, "frozen_layers": 4}, r"frozen_layers 4: must be 0\.\.3"),
     ],

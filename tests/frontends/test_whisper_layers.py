@@ -72,7 +72,7 @@ def test_other_layers_are_another_stream(folder):
     assert one.fingerprint() != other.fingerprint()
 
 
-@pytest.mark.parametrize(("layers", "message"), [([], "name at least one"), ([0, 1], "from 1"), ([4], "no layer 4")])
+@pytest.mark.parametrize(("layers", "message"), [([], "must be one or more"), ([0, 1], "from 1"), ([4], "no layer 4")])
 def test_layers_that_are_not_there(folder, layers, message):
     with pytest.raises(ValueError, match=message):
         WhisperLayers(layers, folder)

@@ -55,7 +55,7 @@ def test_files_are_known_by_their_sha256_and_not_by_their_shape(tmp_path, capsys
     assert "trained on: ASVspoof 5\n" in printed and "2019" not in printed and "order of the classes" not in printed
     assert "AASIST, baseline of ASVspoof 5 (asvspoof-challenge/asvspoof5 @fe23d3053a08, Baseline-AASIST/" in printed
     monkeypatch.setitem(KNOWN_FILES, file_sha256(path), KNOWN_FILES[MEL_LCNN])
-    with pytest.raises(InputError, match=r"Mel-LCNN, .* of Codecfake .*: no system that import-checkpoint reads"):
+    with pytest.raises(InputError, match=r"Mel-LCNN, .* of Codecfake .*: not a system that import-checkpoint supports"):
         import_system("aasist", path, tmp_path / "other")
 
 

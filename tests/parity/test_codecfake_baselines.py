@@ -10,7 +10,9 @@ from backend_cases import assert_equals_stored, count, official_keys, reference
 from spooftrace.backends import W2V2AASIST
 from spooftrace.common.errors import InputError
 from spooftrace.official import OFFICIAL_CHECKPOINTS
-from spooftrace.official.importing import choose, fill, looks_like, renamed, skeleton, split_checkpoint, write_config
+from spooftrace.official.contents import split_checkpoint
+from spooftrace.official.importing import fill, skeleton, write_config
+from spooftrace.official.matching import choose, looks_like, renamed
 from spooftrace.system.system import count_parameters
 
 SIZES = {"binary_branch": 2, "multiclass_branch_as": 4, "multiclass_branch_ds": 3, "multiclass_branch_qs": 4}

@@ -15,8 +15,9 @@ from spooftrace.backends.parts.crossmodal import CrossModalTransformer, position
 from spooftrace.backends.parts.mae import MultiDecoderMAE, draw_mask, sincos_positions
 from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconstruction_loss
 from spooftrace.official import OFFICIAL_CHECKPOINTS
-from spooftrace.official.contents import PRETRAINING_ONLY
-from spooftrace.official.importing import choose, fill, renamed, skeleton, split_checkpoint, write_config
+from spooftrace.official.contents import PRETRAINING_ONLY, split_checkpoint
+from spooftrace.official.importing import fill, skeleton, write_config
+from spooftrace.official.matching import choose, renamed
 from spooftrace.official.sastnet import NAMES
 from spooftrace.system.system import count_parameters
 

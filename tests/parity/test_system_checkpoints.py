@@ -13,8 +13,9 @@ from spooftrace import backends, cli
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.frontends import HuggingFace
 from spooftrace.official import OFFICIAL_CHECKPOINTS
-from spooftrace.official.contents import PRETRAINING_ONLY
-from spooftrace.official.importing import choose, fill, looks_like, skeleton, split_checkpoint, write_config
+from spooftrace.official.contents import PRETRAINING_ONLY, split_checkpoint
+from spooftrace.official.importing import fill, skeleton, write_config
+from spooftrace.official.matching import choose, looks_like
 from spooftrace.system.system import count_parameters
 
 FAIRSEQ, UNILM = "fairseq_xlsr300m_wav2vec2model", "unilm_wavlm_large"

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from spooftrace.cli import import_checkpoint as command
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import HuggingFace
-from spooftrace.pretrained.architecture import convolutions_of
+from spooftrace.pretrained.architecture import parse_convolutions
 from spooftrace.pretrained.convert import FORMATS, import_checkpoint
 
 LAYOUT = "[(16, 10, 5)] + [(16, 3, 2)] * 4 + [(16,2,2)] * 2"
@@ -158,17 +158,15 @@ def test_what_is_refused(tmp_path):
         r"no weights of wav2vec 2\.0.*only conv\.weight.* is named before FILE",
     )
     refused(tmp_path, [1, 2], r"no weights of wav2vec 2\.0")
-    refused(tmp_path, {"model": state}, "is of format fairseq, not unilm", "unilm")
-    refused(
-        tmp_path, {"model": state}, "no released model has 64 features, so the number of attention heads is unknown"
-    )
+    refused(tmp_path, {"model": state}, "the format is fairseq, not unilm", "unilm")
+    refused(tmp_path, {"model": state}, "no official model has 64 features; the number of attention heads is unknown")
     twice = {f"{name}.{key}": tensor for name in ("student", "teacher") for key, tensor in state.items()}
-    refused(tmp_path, {"model": twice}, r"holds 2 such models, under student\., teacher\.")
+    refused(tmp_path, {"model": twice}, r"holds 2 models, under student\., teacher\.")
     for wrong in ("__import__('os').system('true')", "[(1,2)] * 10 ** 9", "[(1,2,3)] * 9999 * 9999", "[("):
         settings = argparse.Namespace(**arguments(True) | {"conv_feature_layers": wrong})
-        refused(tmp_path, {"args": settings, "model": state}, "its sizes do not fit together")
+        refused(tmp_path, {"args": settings, "model": state}, "its sizes contradict each other")
     settings = argparse.Namespace(**arguments(True, heads="many"))
-    refused(tmp_path, {"args": settings, "model": state}, "its sizes do not fit together")
+    refused(tmp_path, {"args": settings, "model": state}, "its sizes contradict each other")
 
 
 def test_weights_that_are_not_finite_and_a_full_disk_are_one_line(tmp_path, monkeypatch):
@@ -195,8 +193,8 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path):
 
 
 def test_layers_of_convolutions_are_read_without_running_them():
-    assert convolutions_of("[(512,10,5)] + [(512,3,2)] * 2") == [[512, 10, 5], [512, 3, 2], [512, 3, 2]]
-    assert convolutions_of([[512, 10, 5]]) == [[512, 10, 5]]
+    assert parse_convolutions("[(512,10,5)] + [(512,3,2)] * 2") == [[512, 10, 5], [512, 3, 2], [512, 3, 2]]
+    assert parse_convolutions([[512, 10, 5]]) == [[512, 10, 5]]
 
 
 def test_the_command(tmp_path, capsys):

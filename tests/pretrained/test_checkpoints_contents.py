@@ -85,7 +85,7 @@ def test_a_wrapper_inside_of_the_model_and_one_around_it(tmp_path):
     weights, notes = found(tmp_path, inner)
     assert_state(weights)
     assert "_orig_mod." in notes and "module." in notes
-    with pytest.raises(InputError, match="the same names with and without the prefix of a wrapper"):
+    with pytest.raises(InputError, match="the same names with and without a wrapper's prefix"):
         found(tmp_path, {**STATE, "_orig_mod.conv.weight": torch.ones(3, 2, 3)})
 
 
@@ -122,7 +122,7 @@ def test_a_loss_beside_the_model(tmp_path):
     ],
 )  # fmt: skip
 def test_several_sets_of_weights_are_asked_for(tmp_path, content, choices):
-    with pytest.raises(InputError, match="say it with --weights ") as error:
+    with pytest.raises(InputError, match="choose by --weights ") as error:
         found(tmp_path, content)
     for number, choice in enumerate(choices):
         assert choice in str(error.value)

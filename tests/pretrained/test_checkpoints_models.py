@@ -12,7 +12,7 @@ import transformers
 from spooftrace.cli.get_model import main
 from spooftrace.common.errors import InputError
 from spooftrace.frontends import HuggingFace
-from spooftrace.pretrained.fetch import SUMS, get_model, wanted
+from spooftrace.pretrained.fetch import SUMS, get_model, model_files
 
 GET_MODEL = Path(__file__).resolve().parents[2] / "tools" / "get_model.sh"
 
@@ -38,7 +38,7 @@ def test_a_copy_is_complete_recorded_and_checked(folder, tmp_path, monkeypatch):
     assert subprocess.run(check, cwd=models / "tiny", check=False).returncode == 0
     monkeypatch.setenv("SPOOFTRACE_MODELS", str(models))
     assert HuggingFace("somebody/tiny", normalize=False).dim == 16
-    assert get_model("tiny", models).endswith(f"is there already, as {SUMS} says")
+    assert get_model("tiny", models).endswith(f"exists already and agrees with its {SUMS}")
     assert get_model("twin", models, models / "tiny").endswith("is ready")
     weights = models / "tiny" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -54,7 +54,7 @@ def test_a_copy_is_complete_recorded_and_checked(folder, tmp_path, monkeypatch):
 
 def test_another_source_under_a_name_that_is_taken_is_refused(folder, tmp_path):
     get_model("tiny", tmp_path, folder)
-    assert get_model("tiny", tmp_path, folder).endswith(f"is there already, as {SUMS} says")
+    assert get_model("tiny", tmp_path, folder).endswith(f"exists already and agrees with its {SUMS}")
     other = tmp_path / "other"
     other.mkdir()
     for path in folder.iterdir():
@@ -62,7 +62,7 @@ def test_another_source_under_a_name_that_is_taken_is_refused(folder, tmp_path):
     (other / "model.safetensors").write_bytes(b"other weights")
     (tmp_path / "other.pt").write_bytes(b"a checkpoint")
     for source in (other, tmp_path / "other.pt", tmp_path / "absent.pt"):
-        with pytest.raises(InputError, match=r"tiny is there already, made from something else than .*move it away"):
+        with pytest.raises(InputError, match=r"tiny exists already, made from another source .*move it away"):
             get_model("tiny", tmp_path, source)
 
 
@@ -90,8 +90,8 @@ def test_weights_that_are_cut_short_or_not_there_are_one_line(folder, tmp_path):
 
 def test_safetensors_are_preferred_and_other_frameworks_left_out():
     names = ["README.md", "config.json", "flax_model.msgpack", "model.safetensors", "pytorch_model.bin", "tf_model.h5"]
-    assert wanted(names) == ["model.safetensors", "README.md", "config.json"]
-    assert wanted(["pytorch_model.bin", "config.json"]) == ["pytorch_model.bin", "config.json"]
+    assert model_files(names) == ["model.safetensors", "README.md", "config.json"]
+    assert model_files(["pytorch_model.bin", "config.json"]) == ["pytorch_model.bin", "config.json"]
 
 
 @pytest.mark.parametrize("broken", [False, True])

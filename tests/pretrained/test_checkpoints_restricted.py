@@ -92,7 +92,7 @@ def test_omegaconf_containers_without_omegaconf(tmp_path):
 def test_code_is_refused_by_name_and_not_run(tmp_path, monkeypatch, zipped, protocol, function, arguments, name):
     monkeypatch.chdir(tmp_path)
     save({"model": {}, "cfg": [Calls(function, *arguments)]}, tmp_path / "evil.pt", zipped, protocol)
-    with pytest.raises(InputError, match=rf"evil\.pt: refused: it asks for \S*{name}, ") as error:
+    with pytest.raises(InputError, match=rf"evil\.pt: refused: it uses \S*{name}, ") as error:
         read_checkpoint(tmp_path / "evil.pt")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "pwned").exists()
@@ -104,7 +104,7 @@ def test_a_pickled_module_is_its_state_dict(tmp_path):
     read = read_checkpoint(save({"epoch": 1, "net": module}, tmp_path / "x.pt"))
     torch.testing.assert_close(read["net"], dict(module.state_dict()))
     module[1].hook = Calls(__import__("os").system, "touch pwned")
-    with pytest.raises(InputError, match=r"refused: it asks for \S*system"):
+    with pytest.raises(InputError, match=r"refused: it uses \S*system"):
         read_checkpoint(save(module, tmp_path / "x.pt"))
 
 

@@ -186,7 +186,7 @@ def changed(tensors, **changes):
     [
         (lambda t: model_bin(t, {}, version=5), "binary version 5"),
         (lambda t: model_bin(t, {}, specification="TransformerSpec"), "'TransformerSpec', expected 'WhisperSpec'"),
-        (lambda t: model_bin(t, {"a": "b"}), "'a' stands for 'b'"),
+        (lambda t: model_bin(t, {"a": "b"}), "alias 'a' of the missing tensor 'b'"),
         (lambda t: model_bin(t, {}) + b"more", "4 bytes after the end"),
         (lambda t: model_bin(t, {})[:-1000], "not a whole CTranslate2 model"),
         (lambda t: b"", "not a whole CTranslate2 model"),
@@ -262,7 +262,7 @@ def test_get_model_leaves_a_foreign_folder_alone_and_a_finished_one_too(tmp_path
     sha256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
     (folder / "source.json").write_text(json.dumps({"model_bin_sha256": sha256}))
     result = get_model(folder.parent, "whisper-base")
-    assert result.returncode == 0 and "is there already" in result.stdout
+    assert result.returncode == 0 and "exists already" in result.stdout
 
 
 def test_get_model_says_in_one_line_that_the_package_cannot_be_had(tmp_path):

@@ -37,6 +37,7 @@ from spooftrace.corpora.protocol import Trials, rows
 from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, write_table
+from spooftrace.pretrained.unpickler import RestrictedUnpickler
 
 # Utterances as in ASVspoof 2019 LA.
 SETS = {"train": Expected(2580, 22800), "dev": Expected(2548, 22296), "eval": Expected(7355, 63882)}
@@ -167,7 +168,7 @@ def read_pickled_npy(path: Path) -> dict[str, Any]:
             shape, _, dtype = read_header[version](file)
             if shape != () or not dtype.hasobject:
                 raise ValueError("an array of numbers")
-            content = _ArraysOnly(file).load().item()
+            content = _ArrayUnpickler(file).load().item()
     except (pickle.UnpicklingError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError) as error:
         raise InputError(f"{path}: not segment labels, or damaged ({error}); get the file again") from None
     if not isinstance(content, dict):
@@ -175,22 +176,20 @@ def read_pickled_npy(path: Path) -> dict[str, Any]:
     return content
 
 
-class _ArraysOnly(pickle.Unpickler):
-    """Unpickles arrays, dictionaries and text, nothing that could act."""
+class _ArrayUnpickler(RestrictedUnpickler):
+    """Unpickles arrays, dictionaries and text only."""
 
-    def find_class(self, module: str, name: str) -> Any:
+    def resolve(self, path: str) -> Any:
         import numpy as np
 
         # How arrays and their scalars are put together again; its module was numpy.core before numpy 2.
         rebuild_array, rebuild_scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
         allowed = {
-            ("collections", "defaultdict"): defaultdict,
-            ("builtins", "list"): list,
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
+            "collections.defaultdict": defaultdict,
+            "builtins.list": list,
+            "numpy.ndarray": np.ndarray,
+            "numpy.dtype": np.dtype,
         }
         for core in ("numpy.core.multiarray", "numpy._core.multiarray"):
-            allowed |= {(core, "_reconstruct"): rebuild_array, (core, "scalar"): rebuild_scalar}
-        if (module, name) not in allowed:
-            raise pickle.UnpicklingError(f"it holds '{module}.{name}', which is not plain data")
-        return allowed[module, name]
+            allowed |= {f"{core}._reconstruct": rebuild_array, f"{core}.scalar": rebuild_scalar}
+        return allowed.get(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,12 @@ def length_mask(lengths: Tensor, size: int) -> Tensor:
     [[True, False, False], [True, True, True]]
     """
     return torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)  # (B, 1) against (size,) -> (B, size)
+
+
+class Codebook(Protocol):
+    """Codebook of one quantizer."""
+
+    embed: Tensor  # (K, D)
 
 
 class FrontEnd(nn.Module, ABC):
@@ -49,7 +55,7 @@ class FrontEnd(nn.Module, ABC):
     """
 
     packable = True
-    codebooks: Sequence[nn.Module] = ()
+    codebooks: Sequence[Codebook] = ()
 
     def __init__(self, layout: Layout, dim: int, frame_rate: float, finetune: bool = False):
         super().__init__()

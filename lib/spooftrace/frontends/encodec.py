@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import reduce
 from math import prod
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
-from spooftrace.frontends.base import FrontEnd, Layout, Length
+from spooftrace.frontends.base import Codebook, FrontEnd, Layout, Length
 from spooftrace.frontends.by_length import map_by_length
 from spooftrace.frontends.resample import Resample
 from spooftrace.pretrained.checkpoint_file import read_checkpoint
@@ -23,12 +23,6 @@ from spooftrace.pretrained.packages import import_package
 
 RATE = 24000  # sample rate of the codec, Hz
 LAYOUTS: dict[str, Layout] = {"codes": "codes", "sum": "frames", "quantizers": "layers"}  # output -> layout
-
-
-class Codebook(Protocol):
-    """Codebook of one quantizer, in both packages."""
-
-    embed: Tensor  # (K, D)
 
 
 class _EnCodec(FrontEnd):

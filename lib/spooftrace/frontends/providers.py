@@ -1,8 +1,7 @@
 """Self-supervised models computed by other packages: s3prl, fairseq, torchaudio.
 
-With the same weights they give the features of ``HuggingFace`` (tests/parity/test_providers.py). They serve for
-comparison, and for weights in the format of one package only. ``HuggingFace`` is faster and can be fine-tuned;
-``spooftrace import-checkpoint`` converts files of the other packages for it.
+With the same weights they give the features of ``HuggingFace`` (tests/parity/test_providers.py), which is faster and
+can be fine-tuned. ``spooftrace import-checkpoint`` converts files of these packages for it.
 """
 
 from __future__ import annotations
@@ -151,8 +150,7 @@ class S3PRL(Provider):
         holder, key = next(((held, "normalize") for held in settings if held is not None), (network, "wav_normalize"))
         if encoder is None or not hasattr(encoder, "layer_norm") or not hasattr(holder, key):
             raise InputError(f"{model}: not one of s3prl's wav2vec 2.0, HuBERT, WavLM or UniSpeech-SAT models")
-        if normalize is None:
-            normalize = bool(getattr(holder, key))
+        normalize = bool(getattr(holder, key)) if normalize is None else normalize
         setattr(holder, key, False)  # ``standardize`` replaces its F.layer_norm over the utterance
         super().__init__(network, encoder, output, layers, normalize, model)
 
@@ -197,8 +195,7 @@ class Fairseq(Provider):
             weights = {name[len(prefix) :]: weights[name] for name in weights if name.startswith(prefix)}
         left_out = fairseq_wav2vec2.LEFT_OUT
         _load(network, {name: weights[name] for name in weights if not name.startswith(left_out)}, checkpoint)
-        if normalize is None:
-            normalize = settings.get("normalize", False)
+        normalize = settings.get("normalize", False) if normalize is None else normalize
         super().__init__(network, network.encoder, output, layers, normalize, checkpoint)
 
     def run(self, wave: Tensor) -> Tensor:
@@ -245,7 +242,6 @@ class TorchAudio(Provider):
                 ) from error
             network = getattr(network, "model", network)  # the inner module, without normalisation of waves
         else:
-            # Pipelines have no public attributes for these.
             build = {"Wav2Vec2": models.wav2vec2_model, "WavLM": models.wavlm_model}[bundle._model_type]
             network = build(**bundle._params)
             _load(network, read_checkpoint(checkpoint), checkpoint)
@@ -295,9 +291,8 @@ def _weights_only() -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
+        del os.environ[name]
+        if before is not None:
             os.environ[name] = before
 
 

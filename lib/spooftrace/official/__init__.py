@@ -1,4 +1,4 @@
-"""Released checkpoints of systems, one module a family: their names, and what their tensors do not tell."""
+"""Official checkpoints of whole systems, one module per family: tensor names and settings that tensors lack."""
 
 from __future__ import annotations
 

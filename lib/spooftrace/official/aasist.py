@@ -1,4 +1,4 @@
-"""AASIST and AASIST-L (clovaai/aasist). The fixed sinc bank is not in the files; everything else has our names."""
+"""AASIST and AASIST-L (clovaai/aasist). The files lack the fixed sinc bank; the other names are ours."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from spooftrace.official.base import LOGIT, WAVLM, Config, OfficialCheckpoint, a
 
 
 def _config(width: int, depth: int) -> Config:
-    layers = range(1, depth + 1)  # The official code cuts the others off, 12 are left, before any final LayerNorm.
+    layers = range(1, depth + 1)  # the official code keeps the first 12, before any final LayerNorm
     backend = node("AttMLSTM", input_dim=width, num_layers=depth)
     return config(finetuned(WAVLM, "layers", layers), backend, adam(1e-4, name="AdamW"))
 

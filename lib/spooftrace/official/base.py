@@ -1,4 +1,4 @@
-"""What is known about a released checkpoint without reading it."""
+"""Descriptions of official checkpoints: settings that their tensors lack."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from typing import Any, Literal
 
 XLS_R, WAVLM = "facebook/wav2vec2-xls-r-300m", "microsoft/wavlm-large"
 BONAFIDE = "higher is more bona fide"
-LOGIT = f"the bona fide logit, which is what the official code writes; {BONAFIDE}"
+LOGIT = f"the bona fide logit, the score of the official code; {BONAFIDE}"
 LOG_ODDS = f"the log-odds of bona fide; the official code writes their probability, 1 / (1 + exp(-score)); {BONAFIDE}"
 Config = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class OfficialCheckpoint:
-    """Checkpoints that one official repository writes for one system.
+    """Checkpoints of one system from one official repository.
 
     Attributes:
-        system: What the command line says, as in ``conf/systems``.
-        title: The checkpoints, in words.
-        repository: Of the official code, on GitHub.
-        score: What the system's score is, which way it points, and what the official code writes.
-        config: Width and number of layers of the self-supervised model in the file (0 and 0 without one) ->
-            what ``spooftrace.config`` needs to build the system. Nothing of it is told by the tensors.
-        names: Official name of each tensor of the back-end as a regular expression, and ours; the first that fits
-            counts, and a tensor that none fits is unknown.
-        left_out: Official name of each tensor that the system does without, as a regular expression, and why.
-        training_only: Our name of each tensor that only training uses and no file holds, and what it starts from.
-        ssl: Family of the self-supervised model in the file, None where there is none.
-        swapped: Our last layer, where the official code has bona fide and spoof the other way round.
-        assumed: What the tensors leave open and the official recipe tells.
+        system: Name on the command line, as in ``conf/systems``.
+        title: Title in reports.
+        repository: Repository of the official code on GitHub.
+        score: Description of the score, its direction, and the score that the official code writes.
+        config: Maps width and number of layers of the self-supervised model in the file (0 and 0 without one) to the
+            configuration of the system.
+        names: Official names of back-end tensors as regular expressions, with our names; the first match counts, and
+            tensors without a match are unknown.
+        left_out: Official names, as regular expressions, of tensors that the system does not need, with the reason.
+        training_only: Our names of tensors that only training uses and no file holds, with initial values.
+        ssl: Family of the self-supervised model in the file, None without one.
+        swapped: Name of our last layer if the official code has bona fide and spoof in the opposite order.
+        assumed: Settings of the official recipe that the tensors do not determine.
     """
 
     system: str
@@ -47,7 +47,7 @@ class OfficialCheckpoint:
 
     @property
     def detects(self) -> bool:
-        """Whether the system gives an utterance one score, that of bona fide speech, and nothing else."""
+        """Whether the only output of the system is a bona fide score."""
         task = self.config(0, 0)["task"]
         return task["class_path"] == "Detection" or task["init_args"].get("table") == "utt2label"
 
@@ -61,9 +61,9 @@ def config(
     eval_crop: Literal["first", "full"] = "first",
     others: Mapping[str, Any] | None = None,
 ) -> Config:
-    """A configuration; ``stream``, ``backend``, ``optimizer`` and ``task`` are nodes, ``others`` further streams.
+    """Build a configuration; ``stream``, ``backend``, ``optimizer`` and ``task`` are nodes, ``others`` further streams.
 
-    Training is over, but a configuration names its optimizer: it is the official one, a start for fine-tuning.
+    The optimizer is the official one, for fine-tuning.
     """
     return {
         "streams": {"wave" if stream["class_path"] == "Waveform" else "ssl": dict(stream), **(others or {})},
@@ -75,20 +75,20 @@ def config(
 
 
 def node(class_path: str, **init_args: Any) -> Config:
-    """``{class_path: ..., init_args: ...}``."""
+    """Build ``{class_path: ..., init_args: ...}``."""
     return {"class_path": class_path, "init_args": init_args}
 
 
 def detection(score: str, class_weight: Sequence[float] = (0.1, 0.9)) -> Config:
-    """The task, with the bona fide logit as score or the log-odds (``difference``)."""
+    """Build a detection task whose score is the bona fide logit or the log-odds (``difference``)."""
     return node("Detection", class_weight=list(class_weight), score=score)
 
 
 def adam(lr: float, weight_decay: float = 1e-4, name: str = "Adam") -> Config:
-    """The optimizer."""
+    """Build an Adam optimizer."""
     return node(f"torch.optim.{name}", lr=lr, weight_decay=weight_decay)
 
 
 def finetuned(model: str, output: str = "last", layers: Sequence[int] = (-1,), normalize: bool = False) -> Config:
-    """A self-supervised model whose weights are in the checkpoint; the official code takes waves as they are."""
+    """Build a stream with a self-supervised model in the checkpoint; most official code does not normalise waves."""
     return node("HuggingFace", model=model, output=output, layers=list(layers), normalize=normalize, finetune=True)

@@ -1,6 +1,6 @@
 """LCNN and W2V2-AASIST on a frozen layer of XLS-R (xieyuankun/Codecfake), which is not in the files.
 
-The files are pickled modules instead of state dicts. Bona fide is output 0 there, 1 here.
+The files are pickled modules instead of state dicts. Bona fide is output 0 in them, and output 1 here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from spooftrace.official.base import LOG_ODDS, XLS_R, Config, OfficialCheckpoint
 
 
 def _config(_width: int, _depth: int, backend: str) -> Config:
-    # transformers' hidden_states[5] of the wave that its feature extractor normalises, after the crop
+    # transformers' hidden_states[5]; its feature extractor normalises the wave after the crop
     stream = node("HuggingFace", model=XLS_R, output="last", layers=[5], normalize=True, normalize_eps=1e-7)
     return config(stream, node(backend), adam(5e-4, 5e-4), detection("difference", [1, 10]))
 

@@ -1,9 +1,9 @@
 """The baselines of CodecFake+ (ResponsibleGenAI/CodecFake-Source-Tracing): W2V2-AASIST for one task or for several.
 
-S_* have one task, D_* detection beside one, M1 all four, M2 all but detection. Each task's graph is a branch there;
-here the first one is the back-end's own and the others are ``more_graphs``. The classes of AUX, DEC and VQ have our
-order, real first. Those of detection have not: there spoof is 0 and bona fide 1. S_BIN keeps that order, which is that
-of ``Detection``; where detection is one of several tasks, its last layer is turned round.
+S_* have one task, D_* detection and one other, M1 all four, M2 all but detection. Each task has a branch in the
+official code; here the first branch is the graph of the back-end and the others are ``more_graphs``. The classes of
+AUX, DEC and VQ have our order, real first. In detection, spoof is 0 and bona fide 1. S_BIN keeps that order, which is
+that of ``Detection``; if detection is one of several tasks, its last layer is swapped.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from spooftrace.official.base import (
 
 
 class Head(NamedTuple):
-    """A task: where the official code keeps its graph, the table of its classes, and their weights in the loss."""
+    """A task: branch in the official code, table of its classes, and class weights of the loss."""
 
     branch: str
     table: str
     class_weight: Sequence[float]
 
 
-HEADS = {  # weights in our order, in which bona fide is the first class of detection, too
+HEADS = {  # weights in our order, with bona fide first, also in detection
     "BIN": Head("binary_branch", "utt2label", (0.9, 0.1)),
     "AUX": Head("multiclass_branch_as", "utt2aux", (0.1, 0.3, 0.3, 0.3)),
     "DEC": Head("multiclass_branch_ds", "utt2dec", (0.1, 0.45, 0.45)),
@@ -43,8 +43,8 @@ HEADS = {  # weights in our order, in which bona fide is the first class of dete
 TRUNK = (r"((?:LL|first_bn1?|encoder|attention)\..+)", r"\1")
 TRACING = "the logit of each class; the official code writes their softmax"
 WITHOUT_DETECTION = (
-    "the log-odds of 1 - g, g being the geometric mean of the tasks' probabilities of spoof; the official code writes "
-    f"1 - g; {BONAFIDE}"
+    "the log-odds of 1 - g, where g is the geometric mean of the tasks' probabilities of spoof; the official code "
+    f"writes 1 - g; {BONAFIDE}"
 )
 
 
@@ -63,7 +63,7 @@ def _config(width: int, _depth: int, tasks: Sequence[str]) -> Config:
 
 def _checkpoint(name: str, *tasks: str) -> OfficialCheckpoint:
     branches = [HEADS[task].branch for task in tasks]
-    tables = "" if len(tasks) == 1 else "; beside it a table of logits for each tracing task"
+    tables = "" if len(tasks) == 1 else "; also a table of logits for each tracing task"
     score = LOG_ODDS if "BIN" in tasks else TRACING if len(tasks) == 1 else WITHOUT_DETECTION
     return OfficialCheckpoint(
         system=name.lower(),

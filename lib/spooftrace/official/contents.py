@@ -1,4 +1,4 @@
-"""A system's checkpoint taken apart: the back-end, and the self-supervised model if there is one."""
+"""Split the checkpoint of a system into its back-end and its self-supervised model, if it has one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spooftrace.common.errors import InputError
 from spooftrace.pretrained import fairseq_wav2vec2
-from spooftrace.pretrained.convert import find_weights, locate, network_of
+from spooftrace.pretrained.convert import build_network, find_weights, locate_weights
 from spooftrace.pretrained.state_dict import select_weights
 
 PRETRAINING_ONLY = "for pre-training only"
@@ -19,16 +19,16 @@ PRETRAINING_ONLY = "for pre-training only"
 
 @dataclass(frozen=True)
 class CheckpointContents:
-    """A system's checkpoint taken apart.
+    """Contents of a system's checkpoint.
 
     Attributes:
         backend: Tensors of the back-end under official names.
-        family: Of the self-supervised model, None where there is none.
-        ssl: Its tensors under transformers' names.
-        network: The transformers model that they are the weights of, itself without memory for them.
-        dropped: Name of each tensor that the system does without, and why it is dropped.
-        assumed: What the tensors do not tell of the model.
-        notes: What was recognised around the weights.
+        family: Family of the self-supervised model, None without one.
+        ssl: Tensors of the self-supervised model under transformers' names.
+        network: The transformers model of these tensors, on the meta device.
+        dropped: Name of each tensor that the system does not need, with the reason.
+        assumed: Sizes of the model that the tensors do not determine.
+        notes: Remarks about containers, wrappers and prefixes.
     """
 
     backend: Mapping[str, Tensor]
@@ -46,24 +46,24 @@ class CheckpointContents:
 
 
 def split_checkpoint(content: Any, file: Path, choice: str | None = None) -> CheckpointContents:
-    """What is in a checkpoint's content; ``choice`` as in ``spooftrace.pretrained.state_dict.select_weights``.
+    """Split the content of a checkpoint; for ``choice`` see ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
-        InputError: There are no weights, several and no choice, or its self-supervised model is not whole.
+        InputError: The file has no weights, several sets and no choice, or an incomplete self-supervised model.
     """
     weights = select_weights(content, file, choice, any_prefix=True)
     state = weights.tensors
     if not state:
-        raise InputError(f"{file}: no tensors in it: not a checkpoint of weights")
-    place = locate(state, file)
-    if place is None:
+        raise InputError(f"{file}: has no tensors: not a checkpoint of weights")
+    location = locate_weights(state, file)
+    if location is None:
         return CheckpointContents(state, dropped=weights.dropped, assumed=weights.assumed, notes=weights.notes)
-    family, prefix = place
+    family, prefix = location
     backend = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
     _, ssl, left_out = find_weights(state, file)
     pretraining = [name for name in left_out if name not in backend]
     settings = fairseq_wav2vec2.settings(content) if isinstance(content, dict) else {}
-    network, assumed = network_of(ssl, settings, pretraining, file)
+    network, assumed = build_network(ssl, settings, pretraining, file)
     return CheckpointContents(
         backend,
         family,

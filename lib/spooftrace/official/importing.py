@@ -1,18 +1,15 @@
-"""Released checkpoints of detection systems -> experiment folders that score at once.
+"""Convert official checkpoints of systems to experiments that can score.
 
-Every tensor of the file is accounted for: it is one of ours under another name, or it is dropped for a reason that is
-told; and each of ours is filled. What the tensors do not tell (what the front-end gives, dilations, which output is
-bona fide) is in ``spooftrace.official``.
+Each tensor of the file becomes one of ours or is dropped with a reported reason, and each of ours must be filled.
+``spooftrace.official`` has the settings that tensors lack (outputs of the front-end, dilations, order of classes).
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,40 +18,41 @@ import yaml
 from safetensors.torch import save_file
 from torch import Tensor
 
-import spooftrace.backends
 from spooftrace.common.errors import InputError
 from spooftrace.common.folders import new_folder
 from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.config.loading import load_config, save_config
-from spooftrace.official import OFFICIAL_CHECKPOINTS, SYSTEMS, OfficialCheckpoint
+from spooftrace.official import SYSTEMS, OfficialCheckpoint
 from spooftrace.official.contents import CheckpointContents, split_checkpoint
 from spooftrace.official.known_files import KNOWN_FILES, KnownFile
+from spooftrace.official.matching import choose, renamed, why_dropped
 from spooftrace.pretrained.checkpoint_file import read_checkpoint
-from spooftrace.pretrained.convert import check_finite, tensors, unread
+from spooftrace.pretrained.convert import check_finite, count_tensors, describe_unread
 from spooftrace.pretrained.finding import kept_configuration, weights_in
 from spooftrace.system.system import StreamShape, System, count_parameters
 from spooftrace.system.weights import BACKEND
 
-DEFAULT_SIZES = (1024, 24)  # width and layers of XLS-R 300M and WavLM Large
-MIN_LIKENESS = 0.5  # share of common names from which on one back-end looks like another
-DROPPED = (  # tensors of a self-supervised model that a front-end does not have, and why
-    (r"masked_spec_embed", "hides frames in pre-training"),
+DROPPED = (  # tensors of a self-supervised model that a front-end does not have, with the reason
+    (r"masked_spec_embed", "masks frames in pre-training"),
     (r"encoder\.layer_norm\..+", "after the last layer that is used"),
 )
 
 
 @dataclass(frozen=True)
 class ImportedSystem:
-    """What was made of a checkpoint.
+    """Result of an import.
 
     Attributes:
-        known: The official file that it is, None where its sha256 is not known.
-        mapped: Number of tensors that were taken over.
-        dropped: Name of each tensor that was not, and why.
-        needs: The pretrained models that the system needs and the checkpoint does not hold, if there are any.
-        notes: What was recognised in the file around the weights, and what in it was not read.
-        assumed, sha256, parameters: As in ``spooftrace.pretrained.convert.Imported``.
+        checkpoint: The official checkpoint that the file is an instance of.
+        known: The official file, None if its SHA-256 is not known.
+        sha256: SHA-256 of the file.
+        parameters: Number of parameters of the system.
+        mapped: Number of tensors that were copied.
+        dropped: Name of each tensor that was dropped, with the reason.
+        assumed: Settings that the file does not determine.
+        notes: Remarks about containers in the file, and objects that were not read.
+        needs: Pretrained models that the system needs and the file does not hold, None if there are none.
     """
 
     checkpoint: OfficialCheckpoint
@@ -69,43 +67,45 @@ class ImportedSystem:
 
     @property
     def title(self) -> str:
-        """What the file is, as far as is known: an official file, or the shape of one system's tensors."""
+        """Title of the official file, or of the checkpoint whose shapes the file has."""
         if self.known is not None:
             return f"{self.known.title} ({self.known.repository}, {self.known.path})"
         return f"shape of {self.checkpoint.title} ({self.checkpoint.repository})"
 
     @property
     def trained_on(self) -> str | None:
-        """The training data, None where neither the file nor its sha256 tells."""
+        """Training data, None if unknown."""
         return None if self.known is None else self.known.trained_on
 
 
 def import_system(system: str, file: str | Path, out: str | Path, weights: str | None = None) -> ImportedSystem:
-    """Writes a released checkpoint as an experiment, as training does: config.yaml, model.safetensors, run.json.
+    """Convert an official checkpoint to an experiment with config.yaml, model.safetensors and run.json.
 
-    The configuration of a self-supervised model that the file holds goes to ``models/``, so that no pretrained model
-    is needed to build the system.
+    The configuration of a self-supervised model in the file is saved in ``models/``; building the system then needs no
+    pretrained model.
 
     Args:
         system: One of ``SYSTEMS``.
         file: The checkpoint.
-        out: The new experiment, written whole or not at all.
+        out: Folder of the new experiment, written completely or not at all.
         weights: Which of several sets of weights in the file, see
             ``spooftrace.pretrained.state_dict.select_weights``.
 
     Raises:
-        InputError: No such system; ``out`` exists; ``file`` is damaged, asks for code, or is of another system.
+        InputError: The system is unknown; ``out`` exists; ``file`` is damaged, would run code, or has another system.
     """
     file, out = Path(file), Path(out)
     if system not in SYSTEMS:
-        raise InputError(f"no system '{system}' to import; there are {', '.join(SYSTEMS)}")
+        raise InputError(f"no system '{system}' to import; choose from {', '.join(SYSTEMS)}")
     with new_folder(out) as work:
         seen: set[str] = set()
         content = read_checkpoint(file, seen)
         sha256 = file_sha256(file)
         known = KNOWN_FILES.get(sha256)
         if known is not None and known.system is None:
-            raise InputError(f"{file}: {known.title} ({known.repository}): no system that import-checkpoint reads")
+            raise InputError(
+                f"{file}: {known.title} ({known.repository}): not a system that import-checkpoint supports"
+            )
         parts = split_checkpoint(content, file, weights)
         checkpoint = choose(system, parts, file)
         used = {name: tensor for name, tensor in parts.backend.items() if not why_dropped(checkpoint.left_out, name)}
@@ -113,11 +113,11 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
         config = write_config(checkpoint, parts, work)
         model, needs = skeleton(config, work)
         state, dropped = fill(model.own_state(), checkpoint, parts, file)
-        # Not save_weights, which would read all weights into memory: they are still in the file.
+        # save_weights would read all weights into memory; they are mapped from the file here.
         save_file(state, work / "model.safetensors", {BACKEND: config["backend"]["class_path"]})
         parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
         classes = [] if known else [f"order of the classes: as in {checkpoint.repository}"]
-        made = ImportedSystem(
+        result = ImportedSystem(
             checkpoint=checkpoint,
             known=known,
             sha256=sha256,
@@ -125,107 +125,18 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
             mapped=len(state) - len(checkpoint.training_only),
             dropped=dropped,
             assumed=[*classes, *checkpoint.assumed, *parts.assumed],
-            notes=[*parts.notes, *unread(seen)],
+            notes=[*parts.notes, *describe_unread(seen)],
             needs=needs,
         )
-        _write_run(made, parameters, file, work)
-    return made
-
-
-def choose(system: str, parts: CheckpointContents, file: Path) -> OfficialCheckpoint:
-    """The checkpoint of ``system`` that a checkpoint is one of.
-
-    Raises:
-        InputError: None; the message names the system that it looks like.
-    """
-    if not parts.backend:
-        raise InputError(f"{file}: a self-supervised model alone, no {system}; import it without naming a system")
-    checkpoints = [checkpoint for checkpoint in OFFICIAL_CHECKPOINTS if checkpoint.system == system]
-    wrong = {checkpoint: misfits(checkpoint, parts) for checkpoint in checkpoints if checkpoint.ssl == parts.family}
-    fitting = [checkpoint for checkpoint, names in wrong.items() if not names]
-    if fitting:
-        return fitting[0]
-    like = looks_like(parts.backend, parts.sizes)
-    hint = f"; it looks like {' or '.join(like)}" if like and system not in like else ""
-    if not wrong:
-        held = f"a self-supervised model of {parts.family}" if parts.family else "no self-supervised model"
-        wanted = " or ".join(sorted(checkpoint.ssl or "without one" for checkpoint in checkpoints))
-        raise InputError(f"{file}: not {system}: it holds {held}, {system} is of {wanted}{hint}")
-    names = min(wrong.values(), key=len)
-    difference = f"{tensors(len(names))} missing, unknown or of another shape, first {names[0]}"
-    raise InputError(f"{file}: not {system}: {difference}{hint or '; changed, damaged, or another variant of it'}")
-
-
-def misfits(checkpoint: OfficialCheckpoint, parts: CheckpointContents) -> list[str]:
-    """Names of the back-end's tensors that are missing, unknown or of another shape in this checkpoint."""
-    ours, unknown = renamed(checkpoint, parts.backend)
-    expected = backend_shapes(checkpoint, *parts.sizes)
-    wrong = [name for name in expected if name not in ours or ours[name].shape != expected[name]]
-    return wrong + unknown + [name for name in ours if name not in expected]
-
-
-def why_dropped(rules: Sequence[tuple[str, str]], name: str) -> str | None:
-    """Why a tensor of this name is dropped, None where no rule says so."""
-    return next((why for pattern, why in rules if re.fullmatch(pattern, name)), None)
-
-
-def renamed(checkpoint: OfficialCheckpoint, backend: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """A back-end's tensors under our names, and the official names that the checkpoint does not know."""
-    ours = {name: torch.tensor(values) for name, values in checkpoint.training_only}
-    unknown = []
-    for official, tensor in backend.items():
-        if why_dropped(checkpoint.left_out, official):
-            continue
-        rule = next((rule for rule in checkpoint.names if re.fullmatch(rule[0], official)), None)
-        name = re.sub(*rule, official) if rule else None
-        if name is None or name in ours:
-            unknown.append(official)
-        else:
-            ours[name] = tensor
-    return ours, unknown
-
-
-@cache
-def backend_shapes(checkpoint: OfficialCheckpoint, width: int, depth: int) -> Mapping[str, torch.Size]:
-    """Names and shapes of a checkpoint's back-end, for a self-supervised model of ``depth`` layers of ``width``.
-
-    Empty where it cannot be built for these sizes.
-    """
-    node = checkpoint.config(width, depth)["backend"]
-    try:
-        with torch.device("meta"):
-            backend = getattr(spooftrace.backends, node["class_path"])(**node["init_args"])
-    except ValueError:
-        return {}
-    return {name: tensor.shape for name, tensor in backend.state_dict().items()}
-
-
-def looks_like(
-    backend: Mapping[str, Tensor], sizes: tuple[int, int] = DEFAULT_SIZES, official: bool = True
-) -> list[str]:
-    """The systems of which a back-end has most names, and then most shapes; none where it has few of any.
-
-    Args:
-        backend: Tensors by official names, or by ours (without ``backend.``) if not ``official``.
-        sizes: Width and number of layers of its self-supervised model, where known.
-    """
-    likeness: dict[tuple[float, float], list[str]] = {}
-    for checkpoint in OFFICIAL_CHECKPOINTS:
-        ours, unknown = renamed(checkpoint, backend) if official else (backend, [])
-        expected = backend_shapes(checkpoint, *(sizes if all(sizes) else DEFAULT_SIZES))
-        common = expected.keys() & ours.keys()
-        share = len(common) / max(1, len(expected) + len(ours) + len(unknown) - len(common))
-        equal = sum(ours[name].shape == expected[name] for name in common)
-        if share >= MIN_LIKENESS:
-            likeness.setdefault((share, equal), []).append(checkpoint.system)
-    return list(dict.fromkeys(likeness[max(likeness)])) if likeness else []
+        _write_run(result, parameters, file, work)
+    return result
 
 
 def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work: Path) -> dict[str, Any]:
-    """Writes and returns the resolved configuration; keeps that of the self-supervised model beside it."""
+    """Write and return the resolved configuration, and save that of the self-supervised model."""
     file = work / "config.yaml"
     content = checkpoint.config(*parts.sizes)
-    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # Heads have an order.
+    file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")  # the order of heads matters
     config = load_config([file])
     save_config(config, file)
     if parts.network is not None:
@@ -234,9 +145,9 @@ def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work
 
 
 def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
-    """The system without memory for its weights, and the frozen pretrained models that it needs, which are left out."""
+    """Build the system on the meta device, without frozen pretrained models; return it and their names."""
     arguments = {name: stream.get("init_args", {}) for name, stream in config["streams"].items()}
-    frozen = {name: told["model"] for name, told in arguments.items() if not told.get("finetune", True)}
+    frozen = {name: init_args["model"] for name, init_args in arguments.items() if not init_args.get("finetune", True)}
     cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"]) for name in frozen}
     with torch.device("meta"), weights_in(exp):
         return System(config, cached), " and ".join(frozen.values()) or None
@@ -245,7 +156,7 @@ def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
 def fill(
     expected: Mapping[str, Tensor], checkpoint: OfficialCheckpoint, parts: CheckpointContents, file: Path
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a system from those of a checkpoint that is of ``checkpoint``, and what is dropped and why."""
+    """Build the state of a system from the tensors of a file; return it and the dropped tensors with reasons."""
     backend, _ = renamed(checkpoint, parts.backend)
     state = {f"backend.{name}": tensor for name, tensor in backend.items()}
     left_out = {name: why for name in parts.backend if (why := why_dropped(checkpoint.left_out, name))}
@@ -257,7 +168,9 @@ def fill(
         else:
             dropped[name] = why
     if wrong := sorted(expected.keys() ^ state.keys()):
-        raise InputError(f"{file}: {tensors(len(wrong))} without a place in {checkpoint.system}, first {wrong[0]}")
+        raise InputError(
+            f"{file}: {count_tensors(len(wrong))} without a place in {checkpoint.system}, first {wrong[0]}"
+        )
     if checkpoint.swapped:
         for kind in ("weight", "bias"):
             name = f"backend.{checkpoint.swapped}.{kind}"
@@ -267,15 +180,15 @@ def fill(
     ]:
         kind = str(state[wrong[0]].dtype).removeprefix("torch.")
         raise InputError(
-            f"{file}: {tensors(len(wrong))} of type {kind}, first {wrong[0]}: quantised weights are not read"
+            f"{file}: {count_tensors(len(wrong))} of type {kind}, first {wrong[0]}: quantised weights are not read"
         )
-    # Averaged checkpoints have counters that are no longer whole numbers.
+    # Averaged checkpoints have counters that are not integers.
     return {name: state[name].to(tensor.dtype).contiguous() for name, tensor in expected.items()}, dropped
 
 
-def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, work: Path) -> None:
+def _write_run(result: ImportedSystem, parameters: Mapping[str, int], file: Path, work: Path) -> None:
     content = {
-        "system": made.checkpoint.system,
+        "system": result.checkpoint.system,
         "seed": None,
         "git_commit": git_commit(),
         "versions": versions(),
@@ -283,14 +196,14 @@ def _write_run(made: ImportedSystem, parameters: Mapping[str, int], file: Path, 
         "parameters": parameters,
         "imported": {
             "file": file.name,
-            "sha256": made.sha256,
-            "release": made.known.title if made.known else f"shape of {made.checkpoint.title}",
-            "repository": made.known.repository if made.known else made.checkpoint.repository,
-            "trained_on": made.trained_on,
-            "score": made.checkpoint.score,
-            "assumed": list(made.assumed),
-            "dropped": dict(made.dropped),
-            "notes": list(made.notes),
+            "sha256": result.sha256,
+            "release": result.known.title if result.known else f"shape of {result.checkpoint.title}",
+            "repository": result.known.repository if result.known else result.checkpoint.repository,
+            "trained_on": result.trained_on,
+            "score": result.checkpoint.score,
+            "assumed": list(result.assumed),
+            "dropped": dict(result.dropped),
+            "notes": list(result.notes),
         },
     }
     write_json(work / "run.json", content)

@@ -1,8 +1,7 @@
-"""Official files that are known by their sha256: what the file itself does not say.
+"""Official files that are identified by their SHA-256, with information that the files lack.
 
-All of them lie in the GitHub repositories that are named here, at these commits. Shapes alone do not tell what a system
-was trained on: the baseline of ASVspoof 5 has the shape of AASIST. A file that is not in this table is of unknown
-training data.
+They are in the GitHub repositories at the commits below. Shapes do not determine the training data: the baseline of
+ASVspoof 5 has the shapes of AASIST. The training data of files that are not in this table are unknown.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ class KnownFile:
     """An official file.
 
     Attributes:
-        system: As in ``conf/systems``; None where no system here computes what it is the weights of.
-        title: The file in words.
-        repository: On GitHub, with the commit.
-        path: In the repository.
-        trained_on: The data.
+        system: Name as in ``conf/systems``; None if spooftrace does not have the system.
+        title: Title in reports.
+        repository: Repository on GitHub, with the commit.
+        path: Path in the repository.
+        trained_on: Training data.
     """
 
     system: str | None

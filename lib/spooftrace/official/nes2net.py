@@ -1,9 +1,9 @@
-"""Nes2Net, Nes2Net-X and Nes2Net-X-SeLU of three code bases (Liu-Tianchi)."""
+"""Nes2Net, Nes2Net-X and Nes2Net-X-SeLU in three code bases of Liu-Tianchi."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from spooftrace.official.base import (
     LOGIT,
@@ -26,7 +26,7 @@ def _dilation(dilation: int) -> str:
 
 
 def _ctrsvdd(width: int, depth: int, backend: str, **options: Any) -> Config:
-    # s3prl's hidden states: what goes into each layer, and the encoder's output; it also normalises the wave.
+    # s3prl's hidden states: the input of each layer and the encoder's output; s3prl also normalises the wave.
     stream = finetuned(WAVLM, "layers", [*range(depth), -1], normalize=True)
     sizes = {"input_dim": width, "num_layers": depth + 1, "num_outputs": 1, "dilation": 1, "aggregation": "sea"}
     task = node("Detection", loss=node("spooftrace.tasks.losses.BinaryFocal"))
@@ -47,7 +47,9 @@ def _singing(system: str, title: str, backend: str, **options: Any) -> OfficialC
     )
 
 
-def _speech(title: str, branch: str, ssl: str, model: str, dilation: int, lr: float) -> OfficialCheckpoint:
+def _speech(
+    title: str, branch: str, ssl: Literal["fairseq", "unilm"], model: str, dilation: int, lr: float
+) -> OfficialCheckpoint:
     def settings(width: int, _depth: int) -> Config:
         return config(finetuned(model), node("Nes2NetX", input_dim=width, dilation=dilation), adam(lr))
 

@@ -1,7 +1,7 @@
 """SASTNet for each task of CodecFake+ (ResponsibleGenAI/CodecFake-Source-Tracing); bona fide speech is class 0 in all.
 
-VQ and AUX have the same tensors: which one a file is, its name tells. The files hold all of Whisper small, its decoder
-included, although the official code never trains it.
+VQ and AUX have the same tensors; only the name of a file distinguishes them. The files hold all of Whisper small, with
+its decoder, although the official code never trains it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NAMES = (
 )
 LEFT_OUT = (
     (r"whisper\.model\..+", "of the frozen Whisper"),
-    (r"(?:ta|at|at_ta)_transformer\.(?:version|embed_positions\._float_tensor)", "without a meaning"),
+    (r"(?:ta|at|at_ta)_transformer\.(?:version|embed_positions\._float_tensor)", "without effect"),
 )
 
 
@@ -51,13 +51,13 @@ def _checkpoint(task: str) -> OfficialCheckpoint:
         system=f"sastnet_{task.lower()}",
         title=f"SASTNet ({task}) of CodecFake+",
         repository="ResponsibleGenAI/CodecFake-Source-Tracing",
-        score=f"{logits}; the official code shuffles tokens first, so that its seed and batches change what it writes",
+        score=f"{logits}; the official code shuffles tokens, and its scores depend on the seed and the batches",
         config=partial(_config, task=task),
         names=NAMES,
         left_out=LEFT_OUT,
         training_only=(("weighting.params", (1.0, 1.0)),),
         ssl="fairseq",
-        assumed=(f"whisper: {WHISPER} as it was released, which the official code keeps frozen",),
+        assumed=(f"whisper: {WHISPER} with its public weights, which the official code keeps frozen",),
     )
 
 

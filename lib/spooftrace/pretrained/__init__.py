@@ -1,1 +1,1 @@
-"""Weights of pretrained models: finding, fetching, converting and reading them without running their code."""
+"""Weights of pretrained models: find, fetch and convert them, and read them without running their code."""

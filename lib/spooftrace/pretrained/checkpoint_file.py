@@ -20,50 +20,46 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from spooftrace.common.errors import InputError
-from spooftrace.pretrained.stand_ins import ARRAY_KINDS, is_known, plain, stand_in
-from spooftrace.pretrained.unpickler import Refused, check_pickle
+from spooftrace.pretrained.stand_ins import ARRAY_KINDS, is_known, stand_in, to_plain_data
+from spooftrace.pretrained.unpickler import Refused, RestrictedUnpickler
 
-EXPANDED = 1 << 20  # elements that a tensor may have beyond those of its storage, as an expanded buffer has
+MAX_EXPANSION = 1 << 20  # elements that an expanded tensor may have beyond those of its storage
 
 
 class Dictionary(OrderedDict[Any, Any]):
-    """An OrderedDict or a defaultdict of a pickle; the factory of the latter is left out."""
+    """An OrderedDict, or a defaultdict without its factory."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*(argument for argument in arguments[-1:] if isinstance(argument, (dict, list, tuple))))
 
 
 class RawBytes:
-    """Stands for torch.UntypedStorage, of which torch.load only wants to know the type of its elements."""
+    """Stand-in for ``torch.UntypedStorage``, of which ``torch.load`` uses the element type only."""
 
     dtype = torch.uint8
 
 
-class RestrictedUnpickler(pickle.Unpickler):
-    """Builds tensors, containers and stand-ins; raises ``Refused`` for any other global."""
+class CheckpointUnpickler(RestrictedUnpickler):
+    """Unpickler that builds tensors, containers and stand-ins."""
 
     size = 0  # of the file, in bytes
-    seen: set[str]  # the globals for which there are stand-ins
-    storages: Mapping[str, int] | None  # bytes of each storage; None where the file does not list them
+    seen: set[str]  # names of the globals that became stand-ins
+    storages: Mapping[str, int] | None  # bytes of each storage; None if the file does not list them
     _load_storage: Callable[[Any], Any]
 
-    def __init__(self, file: IO[bytes], **options: Any) -> None:
-        check_pickle(file)
-        super().__init__(file, **options)
-
     def __setattr__(self, name: str, value: Any) -> None:
-        # torch.load sets its own function after the unpickler is made; ``persistent_load`` checks what it is asked for.
+        # ``torch.load`` sets ``persistent_load`` after the unpickler is created; keep it for the method below.
         super().__setattr__("_load_storage" if name == "persistent_load" else name, value)
 
     def persistent_load(self, pid: Any) -> Any:
-        """A storage; mapped files end nowhere, so that torch would read one that is too long from what follows it."""
+        """Load a storage after a check of its size: torch maps the file and would read beyond the storage."""
         if self.storages is not None and isinstance(pid, tuple) and len(pid) == 5:
             _, kind, key, _, count = pid
             size = count * torch._utils._element_size(kind.dtype)
@@ -73,10 +69,10 @@ class RestrictedUnpickler(pickle.Unpickler):
                 )
         return self._load_storage(pid)
 
-    def find_class(self, module: str, name: str) -> Any:
-        path = f"{module}.{name}"
+    def resolve(self, path: str) -> Any:
+        module, _, name = path.rpartition(".")
         if path in ("collections.OrderedDict", "collections.defaultdict"):
-            # A new object each time: what a pickle sets on it changes nothing here.
+            # A new class each time, because a pickle can set attributes on it.
             return type("Dictionary", (Dictionary,), {})
         if path in REBUILT:
             return partial(REBUILT[path], self.size)
@@ -89,13 +85,13 @@ class RestrictedUnpickler(pickle.Unpickler):
         if is_known(path):
             self.seen.add(path)
             return stand_in(path)
-        raise Refused(f"refused: it asks for {path}, which is neither a tensor nor a setting")
+        return None
 
 
 def _tensor(file_size: int, storage: Any, offset: int, size: Any, stride: Any, *_others: Any) -> Tensor:
-    """``torch._utils._rebuild_tensor_v2`` without gradients, hooks and metadata; checks what the pickle claims."""
+    """Do ``torch._utils._rebuild_tensor_v2`` without gradients, hooks and metadata, and with checks of the sizes."""
     if not isinstance(storage, torch.storage.TypedStorage):
-        raise Refused(f"refused: a tensor of a {type(storage).__name__} instead of a storage")
+        raise Refused(f"refused: a tensor with a {type(storage).__name__} instead of a storage")
     size, stride = tuple(size), tuple(stride)
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or not all(type(number) is int and number >= 0 for number in numbers):
@@ -104,15 +100,15 @@ def _tensor(file_size: int, storage: Any, offset: int, size: Any, stride: Any, *
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if storage.nbytes() > file_size or (not empty and last >= storage.size()):
         raise Refused(f"damaged: a tensor of size {size} claims more than the file holds")
-    if not empty and torch.Size(size).numel() > storage.size() + EXPANDED:
-        raise Refused(f"refused: a tensor of size {size} made of {storage.size()} numbers, to exhaust memory")
+    if not empty and torch.Size(size).numel() > storage.size() + MAX_EXPANSION:
+        raise Refused(f"refused: a tensor of size {size} from {storage.size()} numbers, which would exhaust memory")
     return torch._utils._rebuild_tensor(storage, offset, size, stride)
 
 
 def _typed_tensor(
     file_size: int, storage: Any, offset: int, size: Any, stride: Any, _gradient: Any, _hooks: Any, dtype: Any, *_: Any
 ) -> Tensor:
-    """``torch._utils._rebuild_tensor_v3``: a tensor of a type that has no storage class of its own."""
+    """Do ``torch._utils._rebuild_tensor_v3``: a tensor of a type without a storage class."""
     if not isinstance(storage, torch.storage.TypedStorage) or not isinstance(dtype, torch.dtype):
         raise Refused("damaged: a tensor without a storage and a type")
     typed = torch.storage.TypedStorage(wrap_storage=storage._untyped_storage, dtype=dtype, _internal=True)
@@ -123,7 +119,7 @@ def _parameter(_file_size: int, data: Any, *_others: Any) -> Any:
     return data
 
 
-REBUILT = {
+REBUILT: dict[str, Callable[..., Any]] = {
     "torch._utils._rebuild_tensor": _tensor,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _typed_tensor,
@@ -133,25 +129,25 @@ REBUILT = {
 
 
 def _pickle_module(path: Path, seen: set[str], zipped: bool) -> ModuleType:
-    """What ``torch.load`` takes for the module ``pickle``."""
+    """Create a replacement of the module ``pickle`` for ``torch.load``."""
     settings = {"size": path.stat().st_size, "seen": seen, "storages": _storages(path) if zipped else None}
     module: Any = ModuleType("pickle")
-    module.Unpickler = type("Unpickler", (RestrictedUnpickler,), settings)
+    module.Unpickler = type("Unpickler", (CheckpointUnpickler,), settings)
     module.UnpicklingError = pickle.UnpicklingError
     module.load = lambda file, **options: module.Unpickler(file, **options).load()
     return module
 
 
 def read_checkpoint(path: str | Path, seen: set[str] | None = None) -> Any:
-    """The content of a checkpoint: tensors on the CPU, settings as plain dictionaries, lists and values.
+    """Read a checkpoint: tensors on the CPU, settings as plain dictionaries, lists and values.
 
     Args:
-        path: A file of PyTorch (``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``), ``.safetensors`` or ``.npz``;
-            its content decides which.
-        seen: Gets the names of the classes and functions of the file that were not built.
+        path: File of PyTorch (``.pt``, ``.pth``, ``.ckpt``, ``.bin``, ``.pth.tar``), ``.safetensors`` or ``.npz``;
+            the format is detected from the content.
+        seen: Receives the names of classes and functions in the file that were not built.
 
     Raises:
-        InputError: There is no such file, it is cut short or no checkpoint, or it asks for code.
+        InputError: The file is missing, cut short, not a checkpoint, or would run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -168,31 +164,31 @@ def read_checkpoint(path: str | Path, seen: set[str] | None = None) -> Any:
             raise InputError(f"{path}: a tar archive: unpack it, and give the checkpoint that is in it")
         module = _pickle_module(path, set() if seen is None else seen, zipped)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about sources of classes, which are not looked at
+            warnings.simplefilter("ignore")  # about source code of classes, which is not used
             content = torch.load(path, map_location="cpu", weights_only=False, pickle_module=module, mmap=zipped)
-        return plain(content)
+        return to_plain_data(content)
     except InputError:
         raise
     except Refused as error:
         raise InputError(f"{path}: {error}") from error
-    except Exception as error:  # Damaged bytes end in many kinds of error.
+    except Exception as error:  # damaged bytes cause many kinds of errors
         reason = " ".join(str(error).split()).partition(". ")[0][:160] or type(error).__name__
         raise InputError(f"{path}: cut short or not a PyTorch checkpoint ({reason}); download it again") from error
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file starts as safetensors do: the length of a JSON header, and the header."""
+    """Whether a file starts like safetensors: the length of a JSON header, and the header."""
     with path.open("rb") as file:
         start = file.read(9)
     return len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= path.stat().st_size - 8
 
 
 def _check_zip(path: Path) -> bool:
-    """Checks the records of a zip file; returns whether they are numpy's arrays (``.npz``).
+    """Check the records of a zip file, and return whether they are numpy arrays (``.npz``).
 
     Raises:
-        InputError: A program, a changed record, which ``torch.load`` does not notice, or a record that is compressed or
-            there twice, which it reads otherwise than zipfile does.
+        InputError: The file is a program, a checksum is wrong (which ``torch.load`` does not verify), or a record is
+            compressed or duplicate (which ``torch.load`` reads differently from zipfile).
     """
     with zipfile.ZipFile(path) as archive:
         records = archive.infolist()
@@ -205,7 +201,7 @@ def _check_zip(path: Path) -> bool:
         for record in records:
             if record.compress_type != zipfile.ZIP_STORED and not arrays:
                 raise InputError(f"{path}: {record.filename} in it is compressed, PyTorch's are not; unpack it first")
-            if record.CRC == 0 and not arrays:  # torch can save without checksums.
+            if record.CRC == 0 and not arrays:  # torch can save without checksums
                 continue
             try:
                 with archive.open(record) as file:
@@ -219,14 +215,14 @@ def _check_zip(path: Path) -> bool:
 
 
 def _storages(path: Path) -> dict[str, int]:
-    """Bytes of each storage in PyTorch's zip format, by its key."""
+    """Return the bytes of each storage in PyTorch's zip format, by its key."""
     with zipfile.ZipFile(path) as archive:
         parts = [(record.filename.partition("/data/")[2], record.file_size) for record in archive.infolist()]
     return {key: size for key, size in parts if key}
 
 
 def _read_npz(path: Path) -> dict[str, Tensor]:
-    """The arrays of numbers in a ``.npz`` file; numpy checks their sizes, and unpickles nothing."""
+    """Read the arrays of numbers in a ``.npz`` file; numpy checks their sizes, and unpickles nothing."""
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     return {

@@ -4,7 +4,7 @@
 and ``tokenizer.json`` beside MODEL_BIN; transformers loads OUT_FOLDER as ``WhisperForConditionalGeneration``.
 
 The format is that of CTranslate2's ``model_spec.py`` (binary version 6, little endian): header, named tensors, aliases.
-Weights in float32, float16 and bfloat16 keep their type, int8 weights are multiplied out to float32.
+Weights in float32, float16 and bfloat16 keep their type; int8 weights are converted to float32.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GELU = 3  # CTranslate2's code of the activation that Whisper uses
 
 
 class _Cursor:
-    """Reads forward through a file held in memory and never past its end."""
+    """Read values one after the other from a file in memory, with a check of its end."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -37,11 +37,11 @@ class _Cursor:
         self.position = 0
 
     def take(self, size: int) -> int:
-        """Moves ``size`` bytes on; returns where they start."""
+        """Skip ``size`` bytes and return their start."""
         start = self.position
         if start + size > len(self.data):
             raise InputError(
-                f"{self.path}: not a whole CTranslate2 model: {size} bytes wanted at byte {start} of {len(self.data)}; "
+                f"{self.path}: not a whole CTranslate2 model: {size} bytes needed at byte {start} of {len(self.data)}; "
                 "download it again"
             )
         self.position += size
@@ -57,13 +57,13 @@ class _Cursor:
 
 
 def read_ctranslate2(path: str | Path) -> tuple[str, dict[str, Tensor]]:
-    """Reads a CTranslate2 ``model.bin``.
+    """Read a CTranslate2 ``model.bin``.
 
     Returns:
         The name of the model's specification (``WhisperSpec``) and its tensors by CTranslate2 name, aliases resolved.
 
     Raises:
-        InputError: The file is absent, of another version, cut short or damaged.
+        InputError: The file is missing, of another version, cut short or damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -80,7 +80,7 @@ def read_ctranslate2(path: str | Path) -> tuple[str, dict[str, Tensor]]:
     for _ in range(cursor.integer("I")):
         alias, name = cursor.string(), cursor.string()
         if name not in tensors:
-            raise InputError(f"{path}: damaged: {alias!r} stands for {name!r}, which is not there; download it again")
+            raise InputError(f"{path}: damaged: alias {alias!r} of the missing tensor {name!r}; download it again")
         tensors[alias] = tensors[name]
     if extra := len(cursor.data) - cursor.position:
         raise InputError(f"{path}: damaged: {extra} bytes after the end of the model; download it again")
@@ -101,7 +101,7 @@ def _tensor(cursor: _Cursor, name: str) -> Tensor:
 
 
 class _Block:
-    """The tensors under one prefix of the CTranslate2 names; a missing one is the user's file, not our bug."""
+    """Tensors under one prefix of the CTranslate2 names; a missing tensor raises ``InputError``."""
 
     def __init__(self, path: Path, tensors: dict[str, Tensor], prefix: str = ""):
         self.path, self.tensors, self.prefix = path, tensors, prefix
@@ -121,7 +121,7 @@ class _Block:
         return [self.under(f"layer_{number}") for number in range(len(numbers))]
 
     def linear(self) -> dict[str, Tensor]:
-        """Weight and bias of a linear or convolution layer; int8 weights hold round(weight x scale of the row)."""
+        """Return weight and bias of a linear or convolution layer; int8 weights are round(weight x row scale)."""
         weight = self["weight"]
         if weight.dtype == torch.int8:
             scale = self["weight_scale"].float().reshape(-1, *[1] * (weight.ndim - 1))  # (out,) -> (out, 1, ...)
@@ -133,7 +133,7 @@ class _Block:
 
 
 def _attention(block: _Block, ours: str, norm: str, cross: bool) -> dict[str, Tensor]:
-    """Whisper's keys have no bias: CTranslate2 stores zeros there, because it packs the projections into one matrix."""
+    """Convert an attention layer; CTranslate2 packs the projections, and stores zeros for the bias that keys lack."""
     packs = [("q",), ("k", "v")] if cross else [("q", "k", "v")]
     weights = {f"{norm}.{name}": tensor for name, tensor in block.under("layer_norm").norm().items()}
     for number, pack in enumerate(packs):
@@ -161,14 +161,14 @@ def _layer(block: _Block, decoder: bool) -> dict[str, Tensor]:
 
 
 def whisper_weights(model_bin: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """A Whisper model under transformers' names.
+    """Convert a Whisper model to transformers' names.
 
     Returns:
-        The arguments of ``WhisperConfig`` that the tensors tell (sizes), and the state dict of
+        The sizes as arguments of ``WhisperConfig``, and the state dict of
         ``WhisperForConditionalGeneration``, with ``proj_out`` (tied to the token embeddings) included.
 
     Raises:
-        InputError: The file cannot be read, or is another kind of model.
+        InputError: The file cannot be read, or holds another kind of model.
     """
     path = Path(model_bin)
     specification, tensors = read_ctranslate2(path)
@@ -222,13 +222,13 @@ def _special_tokens(path: Path) -> dict[str, int]:
 
 
 def _generation_settings(tokens: dict[str, int], hints: dict[str, Any], vocab_size: int) -> dict[str, Any]:
-    """What transformers' ``generate`` must know of Whisper's special tokens (content -> id)."""
+    """Return settings of transformers' ``generate`` from Whisper's special tokens (content -> id)."""
     settings: dict[str, Any] = {
         "no_timestamps_token_id": tokens["<|notimestamps|>"],
         "suppress_tokens": hints.get("suppress_ids"),
         "begin_suppress_tokens": hints.get("suppress_ids_begin"),
         "alignment_heads": hints.get("alignment_heads"),
-        # OpenAI's rule (whisper/model.py): English-only models have one token less, but do have the language tokens.
+        # OpenAI's rule (whisper/model.py): English-only models have one token fewer, but have the language tokens.
         "is_multilingual": vocab_size >= 51865,
     }
     if settings["is_multilingual"]:
@@ -239,10 +239,10 @@ def _generation_settings(tokens: dict[str, int], hints: dict[str, Any], vocab_si
 
 
 def convert_whisper(model_bin: str | Path, folder: str | Path) -> None:
-    """Writes ``model_bin`` with the ``config.json`` and ``tokenizer.json`` beside it as a Hugging Face folder.
+    """Convert ``model_bin`` with the ``config.json`` and ``tokenizer.json`` beside it to a Hugging Face folder.
 
     Raises:
-        InputError: One of the three files is missing or damaged.
+        InputError: A file is missing or damaged.
     """
     from transformers import (
         GenerationConfig,
@@ -256,14 +256,14 @@ def convert_whisper(model_bin: str | Path, folder: str | Path) -> None:
     try:
         sizes, weights = whisper_weights(model_bin)
         tokens = _special_tokens(model_bin.with_name("tokenizer.json"))
-        ids = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokens["<|endoftext|>"])
+        ids: dict[str, Any] = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), tokens["<|endoftext|>"])
         ids["decoder_start_token_id"] = tokens["<|startoftranscript|>"]
-        with torch.device("meta"):  # Names and shapes only: the weights are then put in place, not copied.
+        with torch.device("meta"):  # names and shapes only: the weights are assigned, not copied
             model = WhisperForConditionalGeneration(WhisperConfig(**sizes, **ids))
         model.load_state_dict(weights, assign=True)
     except InputError:
         raise
-    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # Sizes that contradict each other.
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:  # contradictory sizes
         raise InputError(f"{model_bin}: not a Whisper model: {' '.join(str(error).split())[:200]}") from error
     hints = _read_json(model_bin.with_name("config.json"))
     model.tie_weights()

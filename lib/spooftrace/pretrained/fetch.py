@@ -25,23 +25,23 @@ OTHERS = ("*.json", "*.txt", "LICENSE*", "README.md")  # configuration, tokenize
 
 
 def get_model(name: str, models: Path, source: Path | None = None, hub_name: str | None = None) -> str:
-    """Makes ``models/name`` or checks it; returns what was done.
+    """Create ``models/name`` or verify it, and return a message.
 
     Args:
-        name: Of the new folder.
+        name: Name of the new folder.
         models: The models folder.
-        source: A checkpoint file that ``import_checkpoint`` takes, or a folder in Hugging Face's format.
-        hub_name: What to fetch from the hub where there is no ``source``.
+        source: Checkpoint file for ``import_checkpoint``, or a folder in Hugging Face's format.
+        hub_name: Name on the hub to fetch without a ``source``.
 
     Raises:
-        InputError: The model cannot be had, is not whole, or is not what it was.
+        InputError: The model is not available, incomplete, or changed since it was fetched.
     """
     target = models / name
     if target.exists():
         check_sums(target)
         if source is not None and not _is_from(target, source):
-            raise InputError(f"{target} is there already, made from something else than {source}: move it away first")
-        return f"{target} is there already, as {SUMS} says"
+            raise InputError(f"{target} exists already, made from another source than {source}: move it away first")
+        return f"{target} exists already and agrees with its {SUMS}"
     models.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=models, prefix=f".{name}."))
     try:
@@ -65,40 +65,40 @@ def get_model(name: str, models: Path, source: Path | None = None, hub_name: str
 
 
 def fetch(hub_name: str, folder: Path) -> None:
-    """Downloads a model of the hub, safetensors where it has them; raises ``InputError`` in one line."""
+    """Download a model from the hub, preferably as safetensors; raise ``InputError`` in one line."""
     from huggingface_hub import HfApi, snapshot_download
 
     try:
-        about = HfApi().model_info(hub_name, timeout=HUB_TIMEOUT)
-        names = wanted([sibling.rfilename for sibling in about.siblings or []])
-        snapshot_download(hub_name, revision=about.sha, allow_patterns=names, local_dir=folder)
-    except Exception as error:  # Many classes, of several libraries.
+        info = HfApi().model_info(hub_name, timeout=HUB_TIMEOUT)
+        names = model_files([sibling.rfilename for sibling in info.siblings or []])
+        snapshot_download(hub_name, revision=info.sha, allow_patterns=names, local_dir=folder)
+    except Exception as error:  # of many classes in several libraries
         reason = " ".join(str(error).split())[:160]
         raise InputError(
             f"{hub_name} cannot be fetched from the Hugging Face hub ({reason}): run it again with a network, or give "
             "--from with a checkpoint or a folder that was downloaded elsewhere"
         ) from error
     shutil.rmtree(folder / ".cache", ignore_errors=True)
-    write_json(folder / "source.json", {"model": hub_name, "revision": about.sha})
+    write_json(folder / "source.json", {"model": hub_name, "revision": info.sha})
 
 
 def copy(source: Path, folder: Path) -> None:
-    """Copies what belongs to a model out of a folder in Hugging Face's format, checked if it says its sha256."""
+    """Copy the files of a model from a folder in Hugging Face's format, and verify its SHA256SUMS if it has them."""
     if (source / SUMS).is_file():
         check_sums(source)
     folder.mkdir(parents=True)
-    for name in wanted([path.name for path in source.iterdir() if path.is_file()]):
+    for name in model_files([path.name for path in source.iterdir() if path.is_file()]):
         shutil.copyfile(source / name, folder / name)
 
 
-def wanted(names: list[str]) -> list[str]:
-    """The files of a model among ``names``: its weights in one format, and what is small."""
+def model_files(names: list[str]) -> list[str]:
+    """Select the files of a model: its weights in one format, configuration, tokenizer and licence."""
     weights = next(([n for n in names if fnmatch(n, pattern)] for pattern in WEIGHTS if _any(names, pattern)), [])
     return weights + [name for name in names if any(fnmatch(name, pattern) for pattern in OTHERS)]
 
 
 def check_weights(folder: Path, source: Path | str) -> None:
-    """Raises ``InputError`` when a folder, which came from ``source``, is no model, or its weights are cut short."""
+    """Raise ``InputError`` if a folder, made from ``source``, is not a model, or its weights are cut short."""
     from safetensors import SafetensorError, safe_open
 
     from spooftrace.pretrained.checkpoint_file import read_checkpoint
@@ -115,23 +115,23 @@ def check_weights(folder: Path, source: Path | str) -> None:
             read_checkpoint(path)
             continue
         try:
-            with safe_open(path, framework="pt"):  # Compares the size of the file with the list of its tensors.
+            with safe_open(path, framework="pt"):  # compares the size of the file with its header
                 pass
         except (SafetensorError, OSError) as error:
             raise InputError(f"{source}: {path.name}: cut short or damaged ({error}); download it again") from error
 
 
 def write_sums(folder: Path) -> None:
-    """Records every file, as ``sha256sum *`` prints it."""
+    """Write the SHA-256 of every file in the format of ``sha256sum *``."""
     lines = [f"{file_sha256(path)}  {path.name}\n" for path in sorted(folder.iterdir())]
     with atomic_write(folder / SUMS) as file:
         file.writelines(lines)
 
 
 def check_sums(folder: Path) -> None:
-    """Raises ``InputError`` when a file differs from what SHA256SUMS says, or nothing says it."""
+    """Raise ``InputError`` if a file differs from SHA256SUMS, or the folder has no SHA256SUMS."""
     if not (folder / SUMS).is_file():
-        raise InputError(f"{folder} exists, but was not made here (no {SUMS}): move it away first")
+        raise InputError(f"{folder} exists, but has no {SUMS}: move it away first")
     for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         expected, _, name = line.partition("  ")
         path = folder / Path(name).name
@@ -142,13 +142,13 @@ def check_sums(folder: Path) -> None:
 
 
 def _is_from(folder: Path, source: Path) -> bool:
-    """Whether a model that ``get_model`` made is what it would make of ``source``."""
+    """Whether a folder that ``get_model`` made comes from ``source``."""
     if source.is_dir():
-        names = wanted([path.name for path in source.iterdir() if path.is_file()])
+        names = model_files([path.name for path in source.iterdir() if path.is_file()])
         return all((folder / name).is_file() and cmp(folder / name, source / name, shallow=False) for name in names)
     record = folder / "source.json"
-    made = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    return source.is_file() and made.get("sha256") == file_sha256(source)
+    origin = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return source.is_file() and origin.get("sha256") == file_sha256(source)
 
 
 def _any(names: list[str], pattern: str) -> bool:

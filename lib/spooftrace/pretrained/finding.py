@@ -1,8 +1,8 @@
-"""Where the weights of pretrained models come from: a folder, the models folder, the Hugging Face cache or hub.
+"""Find pretrained models: in a folder, the models folder, the Hugging Face cache or hub, or an experiment.
 
-Or from an experiment. Once a model has been fine-tuned, its weights are in the experiment's ``model.safetensors``, and
-who loads that (``weights_in``) needs no pretrained ones. With the model's ``config.json`` in the experiment's folder
-``models`` (``keep_configuration``) the experiment needs nothing outside of itself.
+The weights of a fine-tuned model are in the experiment's ``model.safetensors``; loading the experiment (``weights_in``)
+needs no pretrained ones. With the model's ``config.json`` in the experiment's folder ``models``
+(``keep_configuration``), the experiment is self-contained.
 """
 
 from __future__ import annotations
@@ -13,25 +13,31 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 
 from spooftrace.common.errors import InputError
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
-# Settings of config.json that make transformers load more than this model's weights.
-FOREIGN = {"auto_map", "attn_implementation", "experts_implementation", "quantization_config", "transformers_weights"}
-HUB_TIMEOUT = 5.0  # seconds for one small question; a download that has started may take as long as it needs
+# Settings of config.json that make transformers load code or other files.
+UNSAFE_SETTINGS = {
+    "auto_map",
+    "attn_implementation",
+    "experts_implementation",
+    "quantization_config",
+    "transformers_weights",
+}
+HUB_TIMEOUT = 5.0  # seconds for a request of information; downloads have no limit
 Loaded = TypeVar("Loaded")
-Model = TypeVar("Model", bound=torch.nn.Module)
+Model = TypeVar("Model", bound="PreTrainedModel")
 _experiment: ContextVar[Path | None] = ContextVar("experiment", default=None)
 
 
 def models_folder() -> Path | None:
-    """``$SPOOFTRACE_MODELS``, or ``tools/models`` of the checkout that this file belongs to; None without either."""
+    """Return ``$SPOOFTRACE_MODELS`` or ``tools/models`` of this checkout; None without either."""
     if folder := os.environ.get("SPOOFTRACE_MODELS"):
         return Path(folder)
     root = Path(__file__).resolve().parents[3]  # <root>/lib/spooftrace/pretrained/finding.py
@@ -40,7 +46,7 @@ def models_folder() -> Path | None:
 
 @contextmanager
 def weights_in(exp: Path) -> Iterator[None]:
-    """Inside of the block, fine-tuned front-ends are built without their weights: those of ``exp`` are loaded next."""
+    """Build fine-tuned front-ends in the block without weights, because those of ``exp`` are loaded next."""
     token = _experiment.set(exp)
     try:
         yield
@@ -49,7 +55,7 @@ def weights_in(exp: Path) -> Iterator[None]:
 
 
 def locate_model(model: str, finetune: bool) -> tuple[str, bool]:
-    """Where to look for a model that is fine-tuned or not, and whether its pretrained weights are needed.
+    """Return the name or folder of a model, and whether its pretrained weights are needed.
 
     >>> locate_model("openai/whisper-base", finetune=True)
     ('openai/whisper-base', True)
@@ -62,39 +68,39 @@ def locate_model(model: str, finetune: bool) -> tuple[str, bool]:
 
 
 def kept_configuration(exp: Path, model: str) -> Path:
-    """The folder of an experiment for the configuration of a model that it has fine-tuned.
+    """Return the folder of an experiment for the configuration of a fine-tuned model.
 
     Raises:
-        InputError: The name of the model does not end in that of a folder.
+        InputError: The last part of the model's name is not a folder name.
     """
     name = Path(model).name
     if name in ("", ".", ".."):
-        raise InputError(f"'{model}' is not the name of a model, nor of a folder with one")
+        raise InputError(f"'{model}' is neither the name of a model nor of its folder")
     return exp / "models" / name
 
 
 def keep_configuration(exp: Path, model: str) -> None:
-    """Copies the small files of a model that decide what it computes into ``exp``; the weights will be there anyway.
+    """Copy the configuration of a model into ``exp``, whose weights file holds the model's weights.
 
     Raises:
-        InputError: No place has the model.
+        InputError: The model is not available.
     """
     from transformers import Wav2Vec2FeatureExtractor
 
     folder = kept_configuration(exp, model)
     pretrained_config(model).save_pretrained(folder)
-    if (told := normalizes(model)) is not None:
-        Wav2Vec2FeatureExtractor(do_normalize=told).save_pretrained(folder)
+    if (normalize := normalizes(model)) is not None:
+        Wav2Vec2FeatureExtractor(do_normalize=normalize).save_pretrained(folder)
 
 
 def find_folder(model: str) -> Path | None:
-    """The local folder of a model, if there is one.
+    """Return the local folder of a model, None if there is none.
 
-    ``model`` is the path of a folder, or a Hugging Face name: ``openai/whisper-base`` is looked for as
-    ``whisper-base`` in ``models_folder()``.
+    ``model`` is the path of a folder, or a Hugging Face name: ``openai/whisper-base`` is ``whisper-base`` in
+    ``models_folder()``.
 
     Raises:
-        InputError: ``model`` can only be a path, and there is no such folder.
+        InputError: ``model`` can only be a path, and the folder does not exist.
     """
     path = Path(model).expanduser()
     if path.is_dir():
@@ -108,12 +114,12 @@ def find_folder(model: str) -> Path | None:
 
 
 def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Model:
-    """``model_class.from_pretrained`` in float32, from the first place that has ``model``.
+    """Load ``model`` in float32 by ``model_class.from_pretrained``.
 
-    The places: a folder of that name, the models folder (``find_folder``), the Hugging Face cache, the hub.
+    It is searched for in a folder of that name, the models folder (``find_folder``), the Hugging Face cache, the hub.
 
     Args:
-        model_class: A transformers class with ``from_pretrained``.
+        model_class: Class of transformers.
         model: Path of a folder or name on the hub.
         options: Further arguments of ``from_pretrained``.
 
@@ -125,33 +131,34 @@ def from_pretrained(model_class: type[Model], model: str, **options: Any) -> Mod
 
     if "config" not in options:
         options["config"] = pretrained_config(model)
-    kind, wanted = options["config"].model_type, model_class.config_class.model_type
-    if kind != wanted:
-        raise InputError(f"{model}: a model of type '{kind}'; {model_class.__name__} takes {wanted}")
+    kind, expected = options["config"].model_type, getattr(model_class.config_class, "model_type", None)
+    if kind != expected:
+        raise InputError(f"{model}: a model of type '{kind}'; {model_class.__name__} takes {expected}")
     if not sys.stderr.isatty():
-        logging.disable_progress_bar()  # In a job's log every step of the bar would be a line.
+        logging.disable_progress_bar()  # each step of the bar would be a line in a job's log
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # It lists every weight of the file that is not used: decoders, quantizers.
+    logging.set_verbosity_error()  # warnings list every unused weight: decoders, quantizers
     try:
-        # Other shapes than config.json says are told below, in one line.
+        # Mismatched shapes are reported below in one line.
         options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-        module, report = _fetch(model_class.from_pretrained, model, model_class, **options)
+        load = cast("Callable[..., tuple[Model, dict[str, Any]]]", model_class.from_pretrained)  # with loading info
+        module, report = _fetch(load, model, model_class, **options)
     finally:
         logging.set_verbosity(verbosity)
-    # transformers would go on with random numbers in their place.
-    lacking = sorted(report["missing_keys"]) + sorted(key for key, *_shapes in report["mismatched_keys"])
-    if lacking:
+    # transformers initialises these at random.
+    missing = sorted(report["missing_keys"]) + sorted(key for key, *_shapes in report["mismatched_keys"])
+    if missing:
         raise InputError(
-            f"{find_folder(model) or model}: {len(lacking)} weights of {model_class.__name__} are missing or of "
-            f"another shape ({lacking[0]}, ...): is this the right model?"
+            f"{find_folder(model) or model}: {len(missing)} weights of {model_class.__name__} are missing or of "
+            f"another shape ({missing[0]}, ...): is this the right model?"
         )
-    return module.float()  # The argument for that is called torch_dtype or dtype, by transformers' version.
+    return module.float()  # instead of torch_dtype or dtype, depending on the version of transformers
 
 
 def without_weights(model_class: type[Model], config: PretrainedConfig) -> Model:
-    """A model of ``model_class`` in float32 whose weights are any numbers: they have to be loaded next.
+    """Build a model in float32 with undefined weights, which must be loaded next.
 
-    Drawing them at random, as the class does, takes 6 s for a model of 300 M parameters.
+    Random initialisation takes 6 s for a model of 300 M parameters.
     """
     with torch.device("meta"):
         network = model_class(config)
@@ -159,13 +166,13 @@ def without_weights(model_class: type[Model], config: PretrainedConfig) -> Model
 
 
 def pretrained_config(model: str) -> PretrainedConfig:
-    """The ``config.json`` of ``model``, from the same places as ``from_pretrained``.
+    """Load ``config.json`` of ``model``, searched for as in ``from_pretrained``.
 
-    Only the model's own settings are taken. transformers knows others, by which a model brings code with it
-    (``auto_map``, kernels as ``attn_implementation``) or names other files (``transformers_weights``).
+    Only settings of the model itself are used. Others make transformers load code (``auto_map``, kernels by
+    ``attn_implementation``) or further files (``transformers_weights``).
 
     Raises:
-        InputError: No place has it, or it is of a kind that transformers does not know.
+        InputError: The model is not available, or of a type that transformers does not have.
     """
     from transformers import AutoConfig, PretrainedConfig
 
@@ -186,16 +193,16 @@ def _own_settings(content: Any) -> PretrainedConfig:
 
     kind = content.get("model_type") if isinstance(content, dict) else None
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:
-        raise ValueError(f"its config.json has the model_type {kind!r}, which transformers does not know")
+        raise ValueError(f"its config.json has the model_type {kind!r}, which transformers does not have")
     config_class = CONFIG_MAPPING[kind]
-    known = {*config_class().to_dict(), *config_class.attribute_map} - FOREIGN
+    known = {*config_class().to_dict(), *config_class.attribute_map} - UNSAFE_SETTINGS
     return config_class.from_dict({key: value for key, value in content.items() if key in known})
 
 
 def normalizes(model: str) -> bool | None:
-    """Whether ``preprocessor_config.json`` says that ``model`` wants normalised waves; None where nothing says so.
+    """Return whether ``model`` takes normalised waves by its ``preprocessor_config.json``; None without that file.
 
-    To be asked after the model has been loaded: a model that is nowhere has no such file either.
+    Call it after the model has been loaded: a missing model has no such file either.
     """
     from transformers import Wav2Vec2FeatureExtractor
 
@@ -212,7 +219,7 @@ def _fetch(load: Callable[..., Loaded], model: str, kind: type, **options: Any) 
         return _load_folder(load, folder, kind, options)
     try:
         return load(model, local_files_only=True, **options)
-    except OSError:  # What transformers raises when the cache does not have the model.
+    except OSError:  # the cache does not have the model
         require_hub(model)
         return load(model, **options)
 
@@ -228,18 +235,18 @@ def _load_folder(load: Callable[..., Loaded], folder: Path, kind: type, options:
 
 
 def require_hub(model: str) -> None:
-    """Fails within seconds where the hub or the model is out of reach.
+    """Raise ``InputError`` within seconds if the hub or the model is not accessible.
 
-    from_pretrained itself asks for each file several times with growing pauses, half a minute in all without a network.
+    ``from_pretrained`` retries each file with growing pauses, half a minute in total without a network.
     """
     from huggingface_hub import HfApi
 
     try:
         HfApi().model_info(model, timeout=HUB_TIMEOUT)
-    except Exception as error:  # Many classes, of several libraries: whatever it is, the model cannot be had there.
+    except Exception as error:  # of many classes in several libraries
         reason = " ".join(str(error).split())[:160]
         raise InputError(
-            f"model {model!r} is not on this machine and the Hugging Face hub does not give it ({reason}): "
+            f"model {model!r} is not on this machine, and cannot be fetched from the Hugging Face hub ({reason}): "
             f"give the path of a folder that has it, or run tools/get_model.sh {model.split('/')[-1]} if it lists that "
             f"model, or put it into {models_folder() or '$SPOOFTRACE_MODELS'}, or run once with a network"
         ) from error

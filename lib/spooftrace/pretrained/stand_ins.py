@@ -1,7 +1,7 @@
-"""What stands for the objects in a checkpoint that are neither tensors nor containers: nothing is imported or called.
+"""Stand-ins for objects in a checkpoint that are neither tensors nor containers: nothing is imported or called.
 
-A stand-in keeps what the pickle gives it. ``plain`` then takes out what is data: settings, numpy arrays (as tensors),
-and the state dict of a whole module.
+A stand-in stores its arguments and state. ``to_plain_data`` then extracts the data: settings, numpy arrays (as
+tensors), and the state dict of a whole module.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor
 
 from spooftrace.pretrained.unpickler import MAX_DEPTH, Refused
 
-# Classes and functions that pickles of training scripts name. None of them is looked up, whatever it is: the list only
-# decides between a stand-in and an error that names what the file asks for.
+# Classes and functions in pickles of training scripts. None of them is looked up: the list only decides between a
+# stand-in and an error with the name.
 KNOWN = re.compile(
     r"argparse\.Namespace|types\.SimpleNamespace|_codecs\.encode|functools\.partial|enum\.\w+|"
     r"(?:copyreg|copy_reg)\._reconstructor|"
@@ -41,12 +41,12 @@ KNOWN = re.compile(
     r"(?:__main__|(?:src\.)?(?:aasist|backbone|backend|backends|core|frontend|layers|lcnn|main|main_train|model|models|"
     r"modules|nes2net|net|nets|network|networks|rawnet|resnet|senet|sls|w2v2))(?:\.\w+)+"
 )
-# Inside of a name, where the interpreter would be reached through a package that is listed above.
+# Parts of names that reach the interpreter through a package that is listed above.
 NEVER = re.compile(
     r"\.(?:os|posix|nt|sys|subprocess|shutil|socket|builtins|__builtin__|importlib|ctypes|pickle|runpy|exec|eval|"
     r"system|popen|getattr|__import__|load|loads|runstring|exec_command|f2py|testing|distutils|hub|jit)(?:\.|$)"
 )
-MODULE = {"_parameters", "_buffers", "_modules"}  # what the state of every nn.Module has
+MODULE = {"_parameters", "_buffers", "_modules"}  # keys of the state of every nn.Module
 SETTINGS = {"Namespace", "SimpleNamespace", "AttrDict", "CfgNode", "ConfigDict", "EasyDict", "Munch"}
 ARRAY_KINDS = "fiub"  # of numpy: floats, integers, unsigned, bool
 
@@ -56,20 +56,22 @@ def is_known(path: str) -> bool:
     return bool(KNOWN.fullmatch(path)) and not NEVER.search(path)
 
 
-class Inert:
-    """Stands for an object that is not built, or for a function's result: keeps what it is given, does nothing."""
+class StandIn:
+    """Stand-in for an object that is not built or a function that is not called; stores its arguments and state."""
 
     path = ""  # module.name
-    dump_patches = False  # torch asks classes of old files whether to write a patch of their source
+    dump_patches = False  # read by torch from classes in old files
     arguments: tuple[Any, ...] = ()
     state: Any = None
+    items: list[Any]
+    entries: dict[Any, Any]
 
-    def __new__(cls, *arguments: Any, **keywords: Any) -> Inert:
+    def __new__(cls, *arguments: Any, **keywords: Any) -> StandIn:
         self = super().__new__(cls)
         self.arguments = arguments
         self.state = keywords or None
-        self.items: list[Any] = []
-        self.entries: dict[Any, Any] = {}
+        self.items = []
+        self.entries = {}
         return self
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -90,87 +92,87 @@ class Inert:
     add = append
 
 
-def stand_in(path: str) -> type[Inert]:
-    """A class for one global of a pickle; a new one each time, so that what a pickle sets on it changes nothing."""
-    return type("Inert", (Inert,), {"path": path})
+def stand_in(path: str) -> type[StandIn]:
+    """Create a class for one global of a pickle; a new one each time, because a pickle can set attributes on it."""
+    return type("StandIn", (StandIn,), {"path": path})
 
 
-def plain(value: Any) -> Any:
-    """Containers and settings as dictionaries, lists and values, arrays and tensors as tensors; others as None.
+def to_plain_data(value: Any) -> Any:
+    """Convert containers and settings to dictionaries, lists and values, arrays to tensors, and other objects to None.
 
     Raises:
-        Refused: An array claims more than is there, or containers are nested too deeply.
+        Refused: The size of an array is wrong, or containers are nested too deeply.
     """
-    return _Plain().of(value, 0)
+    return _Converter().convert(value, 0)
 
 
-class _Plain:
-    """One walk through a checkpoint's content; an object that is shared is converted once."""
+class _Converter:
+    """Conversion of one checkpoint; shared objects are converted once."""
 
     def __init__(self) -> None:
         self.done: dict[int, Any] = {}
 
-    def of(self, value: Any, depth: int) -> Any:
+    def convert(self, value: Any, depth: int) -> Any:
         if isinstance(value, Tensor):
-            return Tensor.detach(value)  # without attributes that a pickle may have set
-        if not isinstance(value, (Inert, dict, list, tuple, set, frozenset)):
+            return Tensor.detach(value)  # without attributes from the pickle
+        if not isinstance(value, (StandIn, dict, list, tuple, set, frozenset)):
             return value
         if depth > MAX_DEPTH:
-            raise Refused(f"refused: more than {MAX_DEPTH} containers within each other")
+            raise Refused(f"refused: more than {MAX_DEPTH} nested containers")
         if id(value) not in self.done:
-            self.done[id(value)] = None  # for a container that holds itself
+            self.done[id(value)] = None  # for containers that contain themselves
             self.done[id(value)] = self._convert(value, depth + 1)
         return self.done[id(value)]
 
     def _convert(self, value: Any, depth: int) -> Any:
-        if isinstance(value, Inert):
+        if isinstance(value, StandIn):
             return self._inert(value, depth)
         if isinstance(value, dict):
-            return {key: self.of(entry, depth) for key, entry in dict.items(value) if isinstance(key, str)}
-        return [self.of(entry, depth) for entry in value]
+            return {key: self.convert(entry, depth) for key, entry in dict.items(value) if isinstance(key, str)}
+        return [self.convert(entry, depth) for entry in value]
 
-    def _inert(self, value: Inert, depth: int) -> Any:
+    def _inert(self, value: StandIn, depth: int) -> Any:
         if (array := _array(value)) is not None:
             return array
         state = value.state
-        if isinstance(state, tuple) and len(state) == 2:  # attributes, and those of __slots__
+        if isinstance(state, tuple) and len(state) == 2:  # attributes, and attributes in __slots__
             state = state[0]
         state = state if isinstance(state, dict) else {}
         if state.keys() >= MODULE:
-            return self.of(module_state(value), depth)
+            return self.convert(module_state(value), depth)
         for key in ("_content", "_val"):  # omegaconf: a container's nodes, a node's value
             if key in state:
-                return self.of(state[key], depth)
+                return self.convert(state[key], depth)
         if value.path.rpartition(".")[2] in SETTINGS:
-            return self.of({**state, **value.entries}, depth)
+            return self.convert({**state, **value.entries}, depth)
         if value.entries or value.items:
-            return self.of(value.entries or value.items, depth)
-        # the value of an enumeration, the elements of a set
-        return self.of(value.arguments[0], depth) if len(value.arguments) == 1 else None
+            return self.convert(value.entries or value.items, depth)
+        # The value of an enumeration, or the elements of a set.
+        return self.convert(value.arguments[0], depth) if len(value.arguments) == 1 else None
 
 
 def module_state(module: Any, prefix: str = "", depth: int = 0) -> dict[str, Tensor]:
-    """What ``state_dict()`` of a pickled module gives."""
+    """Return the state dict of a pickled module."""
     if depth > MAX_DEPTH:
-        raise Refused(f"refused: more than {MAX_DEPTH} modules within each other")
-    state = module.state if isinstance(module, Inert) and isinstance(module.state, dict) else {}
-    passing = state.get("_non_persistent_buffers_set")
-    # A set is written as a call of set with a list.
-    passing = passing.arguments[0] if isinstance(passing, Inert) and passing.arguments else passing or ()
+        raise Refused(f"refused: more than {MAX_DEPTH} nested modules")
+    state = module.state if isinstance(module, StandIn) and isinstance(module.state, dict) else {}
+    not_saved = state.get("_non_persistent_buffers_set")
+    # A set is pickled as a call of set with a list.
+    not_saved = not_saved.arguments[0] if isinstance(not_saved, StandIn) and not_saved.arguments else not_saved or ()
 
     def part(name: str) -> Mapping[str, Any]:
         return state[name] if isinstance(state.get(name), dict) else {}
 
     own = dict(part("_parameters"))
-    own |= {name: buffer for name, buffer in part("_buffers").items() if name not in passing}
+    own |= {name: buffer for name, buffer in part("_buffers").items() if name not in not_saved}
     result = {f"{prefix}{name}": tensor for name, tensor in own.items() if isinstance(tensor, Tensor)}
     for name, child in part("_modules").items():
         result |= module_state(child, f"{prefix}{name}.", depth + 1)
     return result
 
 
-def _array(value: Inert) -> Any:
-    """The tensor of a pickled numpy array, the number of a numpy scalar; None for anything else."""
+def _array(value: StandIn) -> Any:
+    """Convert a pickled numpy array to a tensor and a numpy scalar to a number; return None for other objects."""
     module, _, name = value.path.rpartition(".")
     if not module.startswith("numpy"):
         return None
@@ -192,26 +194,26 @@ def _array(value: Inert) -> Any:
     array = np.frombuffer(data, kind).reshape(shape, order="F" if by_columns else "C")
     if name == "scalar":
         return array.item()
-    return torch.from_numpy(array.astype(kind.newbyteorder("="), order="C"))  # a copy that can be written
+    return torch.from_numpy(array.astype(kind.newbyteorder("="), order="C"))  # a writable copy
 
 
 def _dtype(value: Any) -> np.dtype[Any] | None:
-    """numpy's type from its stand-in: ``dtype('f4', False, True)`` and its state ``(3, '<', None, ...)``."""
-    if not isinstance(value, Inert) or not value.arguments or not isinstance(value.arguments[0], str):
+    """Return the dtype of a stand-in: ``dtype('f4', False, True)`` and its state ``(3, '<', None, ...)``."""
+    if not isinstance(value, StandIn) or not value.arguments or not isinstance(value.arguments[0], str):
         return None
     name = value.arguments[0]
     if not re.fullmatch(rf"[{ARRAY_KINDS}]\d{{1,2}}", name):
         return None
     order = value.state[1] if isinstance(value.state, tuple) and len(value.state) > 1 else "="
     try:
-        return np.dtype(name).newbyteorder(order if order in ("<", ">", "|", "=") else "=")
+        return np.dtype(f"{order}{name}" if order in ("<", ">", "|") else name)
     except TypeError:
         return None
 
 
 def _bytes(value: Any) -> bytes | None:
-    """The bytes of an array; protocol 2 writes them as ``_codecs.encode(text, 'latin1')``."""
-    if isinstance(value, Inert) and value.arguments:
+    """Return the bytes of an array; protocol 2 writes them as ``_codecs.encode(text, 'latin1')``."""
+    if isinstance(value, StandIn) and value.arguments:
         value = value.arguments[0]
         value = value.encode("latin1") if isinstance(value, str) else value
     return bytes(value) if isinstance(value, (bytes, bytearray)) else None

@@ -1,7 +1,7 @@
-"""Where in a checkpoint the weights are: inside of which containers, and under which prefixes.
+"""Find the state dict of a model in a checkpoint: its containers and the prefixes of its names.
 
-Training scripts save a state dict alone, or beside an optimizer and a counter of epochs; wrappers (DataParallel,
-torch.compile, Lightning, a moving average) put a prefix before each name. Both are recognised and named here.
+Training scripts save a state dict alone, or with an optimizer and a counter of epochs. Wrappers (DataParallel,
+torch.compile, Lightning, a moving average) add a prefix to each name. Both are detected, removed and reported.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ CONTAINERS = {
     *("model_state_dict", "model_weight", "model_weights", "module", "net", "net_state_dict", "network", "params"),
     *("params_ema", "state", "state_dict", "student", "swa", "system", "teacher", "weights"),
 }
-# Keys whose tensors are not the weights of a model.
+# Keys of containers without weights of a model.
 OTHERS = re.compile(
     r"(?i).*(?:optim|sched|scaler|rng|random|criterion|loss|callback|loops|hyper|hparams|config|args).*"
 )
 MAX_LEVELS = 6
-# Put into names by torch.compile, DeepSpeed and sharding, wherever in the model the wrapper is.
+# Inserted into names by torch.compile, DeepSpeed and sharding, at any level of the model.
 WRAPPERS = re.compile(r"(?:(?<=\.)|^)(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# Two of these as first part of all names are two copies of the weights.
+# First parts of names; two of them in one file are two copies of the weights.
 COPIES = {
     "averaged_model",
     "ema",
@@ -46,7 +46,7 @@ COPIES = {
 }
 # First parts of names that wrappers and training scripts add to those of a model.
 PREFIXES = COPIES | {"backbone", "cm", "detector", "generator", "network", "system", "wrapped_model", "wrapper"}
-BOOKKEEPING = (  # names that are not weights of the system, and what they are
+BOOKKEEPING = (  # tensors that are not weights of the system, with a description
     (r"(?:.+\.)?total_(?:ops|params)", "counted by thop"),
     (r"(?:.+\.)?n_averaged", "number of averaged models"),
     (r"(?:.+\.)?(?:criterion|loss|loss_fn|loss_func|loss_function)\..+", "of the loss"),
@@ -55,13 +55,13 @@ BOOKKEEPING = (  # names that are not weights of the system, and what they are
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one model out of a checkpoint's content.
+    """Weights of one model in a checkpoint.
 
     Attributes:
-        tensors: Under the names that they have without containers, wrappers and prefixes.
-        notes: What was recognised, a line each.
-        dropped: Name of each tensor that is not a weight, and what it is.
-        assumed: What is not in the file.
+        tensors: Tensors under names without containers, wrappers and prefixes.
+        notes: Remarks about containers, wrappers and prefixes.
+        dropped: Name and description of each tensor that is not a weight.
+        assumed: Assumptions about data that is not in the file.
     """
 
     tensors: Mapping[str, Tensor]
@@ -71,16 +71,16 @@ class Weights:
 
 
 def select_weights(content: Any, file: Path, choice: str | None = None, any_prefix: bool = False) -> Weights:
-    """The weights in what ``read_checkpoint`` gives; none where there are no tensors.
+    """Select the weights of one model from the result of ``read_checkpoint``; no tensors if it has none.
 
     Args:
-        content: Of the checkpoint.
-        file: Its name, for messages.
-        choice: Which of several sets of weights: the containers joined by dots, or the first part of the names.
-        any_prefix: Take any first part that all names have for a prefix, instead of those in ``PREFIXES``.
+        content: Content of the checkpoint.
+        file: File of the checkpoint, for messages.
+        choice: Choice among several sets of weights: containers joined by dots, or the first part of the names.
+        any_prefix: Remove any first part that all names share, instead of those in ``PREFIXES`` only.
 
     Raises:
-        InputError: There are several sets of weights and no choice, or none of that name.
+        InputError: The file has several sets of weights and no choice is given, or none of that name.
     """
     sets = {".".join(path): tensors for path, tensors in _sets(content)}
     name = _choose(sets, file, choice)
@@ -108,7 +108,7 @@ def select_weights(content: Any, file: Path, choice: str | None = None, any_pref
 
 
 def _sets(content: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Tensor]]]:
-    """Every dictionary that holds tensors with at least one dimension, and the keys that lead to it."""
+    """Yield every dictionary that holds tensors with at least one dimension, with the path of its keys."""
     if not isinstance(content, dict) or len(path) > MAX_LEVELS:
         return
     tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
@@ -127,14 +127,14 @@ def _choose(sets: Mapping[str, Mapping[str, Tensor]], file: Path, choice: str | 
     left = [name for i, name in enumerate(left) if not any(_same(sets[name], sets[other]) for other in left[:i])]
     if len(left) > 1:
         held = ", ".join(f"{name} ({_count(sets[name])})" for name in left)
-        raise InputError(f"{file}: several sets of weights, and nothing says which is the system: {held}; {_ask(left)}")
+        raise InputError(f"{file}: several sets of weights: {held}; {_ask(left)}")
     if choice is not None and not (left and any(name.startswith(f"{choice}.") for name in sets[left[0]])):
         raise InputError(f"{file}: no weights under '{choice}'; there are {', '.join(filter(None, sets)) or 'others'}")
     return left[0] if left else None
 
 
 def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
-    """Whether two sets are the same tensors, saved under two keys."""
+    """Whether two sets are the same tensors under two keys."""
     return first.keys() == second.keys() and all(
         tensor.data_ptr() == second[name].data_ptr() and tensor.shape == second[name].shape
         for name, tensor in first.items()
@@ -144,7 +144,7 @@ def _same(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
 def _unwrapped(
     tensors: dict[str, Tensor], notes: list[str], file: Path, choice: str | None, any_prefix: bool
 ) -> dict[str, Tensor]:
-    """``tensors`` under names without wrappers and common prefixes, each of which is noted."""
+    """Remove wrappers and common prefixes from the names, and add a note about each."""
     wrappers = dict.fromkeys(match for name in tensors for match in WRAPPERS.findall(name))
     if wrappers:
         notes.append(f"taken out of the names: {', '.join(wrappers)}")
@@ -153,11 +153,9 @@ def _unwrapped(
     while tensors:
         heads = Counter(name.partition(".")[0] if "." in name else "" for name in tensors)
         if len(heads) > 1 and heads.keys() <= COPIES:
-            if choice not in heads:
+            if choice is None or choice not in heads:
                 held = ", ".join(f"{head}." for head in heads)
-                raise InputError(
-                    f"{file}: holds {len(heads)} such models, under {held}: which one? {_ask(list(heads))}"
-                )
+                raise InputError(f"{file}: holds {len(heads)} models, under {held}; {_ask(list(heads))}")
             rest = sum(heads.values()) - heads[choice]
             notes.append(f"not taken: {rest} tensors under other prefixes than {choice}.")
             tensors = {name: value for name, value in tensors.items() if name.startswith(f"{choice}.")}
@@ -175,7 +173,7 @@ def _unwrapped(
 def _renamed(tensors: Mapping[str, Tensor], names: Mapping[str, str], file: Path) -> dict[str, Tensor]:
     result = {names[name]: value for name, value in tensors.items()}
     if len(result) < len(tensors):
-        raise InputError(f"{file}: the same names with and without the prefix of a wrapper: which are the weights?")
+        raise InputError(f"{file}: has the same names with and without a wrapper's prefix; save one set of weights")
     return result
 
 
@@ -184,7 +182,7 @@ def _why_bookkeeping(name: str) -> str | None:
 
 
 def _beside(content: Any, name: str) -> list[str]:
-    """Keys beside those that lead to the weights; what they hold is not read."""
+    """Return the keys beside the path to the weights, whose contents are not read."""
     first = name.partition(".")[0]
     if not isinstance(content, dict) or not name:
         return []
@@ -192,7 +190,7 @@ def _beside(content: Any, name: str) -> list[str]:
 
 
 def _ask(names: Sequence[str]) -> str:
-    return f"say it with --weights {' or --weights '.join(names)}"
+    return f"choose by --weights {' or --weights '.join(names)}"
 
 
 def _count(tensors: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Files of ``torch.save`` that a training here has written, read with their checksums compared."""
+"""Read files that spooftrace wrote by ``torch.save``, with verification of their checksums."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from spooftrace.common.errors import InputError
 
 
 def read_torch_file(path: Path, remedy: str) -> Any:
-    """The content of a file of ``torch.save``, on the CPU; tensors and plain data only.
+    """Read tensors and plain data from a file of ``torch.save`` to the CPU.
 
-    The file has a checksum of each of its parts, which torch itself does not compare.
+    The file has a checksum of each record, which torch itself does not verify.
 
     Args:
         path: The file.
         remedy: What to do if it is damaged, for the message.
 
     Raises:
-        InputError: It is damaged.
+        InputError: The file is damaged.
     """
     with open(path, "rb") as file:
         try:
@@ -31,6 +31,6 @@ def read_torch_file(path: Path, remedy: str) -> Any:
                 raise zipfile.BadZipFile(f"wrong checksum of {wrong.partition('/')[2] or wrong}")
             file.seek(0)
             return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # each way of being damaged has error types of its own
+        except Exception as error:  # the type of error depends on the kind of damage
             reason = " ".join(str(error).split("\n")[0].split()) or type(error).__name__
             raise InputError(f"{path}: damaged checkpoint ({reason[:160]}); {remedy}") from None

@@ -22,10 +22,14 @@ PACKED = "attention.attention.in_proj_"  # WavLM's queries, keys and values in o
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """``weights`` under transformers' names, packed projections apart; what no rule knows keeps its name."""
-    apart = {}
+    """Rename ``weights`` to transformers' names and split packed projections; other names stay unchanged."""
+    separate: dict[str, Tensor] = {}
     for name, tensor in weights.items():
         layer, packed, kind = name.partition(PACKED)
-        parts = zip("qkv", tensor.chunk(3), strict=True) if packed else ()  # (3 D, ...) -> 3 x (D, ...)
-        apart |= {f"{layer}attention.{part}_proj.{kind}": one for part, one in parts} or {name: tensor}
-    return fairseq_wav2vec2.renamed(apart, NAMES)
+        if packed:
+            queries, keys, values = tensor.chunk(3)  # (3 D, ...) -> 3 x (D, ...)
+            projections = {"q": queries, "k": keys, "v": values}
+            separate |= {f"{layer}attention.{part}_proj.{kind}": chunk for part, chunk in projections.items()}
+        else:
+            separate[name] = tensor
+    return fairseq_wav2vec2.renamed(separate, NAMES)

@@ -1,4 +1,4 @@
-"""unilm's WavLM under transformers' names: fairseq's, and the gated relative positions of its attention."""
+"""unilm's WavLM under transformers' names: those of fairseq, and the gated relative positions."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ NAMES = (
     *fairseq_wav2vec2.NAMES,
     (r"encoder\.layers\.(\d+)\.self_attn\.grep_linear\.(.+)", r"encoder.layers.\1.attention.gru_rel_pos_linear.\2"),
     (r"encoder\.layers\.(\d+)\.self_attn\.grep_a", r"encoder.layers.\1.attention.gru_rel_pos_const"),
-    # Layer 0 only: the others add the same bias.
+    # Only layer 0 has it: the other layers add the same bias.
     (r"encoder\.layers\.0\.self_attn\.relative_attention_bias\.(.+)", r"encoder.layers.0.attention.rel_attn_embed.\1"),
 )

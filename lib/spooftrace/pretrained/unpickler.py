@@ -1,35 +1,53 @@
-"""Pickles that would exhaust memory or stack when they are read, recognised from their opcodes beforehand.
+"""Unpickle files of others: only listed globals are resolved, and pickles that exhaust memory or stack are refused.
 
-A pickle of a few bytes can claim an entry of the memo that takes gigabytes, nest containers until the interpreter's
-stack ends, or name an object by a number instead of its class.
+A pickle of a few bytes can refer to a memo entry that allocates gigabytes, nest containers until the interpreter's
+stack overflows, or refer to an object by number instead of by name. The opcodes show this before anything is read.
 """
 
 from __future__ import annotations
 
 import pickle
 import pickletools
-from typing import IO
+from typing import IO, Any
 
-MAX_DEPTH = 200  # containers within containers; checkpoints have fewer than 60
-# Objects by number in copyreg's registry, and buffers beside the pickle: no checkpoint has them.
+MAX_DEPTH = 200  # levels of nested containers; checkpoints have fewer than 60
+# Objects by number in copyreg's registry, and out-of-band buffers: no checkpoint has them.
 REFUSED = {"EXT1", "EXT2", "EXT4", "NEXT_BUFFER", "READONLY_BUFFER"}
 MEMOIZED = {"PUT", "BINPUT", "LONG_BINPUT"}
 RECALLED = {"GET", "BINGET", "LONG_BINGET"}
-# What adds to the container below it on the stack instead of making a new one.
+# Opcodes that add to the container below on the stack instead of creating one.
 ADDING = {"APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD"}
 MARK = -1
 
 
 class Refused(pickle.UnpicklingError):
-    """The file asks for something that no checkpoint needs."""
+    """The file contains something that no checkpoint needs."""
+
+
+class RestrictedUnpickler(pickle.Unpickler):
+    """Unpickler that scans a pickle before it reads it, and resolves globals by ``resolve`` alone."""
+
+    def __init__(self, file: IO[bytes], **options: Any) -> None:
+        check_pickle(file)
+        super().__init__(file, **options)
+
+    def resolve(self, path: str) -> Any:
+        """Return the object for the global ``module.name``; None refuses it."""
+        return None
+
+    def find_class(self, module: str, name: str) -> Any:
+        resolved = self.resolve(f"{module}.{name}")
+        if resolved is None:
+            raise Refused(f"refused: it uses {module}.{name}, which is not plain data")
+        return resolved
 
 
 def check_pickle(file: IO[bytes]) -> None:
-    """Walks through the pickle that starts at the position of ``file``, and goes back there.
+    """Scan the pickle that starts at the position of ``file``, and restore the position.
 
     Raises:
-        Refused: It is nested too deeply, its memo has gaps, or it names objects by number.
-        ValueError: It is no pickle.
+        Refused: The pickle is nested too deeply, its memo has gaps, or it refers to objects by number.
+        ValueError: The file is not a pickle.
     """
     start = file.tell()
     stack: list[int] = []  # depth of each object, or MARK
@@ -37,12 +55,12 @@ def check_pickle(file: IO[bytes]) -> None:
     for count, (opcode, argument, _position) in enumerate(pickletools.genops(file)):
         name = opcode.name
         if name in REFUSED:
-            raise Refused(f"refused: it names an object by number ({name}), which no checkpoint does")
+            raise Refused(f"refused: it refers to an object by number ({name}), which no checkpoint does")
         if name == "MEMOIZE":
             memo[len(memo)] = stack[-1] if stack else 0
         elif name in MEMOIZED:
             index = int(str(argument))
-            if index > count:  # The unpickler allocates all entries below.
+            if index > count:  # the unpickler allocates all entries below it
                 raise Refused(f"refused: entry {index:,} of a memo of at most {count:,} entries, to exhaust memory")
             memo[index] = stack[-1] if stack else 0
         elif name in RECALLED:
@@ -52,12 +70,12 @@ def check_pickle(file: IO[bytes]) -> None:
         else:
             _step(opcode, stack)
             if stack and stack[-1] > MAX_DEPTH:
-                raise Refused(f"refused: more than {MAX_DEPTH} containers within each other")
+                raise Refused(f"refused: more than {MAX_DEPTH} nested containers")
     file.seek(start)
 
 
 def _step(opcode: pickletools.OpcodeInfo, stack: list[int]) -> None:
-    """What an opcode does to the depths on the stack."""
+    """Apply an opcode to the depths on the stack."""
     before, after = opcode.stack_before, opcode.stack_after
     if opcode.name in ("POP", "POP_MARK") and stack:
         marked = opcode.name == "POP_MARK"
@@ -73,7 +91,7 @@ def _step(opcode: pickletools.OpcodeInfo, stack: list[int]) -> None:
         if stack:
             taken.append(stack.pop())
     if opcode.name in ADDING and taken:
-        *items, container = taken  # the container was below, so that it was taken last
+        *items, container = taken  # the container was below its items
         stack.append(max(container, 1 + max(items, default=0)))
     elif after:
         depth = MARK if after[0] is pickletools.markobject else 1 + max(taken, default=0)
