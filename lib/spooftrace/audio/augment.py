@@ -1,8 +1,7 @@
-"""Augmentation of training utterances as the configuration asks for it.
+"""Augmentation of training utterances.
 
-Every step is a function of its input and a random generator and nothing else, and ``Augmentation`` seeds one generator
-for each step of each utterance in each epoch. So neither the loader processes, nor resuming, nor another step that is
-turned on or off changes what is drawn.
+Every step depends only on its input and a random generator. ``Augmentation`` seeds a generator for each step, utterance
+and epoch. The draws therefore do not depend on loader processes, on resuming, or on which other steps are enabled.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from spooftrace.datadir.tables import read_table
 
 
 class Augmentation:
-    """The steps that a configuration turns on, in the order in which speech travels: room, noise, channel, codec.
+    """The enabled steps, in the order of the signal path: room, noise, channel, codec.
 
     Args:
-        options: Which steps, and their settings; the section ``data`` of a configuration has them.
+        options: The enabled steps and their settings, as in the section ``data`` of a configuration.
 
     Raises:
         InputError: An scp file is missing, malformed or empty.
@@ -38,11 +37,14 @@ class Augmentation:
         self.noises = _files(options.noise.scp) if options.noise else []
 
     def wave(self, wave: np.ndarray, key: Sequence[int]) -> np.ndarray:
-        """A whole utterance (N,), augmented: float32 (N,).
+        """Augment a whole utterance.
 
         Args:
-            wave: Samples at 16 kHz.
-            key: Integers that decide every draw, e.g. (seed, epoch, utterance).
+            wave: (N,), samples at 16 kHz.
+            key: Integers that determine all draws, e.g. (seed, epoch, utterance).
+
+        Returns:
+            float32 (N,).
 
         Raises:
             InputError: A noise file or room response is missing or damaged.
@@ -61,7 +63,7 @@ class Augmentation:
         return wave.astype(np.float32, copy=False)
 
     def frames(self, frames: np.ndarray, key: Sequence[int]) -> np.ndarray:
-        """Stored frames (T, D), masked by SpecAugment if that is on: (T, D)."""
+        """Mask stored frames (T, D) with SpecAugment if it is enabled: (T, D)."""
         options = self.options.spec_augment
         return frames if options is None else spec_augment(frames, _generator(key, 5), options)
 
@@ -76,11 +78,11 @@ class Augmentation:
         path = self.noises[rng.integers(len(self.noises))]
         snr = rng.uniform(*options.snr)
         samples, rate, _ = audio_info(path)
-        room = samples / rate - len(wave) / SAMPLE_RATE  # seconds that the recording is longer than the utterance
-        start = max(room, 0) * rng.random()
-        # Only what is needed is read: recordings of noise are often many minutes long.
+        slack = samples / rate - len(wave) / SAMPLE_RATE  # seconds by which the noise is longer than the utterance
+        start = max(slack, 0) * rng.random()
+        # Read only the required part: recordings of noise are often many minutes long.
         return add_noise(
-            wave, read_audio(path, SAMPLE_RATE, start, start + len(wave) / SAMPLE_RATE if room > 0 else None), snr
+            wave, read_audio(path, SAMPLE_RATE, start, start + len(wave) / SAMPLE_RATE if slack > 0 else None), snr
         )
 
     def _codec(self, wave: np.ndarray, options: Codecs, rng: np.random.Generator) -> np.ndarray:
@@ -90,11 +92,11 @@ class Augmentation:
 
 
 def add_noise(wave: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
-    """Add noise, repeated or cut to the length of the wave, at a signal-to-noise ratio over all samples.
+    """Add noise at a signal-to-noise ratio over all samples.
 
     Args:
         wave: (N,).
-        noise: (M,), any level; nothing is added if it is digital silence.
+        noise: (M,), at any level. It is repeated or cut to N samples. Digital silence adds nothing.
         snr: dB.
 
     Returns:
@@ -106,28 +108,28 @@ def add_noise(wave: np.ndarray, noise: np.ndarray, snr: float) -> np.ndarray:
 
 
 def reverberate(wave: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """The wave in a room: convolved with the room's impulse response, as long, as loud and aligned as before.
+    """Convolve a wave with a room impulse response; length, RMS and alignment do not change.
 
     Args:
         wave: (N,).
-        response: (M,); its largest sample is taken for the direct path. Digital silence leaves the wave as it is.
+        response: (M,). Its largest sample is the direct path. For digital silence the wave is returned unchanged.
 
     Returns:
         (N,).
     """
     direct = int(np.argmax(np.abs(response)))
-    heard = oaconvolve(wave, response)[direct : direct + len(wave)]
-    level = rms(heard)
-    return wave if level == 0 else heard * (rms(wave) / level)
+    reverberant = oaconvolve(wave, response)[direct : direct + len(wave)]
+    level = rms(reverberant)
+    return wave if level == 0 else reverberant * (rms(wave) / level)
 
 
 def spec_augment(frames: np.ndarray, rng: np.random.Generator, options: SpecAugment) -> np.ndarray:
-    """Mask stretches of time and bands of dimensions (Park et al., Interspeech 2019), without its time warping.
+    """Mask time spans and bands of dimensions (Park et al., Interspeech 2019), without time warping.
 
     Args:
-        frames: (T, D). What is masked gets the mean of its dimension over the utterance.
+        frames: (T, D). Masked values become the mean of their dimension over the utterance.
         rng: Source of the draws.
-        options: Number and largest size of the masks.
+        options: Number and maximum size of the masks.
 
     Returns:
         A masked copy (T, D).
@@ -137,10 +139,10 @@ def spec_augment(frames: np.ndarray, rng: np.random.Generator, options: SpecAugm
     masked = frames.copy()
     longest = min(options.max_frames, int(options.max_share * length))
     for _ in range(options.time_masks):
-        start, end = _stretch(rng, longest, length)
+        start, end = _draw_span(rng, longest, length)
         masked[start:end] = mean
     for _ in range(options.dim_masks):
-        start, end = _stretch(rng, min(options.max_dims, dim), dim)
+        start, end = _draw_span(rng, min(options.max_dims, dim), dim)
         masked[:, start:end] = mean[start:end]
     return masked
 
@@ -152,12 +154,12 @@ def _files(scp: str) -> list[str]:
     return paths
 
 
-def _stretch(rng: np.random.Generator, longest: int, room: int) -> tuple[int, int]:
+def _draw_span(rng: np.random.Generator, longest: int, length: int) -> tuple[int, int]:
     size = int(rng.integers(longest + 1))
-    start = int(rng.integers(room - size + 1))
+    start = int(rng.integers(length - size + 1))
     return start, start + size
 
 
 def _generator(key: Sequence[int], step: int) -> np.random.Generator:
-    # Steps count from 1: to NumPy a key with zeros at its end is the same as the key without.
+    # Steps count from 1, because NumPy ignores zeros at the end of a key.
     return np.random.default_rng([*key, step])

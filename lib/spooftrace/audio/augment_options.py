@@ -1,4 +1,4 @@
-"""Settings of augmentation as they stand in a configuration, and which of them do not go together."""
+"""Settings of augmentation in a configuration, and the check of their combination."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from spooftrace.common.errors import InputError
 
 @dataclass
 class Noise:
-    """Recorded noise, e.g. MUSAN: the files of an scp, a signal-to-noise ratio drawn from ``snr`` (dB)."""
+    """Recorded noise, e.g. MUSAN, from the files of an scp, at a signal-to-noise ratio drawn from ``snr`` (dB)."""
 
     scp: str
     snr: tuple[float, float] = (0.0, 15.0)
@@ -20,7 +20,7 @@ class Noise:
 
 @dataclass
 class Reverb:
-    """Room impulse responses: the files of an scp."""
+    """Room impulse responses from the files of an scp."""
 
     scp: str
     prob: float = 0.5
@@ -28,7 +28,7 @@ class Reverb:
 
 @dataclass
 class Codecs:
-    """One of ``names`` is applied; what they are says ``spooftrace.audio.channels``."""
+    """Codecs, of which one is drawn from ``names``; ``spooftrace.audio.channels`` describes them."""
 
     names: list[Literal["mulaw", "alaw", "gsm", "mp3", "vorbis", "opus"]]
     prob: float = 0.5
@@ -39,11 +39,11 @@ class SpecAugment:
     """Masks of random size; the defaults are the mild policy (SM) of the paper.
 
     Args:
-        time_masks: Masked stretches of time.
-        max_frames: Frames of the longest one.
-        max_share: No stretch is longer than this share of the utterance.
-        dim_masks: Masked bands of neighbouring dimensions.
-        max_dims: Dimensions of the widest one.
+        time_masks: Number of masked time spans.
+        max_frames: Maximum frames of a span.
+        max_share: Maximum length of a span as a fraction of the utterance.
+        dim_masks: Number of masked bands of neighbouring dimensions.
+        max_dims: Maximum dimensions of a band.
     """
 
     time_masks: int = 2
@@ -54,7 +54,7 @@ class SpecAugment:
 
 
 class AugmentOptions(Protocol):
-    """What ``spooftrace.audio.augment.Augmentation`` reads from a configuration; None or 0 turns a step off."""
+    """The settings that ``spooftrace.audio.augment.Augmentation`` reads; None or 0 disables a step."""
 
     reverb: Reverb | None
     noise: Noise | None
@@ -67,15 +67,15 @@ AUGMENTATIONS = {"noise": Noise, "reverb": Reverb, "codec": Codecs, "spec_augmen
 
 
 def check_augmentation(data: Mapping[str, Any], where: str) -> None:
-    """Refuse settings that do not go together.
+    """Refuse incompatible settings.
 
     Args:
         data: The section ``data`` of a configuration, as plain dictionaries.
-        where: The files it comes from, for the message.
+        where: The files of the configuration, for messages.
 
     Raises:
-        InputError: An augmentation of the waveform beside cached streams, one of frames without them, a probability
-            beyond 0 to 1, an empty range, or no codec to choose from.
+        InputError: The waveform is augmented although a stream is cached, frames are masked although no stream is
+            cached, a probability is outside of 0 to 1, a range is empty, or no codec is given.
     """
     turned_on = [name for name in ("rawboost", *AUGMENTATIONS) if data[name]]
     of_waves = [name for name in turned_on if name != "spec_augment"]

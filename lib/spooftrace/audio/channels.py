@@ -1,7 +1,7 @@
-"""What a transmission does to speech: narrow telephone bands, companding to 8 bits, lossy codecs.
+"""Simulation of transmission channels: telephone band, companding to 8 bits, lossy codecs.
 
-Arrays in, arrays of the same length out, aligned with the input. The lossy codecs are encoded and decoded in memory by
-libsndfile (through soundfile); Opus takes about ten times as long as the others do.
+Arrays in, arrays of equal length out, aligned with the input. libsndfile (through soundfile) encodes and decodes the
+lossy codecs in memory. Opus takes about ten times as long as the others.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from spooftrace.common.sample_rate import SAMPLE_RATE
 TELEPHONE_BAND = (300.0, 3400.0)  # Hz
 MU = 255.0  # of ITU-T G.711
 A = 87.6
-# Format, subtype, and range of libsndfile's compression level, 0 (best) to 1 (smallest), from which one is drawn:
-# about 20 to 35 kbit/s of mp3 and 35 to 55 of Vorbis for 16 kHz speech, 15 to 60 of Opus.
+# Format, subtype, and the range from which libsndfile's compression level, 0 (best) to 1 (smallest), is drawn. For
+# 16 kHz speech these are about 20 to 35 kbit/s of MP3, 35 to 55 of Vorbis and 15 to 60 of Opus.
 LOSSY = {
     "mp3": ("MP3", "MPEG_LAYER_III", (0.5, 0.95)),
     "vorbis": ("OGG", "VORBIS", (0.5, 1.0)),
@@ -26,19 +26,19 @@ LOSSY = {
 
 
 def transmit(wave: np.ndarray, codec: str, rng: np.random.Generator) -> np.ndarray:
-    """The wave after a transmission.
+    """Send a wave through a channel.
 
     Args:
-        wave: (N,) at 16 kHz, full scale = 1; what lies beyond is clipped.
-        codec: ``mulaw`` or ``alaw`` (8 bits), ``gsm`` (13 bits, what GSM's coder gets, without its coder), all at 8 kHz
-            through 300 to 3400 Hz; or ``mp3``, ``vorbis``, ``opus`` at 16 kHz.
+        wave: (N,) at 16 kHz, full scale = 1. Samples beyond full scale are clipped.
+        codec: ``mulaw`` or ``alaw`` (8 bits) or ``gsm`` (13 bits, the input of the GSM coder, without the coder), all
+            at 8 kHz with a band of 300 to 3400 Hz; or ``mp3``, ``vorbis``, ``opus`` at 16 kHz.
         rng: Draws the compression level of a lossy codec.
 
     Returns:
         (N,) float32.
 
     Raises:
-        ValueError: An unknown codec.
+        ValueError: The codec is unknown.
     """
     wave = np.clip(wave, -1, 1)
     if codec in LOSSY:
@@ -50,21 +50,21 @@ def transmit(wave: np.ndarray, codec: str, rng: np.random.Generator) -> np.ndarr
 
 
 def mulaw(wave: np.ndarray) -> np.ndarray:
-    """Companded by the mu-law, rounded to 8 bits, expanded: (N,) -> (N,)."""
+    """Compand by the mu-law, round to 8 bits, expand: (N,) -> (N,)."""
     code = _round(np.log1p(MU * np.abs(wave)) / np.log1p(MU), 8)
     return np.sign(wave) * np.expm1(code * np.log1p(MU)) / MU
 
 
 def alaw(wave: np.ndarray) -> np.ndarray:
-    """Companded by the A-law, rounded to 8 bits, expanded: (N,) -> (N,)."""
+    """Compand by the A-law, round to 8 bits, expand: (N,) -> (N,)."""
     size = np.abs(wave)
-    knee = 1 + np.log(A)  # the law is a line up to 1 / A, a logarithm from there
+    knee = 1 + np.log(A)  # the law is linear up to 1 / A and logarithmic above
     code = _round(np.where(size < 1 / A, A * size, 1 + np.log(np.maximum(A * size, 1))) / knee, 8)
     return np.sign(wave) * np.where(code < 1 / knee, code * knee / A, np.exp(code * knee - 1) / A)
 
 
 def gsm(wave: np.ndarray) -> np.ndarray:
-    """Rounded to 13 bits: (N,) -> (N,)."""
+    """Round to 13 bits: (N,) -> (N,)."""
     return _round(wave, 13)
 
 

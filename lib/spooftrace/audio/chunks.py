@@ -1,7 +1,7 @@
-"""Containers that are a list of chunks (RIFF, RIFX, RF64, BW64, W64, AIFF, CAF) or a header and samples (AU, NIST).
+"""Location of the audio in containers of chunks (RIFF, RIFX, RF64, BW64, W64, AIFF, CAF) and in AU and NIST files.
 
-Each says how many bytes of audio it has, and the number is wrong in recordings whose writer died (0, or the last
-count that was saved), in files above 4 GiB (the number has wrapped), and in files that were cut.
+Their headers declare the number of bytes of audio. The number is wrong if the recording program was killed (0, or the
+last saved count), if the file exceeds 4 GiB (the number has wrapped), or if the file was cut.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from typing import BinaryIO, NamedTuple
 from spooftrace.audio.sample_width import aiff_contradiction, wav_contradiction
 from spooftrace.audio.spliced import Piece
 
-# Programs that write to a pipe do not know the length and declare about the largest number that fits.
+# Programs that write to a pipe do not know the length. They declare about the largest possible number.
 STREAMED = 0x7FFFF000
-STREAMED_64 = 1 << 62  # the same where sizes have 64 bits
+STREAMED_64 = 1 << 62  # for sizes of 64 bits
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")  # of the identifiers of its chunks
 MPEG_CODINGS = (b"\x50\0", b"\x55\0")  # layer I and II, layer III
 TRAILERS = (b"LIST", b"id3 ", b"ID3 ", b"bext", b"iXML", b"_PMX", b"cue ", b"smpl", b"fact", b"JUNK", b"FLLR", b"PEAK")
-# Chunks in front of the audio that make libsndfile refuse a file, or read a few samples less, where they are shorter.
+# If these chunks are shorter and precede the audio, libsndfile refuses the file or reads a few samples less.
 SHORTEST = {b"fact": 4, b"smpl": 36, b"acid": 24, b"PEAK": 16}
-MOST_32_BIT = 0xFFFFFF00
-MOST_PADDING = 1 << 16  # zeros behind the last chunk that fill up a sector, not audio
-TAGS = (b"TAG", b"ID3", b"APETAGEX")  # of music players, behind all chunks
-MOST_TRAILERS = 1 << 16  # bytes at the end in which chunks behind the audio are looked for where no size leads to them
+MAX_32_BIT = 0xFFFFFF00
+MAX_PADDING = 1 << 16  # bytes of zeros behind the last chunk that count as padding of a sector, not as audio
+TAGS = (b"TAG", b"ID3", b"APETAGEX")  # written by music players behind all chunks
+MAX_TRAILERS = 1 << 16  # bytes at the end to search for chunks behind audio of unknown size
 
 
 class Family(NamedTuple):
-    """How chunks are written.
+    """The layout of chunks.
 
     Attributes:
-        identifier: Its length in bytes.
-        size: How the size is written, as a struct format.
-        whole: The size counts the header, too.
-        unit: The body is filled up to a multiple of so many bytes.
+        identifier: Length of the identifier in bytes.
+        size: Struct format of the size field.
+        whole: Whether the size includes the header.
+        unit: The body is padded to a multiple of this number of bytes.
     """
 
     identifier: int
@@ -48,7 +48,7 @@ class Family(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A chunk: its identifier, the offsets of its size field and its body, the body's size, the end with padding."""
+    """A chunk: identifier, offsets of the size field and the body, size of the body, end including padding."""
 
     name: bytes
     field: int
@@ -59,15 +59,15 @@ class Chunk(NamedTuple):
 
 @dataclass(frozen=True)
 class Audio:
-    """Where the audio lies, as the header has it and as the file has it.
+    """The location of the audio by the header and in the file.
 
     Attributes:
         start: Offset of the first byte of audio.
-        declared: Bytes of audio by the header; None if it leaves that open.
-        available: Bytes of audio that are there.
-        pieces: The file with the right number in its header; empty if the header is right.
-        mpeg: The audio is an MPEG stream.
-        fault: Why the file cannot be read without a guess; "" if it can.
+        declared: Bytes of audio by the header; None if the header does not say.
+        available: Bytes of audio in the file.
+        pieces: The file with a corrected header; empty if the header is correct.
+        mpeg: Whether the audio is an MPEG stream.
+        fault: Why the audio is ambiguous; "" if it is not.
     """
 
     start: int
@@ -79,9 +79,9 @@ class Audio:
 
 
 def find_audio(file: BinaryIO, size: int) -> Audio | None:
-    """The audio of a file of ``size`` bytes; None if it is no such container, or one without audio.
+    """Locate the audio of a file of ``size`` bytes; returns None if it is no such container or has no audio.
 
-    What lies behind the declared audio counts as audio unless it is a list of chunks, a tag, or a sector filled up.
+    Bytes behind the declared audio count as audio unless they are a list of chunks, a tag, or padding.
     """
     head = _at(file, 0, 40)
     if head[:4] in (b".snd", b"dns.") and len(head) >= 24:
@@ -114,7 +114,7 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
             audio = _audio(file, size, family, chunk, long_size, head)
             audio = replace(audio, fault=_fault(file, family, layout, chunk, chunks))
             if head[:4] == b"RIFF" and layout is not None:
-                if audio.available > MOST_32_BIT or short:
+                if audio.available > MAX_32_BIT or short:
                     audio = replace(audio, pieces=_as_rf64(layout, audio))
                 return replace(audio, mpeg=_at(file, layout.body, 2) in MPEG_CODINGS)
             return audio
@@ -122,8 +122,8 @@ def find_audio(file: BinaryIO, size: int) -> Audio | None:
 
 
 def _fault(file: BinaryIO, family: Family, layout: Chunk | None, chunk: Chunk, behind: Iterator[Chunk]) -> str:
-    """Why the audio in ``chunk`` is not all that there is, or has samples of an unknown size; "" without a reason."""
-    # What lies behind a wrong size is audio, in which no size leads to a chunk.
+    """Describe why the audio in ``chunk`` is incomplete or its sample size ambiguous; returns "" if neither holds."""
+    # Behind a wrong size there is audio, which is not a list of chunks.
     named = takewhile(lambda other: all(32 <= byte < 127 for byte in other.name[:4]), behind)
     if any(other.name == chunk.name for other in named):
         return f"has several chunks of audio ('{chunk.name[:4].decode()}'), of which programs read different ones"
@@ -149,7 +149,7 @@ def _au(head: bytes, size: int) -> Audio | None:
 
 
 def _nist(head: bytes, size: int) -> Audio | None:
-    """SPHERE, the format of the LDC: a text of ``name -type value`` lines; what is compressed has another size."""
+    """Locate the audio of a SPHERE file (LDC), whose header has ``name -type value`` lines; None if compressed."""
     fields = {line.split()[0]: line.split()[-1] for line in head.split(b"\n") if len(line.split()) == 3}
     try:
         start = int(head.split(b"\n")[1])
@@ -163,14 +163,14 @@ def _nist(head: bytes, size: int) -> Audio | None:
 
 
 def _chunks(file: BinaryIO, place: int, size: int, family: Family) -> Iterator[Chunk]:
-    """The chunks from a place on, as far as their sizes lead to one another."""
+    """Yield consecutive chunks from an offset on."""
     header = family.identifier + struct.calcsize(family.size)
     while place + header <= size:
         part = _at(file, place, header)
         (declared,) = struct.unpack_from(family.size, part, family.identifier)
         length = declared - header if family.whole else declared
         body = place + header
-        if length < 0:  # nothing says where the next one begins
+        if length < 0:  # the start of the next chunk is unknown
             if part[:4] == b"data":
                 yield Chunk(part[: family.identifier], place + family.identifier, body, length, body)
             return
@@ -205,10 +205,10 @@ def _audio(file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: C
 def _with_size(
     file: BinaryIO, size: int, family: Family, chunk: Chunk, long_size: Chunk | None, available: int
 ) -> tuple[Piece, ...]:
-    """The file with the size of its audio in the header, and RF64 for BW64, which has the same layout."""
+    """Return the file with the true size of its audio in the header, and with RF64 for BW64 (the same layout)."""
     header = chunk.body - chunk.field if family.whole else 0
     value = available + header + (family.identifier if family.whole else 0)
-    if family.size[1] == "I":  # more than fits: libsndfile then goes by the size of the file
+    if family.size[1] == "I":  # for the largest number libsndfile uses the size of the file
         value = min(value, 0xFFFFFFFF)
     patches = {chunk.field: struct.pack(family.size, value)}
     if long_size is not None:
@@ -224,19 +224,19 @@ def _with_size(
 
 
 def _as_rf64(layout: Chunk, audio: Audio) -> tuple[Piece, ...]:
-    """Coding and audio of a WAV file as RF64 (EBU Tech 3306), whose sizes have 64 bits, without any other chunk."""
+    """Return a WAV file as RF64 (EBU Tech 3306), whose sizes have 64 bits, with its format and audio chunks only."""
     head = b"RF64\xff\xff\xff\xffWAVEds64" + struct.pack("<IQQQI", 28, 0, audio.available, 0, 0)
-    parts = (layout.field - 4, 8 + layout.size + layout.size % 2)
-    return (head, parts, b"data\xff\xff\xff\xff", (audio.start, audio.available))
+    layout_chunk = (layout.field - 4, 8 + layout.size + layout.size % 2)
+    return (head, layout_chunk, b"data\xff\xff\xff\xff", (audio.start, audio.available))
 
 
 def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
-    """Whether what lies from ``end`` on is what may follow the audio."""
-    if size - end < 8:  # no room for a chunk
+    """Whether chunks, a tag or padding, and no audio, follow from ``end`` on."""
+    if size - end < 8:  # too short for a chunk
         return True
-    if size - end <= MOST_PADDING and not any(_at(file, end, size - end)):
+    if size - end <= MAX_PADDING and not any(_at(file, end, size - end)):
         return end > size // 2
-    for start in range(end, end + family.unit):  # not all programs fill up the audio
+    for start in range(end, end + family.unit):  # not all programs pad the audio
         if _at(file, start, 8).startswith(TAGS):
             return True
         last = start
@@ -255,8 +255,8 @@ def _is_trailer(file: BinaryIO, end: int, size: int, family: Family) -> bool:
 
 
 def _trailers(file: BinaryIO, start: int, size: int, family: Family) -> int:
-    """Where chunks begin that end the file, though no size leads to them; the end of the file without any."""
-    base = max(start, size - MOST_TRAILERS)
+    """Return the offset of the chunks at the end of the file, found by their names; ``size`` without such chunks."""
+    base = max(start, size - MAX_TRAILERS)
     tail = _at(file, base, size - base)
     places = (match.start() for match in re.finditer(b"|".join(map(re.escape, TRAILERS)), tail))
     for place in places:

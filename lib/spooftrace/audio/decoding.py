@@ -1,4 +1,4 @@
-"""Audio files of every kind as blocks of samples at their own rate, whatever their headers say about the length."""
+"""Decoding of audio files of all formats, block by block at their own rate, even if the header has a wrong length."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from spooftrace.common.errors import InputError, display
 if TYPE_CHECKING:
     import soundfile
 
-RATES = (1000, 768000)  # Hz; what headers say beyond is damage
+RATES = (1000, 768000)  # Hz; a header with another rate is damaged
 BLOCK = 1 << 20  # samples of all channels that are decoded at a time
-UNKNOWN = 1 << 48  # libsndfile's number of samples where it knows none
+UNKNOWN = 1 << 48  # libsndfile reports at least this number of samples if it does not know the length
 CHANGES = "its rate or number of channels changes on the way; cut it into several files"
 
 
@@ -39,8 +39,8 @@ class Recording(Protocol):
     Attributes:
         rate: Hz.
         channels: Number of channels.
-        frames: Samples of each channel; None if it is known only after decoding.
-        lossy: The samples come out of a lossy decoder.
+        frames: Samples of each channel; None if the number is known only after decoding.
+        lossy: The samples come from a lossy decoder.
         kind: Container and coding, such as ``WAV/PCM_16``.
     """
 
@@ -51,10 +51,10 @@ class Recording(Protocol):
     kind: str
 
     def blocks(self, first: int = 0, last: int | None = None) -> Iterator[np.ndarray]:
-        """Blocks (N, C) of float32, from sample ``first`` to before ``last``, or to the end.
+        """Yield float32 blocks (N, C), from sample ``first`` to before ``last``, or to the end.
 
         Raises:
-            InputError: The file is damaged or ends before.
+            InputError: The file is damaged or ends before ``last``.
         """
         ...
 
@@ -65,7 +65,10 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
 
     Args:
         path: The file, or with ``allow_pipes`` also a ``command |`` that prints one.
-        allow_pipes: Run commands.
+        allow_pipes: Run commands instead of refusing them.
+
+    Yields:
+        The open file.
 
     Raises:
         InputError: The file is missing, empty, not audio, cut short, has no samples or an impossible rate, or needs a
@@ -92,20 +95,20 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
 
 
 class _NotReadError(Exception):
-    """Libsndfile does not read the file; the message is its reason."""
+    """The file is not readable by libsndfile; the message is its reason."""
 
 
 class _Views:
-    """How a file is to be given to libsndfile: as it is, or as pieces; several where streams follow one another."""
+    """The input of libsndfile: the unchanged file, or pieces of it for each of several consecutive streams."""
 
     def __init__(self, pieces: Sequence[Sequence[Piece]] = ()) -> None:
         self.pieces = pieces
-        self.declared: int | None = None  # samples by a header that is to be compared with what is decoded
+        self.declared: int | None = None  # samples by the header, to be compared with the decoded samples
         self.stream: Stream | None = None  # of MPEG audio
 
 
 def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
-    """Look at the header and the end of a file: where it is wrong about the length, and where the file is cut short."""
+    """Return a view that corrects a wrong length in the header; refuse a file that is cut short or ambiguous."""
     file.seek(0)
     head = file.read(16)
     if head[:4] == b"OggS":
@@ -142,7 +145,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             stream = find_stream(data)
             if stream is not None:
                 return _mpeg_views(name, stream)
-            # From such a name libsndfile concludes that it is MPEG audio, and prints what it thinks of it.
+            # For such a name libsndfile assumes MPEG audio and prints warnings; give it the content.
             return _Views([[(start, size - start)] if start < size else [(0, size)]])
     refuse_second(name, file, len(head), size)
     return _Views()
@@ -153,17 +156,17 @@ def _mpeg_views(name: str, stream: Stream, start: int = 0) -> _Views:
         raise InputError(f"{name}: the file is cut short, {stream.missing}; {FETCH}")
     if stream.changes:
         raise InputError(f"{name}: {CHANGES}")
-    # Libsndfile estimates the number of samples from the size and reads no further, so the size has to be large enough.
-    # It decodes a frame only if another one follows, so the last frame is given twice.
-    behind = (None, 2 * stream.frames * stream.largest + (1 << 16))
+    # libsndfile estimates the number of samples from the size and stops there: append zeros to make the size large
+    # enough. It decodes a frame only if another frame follows: repeat the last frame.
+    padding = (None, 2 * stream.frames * stream.largest + (1 << 16))
     frames = ((start + offset, size) for offset, size in (*stream.runs, stream.last))
-    views = _Views([[*frames, behind]])
+    views = _Views([[*frames, padding]])
     views.stream = stream
     return views
 
 
 class _SoundFiles:
-    """A file that libsndfile reads, or several streams of it, one after the other."""
+    """A file that libsndfile reads, or its consecutive streams."""
 
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
@@ -216,7 +219,7 @@ class _SoundFiles:
         """As ``Recording.blocks``."""
         import soundfile
 
-        if self._begun:  # not every decoder can go back
+        if self._begun:  # open again: not every decoder can seek back
             self._stack.close()
             self._open_all()
         self._begun = True
@@ -225,9 +228,9 @@ class _SoundFiles:
         try:
             for block in self._kept(place, end):
                 begin, place = place, place + len(block)
-                part = block[max(first - begin, 0) : None if end is None else end - begin]
-                if len(part):
-                    yield part
+                wanted = block[max(first - begin, 0) : None if end is None else end - begin]
+                if len(wanted):
+                    yield wanted
                 if end is not None and place >= end:
                     return
         except soundfile.SoundFileError as error:
@@ -240,7 +243,7 @@ class _SoundFiles:
             note(self.path, "understated", f"{declared:,} of {place:,} samples")
 
     def _seek(self, first: int) -> bool:
-        """Go to a sample where that is possible and exact; otherwise everything before is decoded."""
+        """Seek to a sample; returns False if that is impossible or inexact and everything before must be decoded."""
         import soundfile
 
         (file, *others) = self._files
@@ -249,11 +252,11 @@ class _SoundFiles:
             return False
         try:
             return file.seek(first) == first
-        except soundfile.SoundFileError:  # damaged: decoding from the beginning shows where
+        except soundfile.SoundFileError:  # damaged: decoding from the beginning finds the position
             return False
 
     def _kept(self, place: int, end: int | None) -> Iterator[np.ndarray]:
-        """What is decoded, without what is no audio."""
+        """Yield the decoded blocks without the delay and padding of an encoder."""
         stream = self.views.stream
         if stream is None:
             for file in self._files:
@@ -262,13 +265,13 @@ class _SoundFiles:
         place = 0
         for block in self._decoded(self._files[0], stream.frames * stream.samples):
             for begin, stop in stream.kept:
-                part = block[max(begin - place, 0) : max(stop - place, 0)]
-                if len(part):
-                    yield part
+                wanted = block[max(begin - place, 0) : max(stop - place, 0)]
+                if len(wanted):
+                    yield wanted
             place += len(block)
 
     def _decoded(self, file: soundfile.SoundFile, most: int | None) -> Iterator[np.ndarray]:
-        # Never as much as a header asks for: it may be wrong by any factor.
+        # Read blocks of limited size: the length in a header may be wrong by any factor.
         size = max(BLOCK // self.channels, 1)
         left = most
         while left is None or left > 0:
@@ -281,7 +284,7 @@ class _SoundFiles:
 
 @cache
 def _in_order() -> type[soundfile.SoundFile]:
-    """A ``SoundFile`` that reads on without a seek after each block, which fails where the length is not known."""
+    """Return a ``SoundFile`` that does not seek after each block; a seek fails if the length is unknown."""
     import soundfile
 
     class InOrder(soundfile.SoundFile):
@@ -296,6 +299,6 @@ def _reason(error: soundfile.SoundFileError) -> str:
 
 
 def _is_cut_short(log: str) -> bool:
-    """Does libsndfile's log of opening a file say that its header announces more than there is?"""
+    """Whether libsndfile's log of opening a file reports a header that declares more audio than the file has."""
     sizes = re.search(r"^ ?(?:data|SSND) *: *(\d+) \(should be (\d+)\)", log, re.MULTILINE)
     return bool(sizes and int(sizes[2]) < int(sizes[1]) < STREAMED)

@@ -1,4 +1,4 @@
-"""How many samples a FLAC file has: its header may not know (0), and it may be wrong (RFC 9639)."""
+"""The number of samples of a FLAC file (RFC 9639); the number in the header may be 0 (unknown) or wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import BinaryIO
 from spooftrace.audio.spliced import Piece
 
 SYNC = re.compile(rb"\xff[\xf8\xf9]")
-TAIL = 1 << 16  # bytes in which the last frame begins, where the header does not say how large frames are
+TAIL = 1 << 16  # bytes at the end that contain the start of the last frame, if the header has no frame size
 BLOCK_SIZES = {1: 192, **{code: 576 << code - 2 for code in range(2, 6)}, **{n: 256 << n - 8 for n in range(8, 16)}}
 
 
@@ -19,8 +19,8 @@ class Header:
 
     Attributes:
         declared: Samples; 0 if unknown.
-        confirmed: The last frame ends with that sample.
-        pieces: The file without the number, so that a decoder goes on to the end.
+        confirmed: Whether the last frame ends with that sample.
+        pieces: The file with the number 0, for which a decoder continues to the end.
     """
 
     declared: int
@@ -29,7 +29,7 @@ class Header:
 
 
 def read_header(file: BinaryIO, start: int, size: int) -> Header | None:
-    """The header of the FLAC stream that begins at ``start``; None if none does."""
+    """Read the header of the FLAC stream at ``start``; returns None if there is no FLAC stream."""
     file.seek(start)
     head = file.read(42)
     if head[:4] != b"fLaC" or len(head) < 42 or head[4] & 0x7F:
@@ -46,7 +46,7 @@ def read_header(file: BinaryIO, start: int, size: int) -> Header | None:
 
 
 def _last_samples(tail: bytes, block: int) -> set[int]:
-    """For each frame header: the number of samples up to the end of its frame."""
+    """Return, for each frame header, the number of samples up to the end of its frame."""
     return {end for match in SYNC.finditer(tail) if (end := _end_of_frame(tail, match.start(), block)) is not None}
 
 
@@ -55,7 +55,7 @@ def _end_of_frame(data: bytes, place: int, block: int) -> int | None:
     if len(head) < 6:
         return None
     code, variable = head[2] >> 4, head[1] & 1
-    # The number is coded as in UTF-8: leading ones of the first byte count its bytes.
+    # The frame number is coded as in UTF-8: the leading one bits of the first byte give the number of bytes.
     length = 8 - (head[4] ^ 0xFF).bit_length()
     if code == 0 or head[2] & 0x0F == 15 or length == 1 or length > 7:
         return None

@@ -1,10 +1,10 @@
-"""MPEG audio streams (layer I, II, III; MPEG-1, 2 and 2.5): which bytes are frames, and which samples are audio.
+"""MPEG audio streams (layer I, II, III; MPEG-1, 2 and 2.5): location of the frames and length of the audio.
 
-A stream has no length. Encoders for layer III put one into a first frame without audio (Xing, Info or VBRI); where it
-is missing, libsndfile estimates the length from the size of the file, which is too long at 44.1 kHz and far too short
-at a variable bitrate. So the frames are counted here, by their headers (ISO/IEC 11172-3, section 2.4.1.3, and the
-extension of 13818-3). The samples are those that ffmpeg (libavformat/mp3dec.c) keeps: with the delay and the padding
-of a LAME tag removed, all of them without one.
+A stream has no length field. Encoders for layer III write the length into a first frame without audio (Xing, Info or
+VBRI). Without it libsndfile estimates the length from the size of the file; the estimate is too long at 44.1 kHz and
+far too short at a variable bitrate. This module counts the frames by their headers (ISO/IEC 11172-3, section 2.4.1.3,
+and the extension of 13818-3). Like ffmpeg (libavformat/mp3dec.c), it removes the delay and padding that a LAME tag
+gives, and keeps all samples without such a tag.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-# kbit/s by (MPEG-1?, layer); index 0 is the free format, whose frames have any constant size.
+# kbit/s by (whether MPEG-1, layer); index 0 is the free format, whose frames have an arbitrary constant size.
 BITRATES = {
     (True, 1): (0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (0, 32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
@@ -25,16 +25,16 @@ BITRATES = {
     (False, 3): (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}  # by the version's bits
-SAME = 0xFE0C  # bits of the second and third byte that all frames of a stream share: version, layer, rate
-SEARCHED = 1 << 16  # bytes in which the first frame is looked for, as ffmpeg does
-DECODER_DELAY = 529  # samples by which a layer III decoder lags
-CHAIN = 4  # frames in a row that are no coincidence
-LEAST = 0.25  # share of the bytes that are frames, in a file that is MPEG audio at all
-LARGEST_FREE = 8192  # bytes of a frame of the free format
+CONSTANT_BITS = 0xFE0C  # of the second and third byte, equal in all frames of a stream: version, layer, rate
+SEARCHED = 1 << 16  # bytes to search for the first frame, as ffmpeg does
+DECODER_DELAY = 529  # samples of delay of a layer III decoder
+CHAIN = 4  # consecutive frames that are no coincidence
+MIN_FRAMES = 0.25  # fraction of the bytes that are frames, at least, in a file of MPEG audio
+MAX_FREE = 8192  # bytes of a frame of the free format
 
 
 class Frame(NamedTuple):
-    """What a frame header says: bytes of the frame (0: free format), samples per channel."""
+    """The content of a frame header: bytes of the frame (0: free format), samples per channel."""
 
     size: int
     samples: int
@@ -45,14 +45,14 @@ class Stream:
     """The audio of an MPEG file.
 
     Attributes:
-        runs: (offset, size) of the bytes that are frames of audio, one after the other.
-        frames: Number of frames in them.
-        samples: Of each frame, per channel.
+        runs: (offset, size) of each sequence of consecutive frames.
+        frames: Number of frames in all runs.
+        samples: Samples of a frame, per channel.
         largest: Bytes of the largest frame.
         last: (offset, size) of the last frame.
-        kept: (first, past the last) of the decoded samples that are audio.
-        missing: Why the file is not whole, or "".
-        changes: Frames of another rate, layer or number of channels follow.
+        kept: (first, last + 1) of the decoded samples that are audio.
+        missing: Why the file is incomplete; "" if it is complete.
+        changes: Whether frames of another rate, layer or number of channels follow.
     """
 
     runs: Sequence[tuple[int, int]]
@@ -66,7 +66,7 @@ class Stream:
 
 
 class _Tag(NamedTuple):
-    """A first frame without audio: announced frames (0: unknown), samples of delay (-1: unknown) and of padding."""
+    """A first frame without audio: declared frames (0: unknown), samples of delay (-1: unknown) and of padding."""
 
     frames: int
     delay: int
@@ -75,7 +75,7 @@ class _Tag(NamedTuple):
 
 @cache
 def parse(second: int, third: int) -> Frame | None:
-    """The frame that a header with these second and third bytes begins; None if none does."""
+    """Parse the second and third byte of a frame header; returns None if they are no frame header."""
     version, layer = second >> 3 & 3, 4 - (second >> 1 & 3)
     bitrate, rate = third >> 4, third >> 2 & 3
     if second & 0xE0 != 0xE0 or version == 1 or layer == 4 or bitrate == 15 or rate == 3:
@@ -89,14 +89,14 @@ def parse(second: int, third: int) -> Frame | None:
 
 
 def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
-    """Count the frames of a file, in one pass over its headers.
+    """Count the frames of a file in one pass over their headers.
 
     Args:
-        data: The bytes, e.g. a memory map.
-        tagged: The first frame may be a tag; not so inside of a WAV file.
+        data: The bytes of the file, e.g. a memory map.
+        tagged: Whether the first frame may be a tag, which is not the case in a WAV file.
 
     Returns:
-        None if this is no MPEG audio.
+        The stream; None if the file is not MPEG audio.
     """
     start = after_id3(data)
     free: dict[int, int] = {}
@@ -126,11 +126,11 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
             place += size
         if place > begin:
             runs.append((begin, place - begin))
-        if size:  # a header follows a frame without a gap, so this is a frame, and it does not end in the file
+        if size:  # a header follows directly, but its frame extends beyond the file
             cut = f"its last frame ends {place + size - len(data)} bytes behind the end"
             break
         place = _next_frame(data, place, len(data), same, free)
-    if sum(size for _, size in runs) < LEAST * (len(data) - start):
+    if sum(size for _, size in runs) < MIN_FRAMES * (len(data) - start):
         return None
     changes = len(modes) > 1 or _is_followed(data, runs, same)
     if tag is not None and runs:
@@ -143,7 +143,7 @@ def find_stream(data: Sequence[int], tagged: bool = True) -> Stream | None:
 
 
 def _is_followed(data: Sequence[int], runs: Sequence[tuple[int, int]], same: int) -> bool:
-    """Whether what lies between and behind the runs begins with frames of another stream, and not by chance."""
+    """Whether frames of another stream lie between or behind the runs."""
     ends = [offset + size for offset, size in runs]
     for end, stop in zip(ends, [*(offset for offset, _ in runs[1:]), len(data)], strict=True):
         sizes: dict[int, int] = {}
@@ -182,7 +182,7 @@ def begins_with_frames(data: Sequence[int]) -> bool:
 
 
 def _chain(data: Sequence[int], place: int, free: dict[int, int]) -> int:
-    """How many frames follow one another from a place on, at most ``CHAIN``."""
+    """Return the number of consecutive frames from an offset on, at most ``CHAIN``."""
     same, count = _fixed(data, place), 0
     while count < CHAIN and (size := _frame_size(data, place, same, free)):
         count, place = count + 1, place + size
@@ -190,11 +190,11 @@ def _chain(data: Sequence[int], place: int, free: dict[int, int]) -> int:
 
 
 def _fixed(data: Sequence[int], place: int) -> int:
-    return (data[place + 1] << 8 | data[place + 2]) & SAME
+    return (data[place + 1] << 8 | data[place + 2]) & CONSTANT_BITS
 
 
 def _frame_size(data: Sequence[int], place: int, same: int | None, free: dict[int, int]) -> int:
-    """Bytes of the frame at a place; 0 if there is none, or one of another stream."""
+    """Return the bytes of the frame at an offset; 0 if there is no frame or a frame of another stream."""
     if place + 4 > len(data) or data[place] != 0xFF:
         return 0
     frame = parse(data[place + 1], data[place + 2])
@@ -204,14 +204,14 @@ def _frame_size(data: Sequence[int], place: int, same: int | None, free: dict[in
 
 
 def _free_size(data: Sequence[int], place: int, free: dict[int, int]) -> int:
-    """Bytes of a frame of the free format: measured once, to the next header that looks the same."""
+    """Return the bytes of a frame of the free format, which is the distance to the next equal header."""
     fixed, padding = _fixed(data, place), data[place + 2] >> 1 & 1
     if fixed not in free:
         header = bytes(data[place : place + 3])
-        part = bytes(data[place : place + LARGEST_FREE])
-        nearest = part.find(header[:2], 24)
-        while nearest > 0 and (part[nearest + 2 : nearest + 3] or b"\0")[0] & 0xFD != header[2] & 0xFD:
-            nearest = part.find(header[:2], nearest + 1)
+        block = bytes(data[place : place + MAX_FREE])
+        nearest = block.find(header[:2], 24)
+        while nearest > 0 and (block[nearest + 2 : nearest + 3] or b"\0")[0] & 0xFD != header[2] & 0xFD:
+            nearest = block.find(header[:2], nearest + 1)
         if nearest < 0:
             return 0
         free[fixed] = nearest - padding
@@ -219,22 +219,22 @@ def _free_size(data: Sequence[int], place: int, free: dict[int, int]) -> int:
 
 
 def _next_frame(data: Sequence[int], start: int, stop: int, same: int | None, free: dict[int, int]) -> int | None:
-    """Where frames go on: a header and, where its frame ends, another one or the end of the file."""
-    block = 1 << 16
-    for base in range(start, stop, block):
-        part = bytes(data[base : min(base + block, stop)])
-        place = part.find(0xFF)
+    """Return the offset of the next frame that is followed by another frame or the end of the file."""
+    size_of_block = 1 << 16
+    for base in range(start, stop, size_of_block):
+        block = bytes(data[base : min(base + size_of_block, stop)])
+        place = block.find(0xFF)
         while place >= 0:
             size = _frame_size(data, base + place, same, free)
             end = base + place + size
             if size and (end == len(data) or _frame_size(data, end, _fixed(data, base + place), free)):
                 return base + place
-            place = part.find(0xFF, place + 1)
+            place = block.find(0xFF, place + 1)
     return None
 
 
 def _read_tag(data: Sequence[int], first: int) -> _Tag | None:
-    """The Xing, Info or VBRI tag in a first frame of layer III; None where that frame is audio."""
+    """Read the Xing, Info or VBRI tag in a first frame of layer III; returns None if the frame is audio."""
     version, layer = data[first + 1] >> 3 & 3, 4 - (data[first + 1] >> 1 & 3)
     if layer != 3:
         return None
@@ -261,7 +261,7 @@ def _read_tag(data: Sequence[int], first: int) -> _Tag | None:
         return None
     frames = numbers.get(1, 0)
     if frames and len(data) - first - announced_at > numbers.get(2, 0) * 17 // 16 > 0:
-        frames = 0  # something was appended; ffmpeg ignores the number, too
+        frames = 0  # the file is longer than the tag says; ffmpeg ignores the number, too
     if head[place : place + 4] not in (b"LAME", b"Lavf", b"Lavc"):
         return _Tag(frames, -1, 0)
     both = int.from_bytes(head[place + 21 : place + 24], "big")
@@ -275,5 +275,5 @@ def _kept(tag: _Tag | None, total: int, samples: int) -> list[tuple[int, int]]:
     end = announced - tag.padding + DECODER_DELAY
     if not tag.frames or end >= announced:
         return [(min(first, total), total)]
-    # The padding ends where the tag says that the stream ends; what follows, as after `cat a.mp3 b.mp3`, is audio.
+    # The padding ends at the declared end of the stream. More frames, as after ``cat a.mp3 b.mp3``, are audio.
     return [(a, b) for a, b in ((first, min(end, total)), (announced, total)) if a < b]

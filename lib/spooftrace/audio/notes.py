@@ -1,7 +1,7 @@
-"""Notes on the audio that a command has read: counted by kind, and printed once, at the end.
+"""Notes on the audio that a command reads, counted by kind and printed at the end.
 
-Threads and other processes read audio too, so each note is a line in a file, which the command reads when it is done.
-Outside of a command a note is a Python warning.
+Threads and child processes read audio, too. Each note is therefore a line in a file, which the command reads at the
+end. Outside of a command a note is a Python warning.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from spooftrace.common.errors import display
 
-FOLDER = "SPOOFTRACE_AUDIO_NOTES"  # environment variable: where the processes of a command write their notes
-# Kind -> what is said of a file, and of several.
+FOLDER = "SPOOFTRACE_AUDIO_NOTES"  # environment variable: folder for the notes of all processes of a command
+# Kind -> sentence about one file, sentence about several files.
 KINDS = {
     "understated": (
         "holds more audio than its header says, all of which is read",
@@ -39,8 +39,8 @@ KINDS = {
         "are antiphase stereo: their channels cancel out when they are averaged",
     ),
     "one-sided": (
-        "has a silent channel, so that the average is quieter",
-        "have a silent channel, so that the average is quieter",
+        "has a silent channel, which makes the average quieter",
+        "have a silent channel, which makes the average quieter",
     ),
     "beyond": (
         "has samples beyond full scale [-1, 1], perhaps integers saved as floating-point numbers",
@@ -56,12 +56,12 @@ class AudioWarning(UserWarning):
 
 
 def note(path: str | Path, kind: str, detail: str = "") -> None:
-    """Note something about a file, once in a process.
+    """Note a property of a file, at most once in a process.
 
     Args:
         path: The file.
         kind: A key of ``KINDS``.
-        detail: Numbers, for a single file.
+        detail: Numbers, printed for the first file of a kind.
     """
     folder = os.environ.get(FOLDER)
     if folder is None or not Path(folder).is_dir():
@@ -71,7 +71,7 @@ def note(path: str | Path, kind: str, detail: str = "") -> None:
     entry = (folder, kind, os.fspath(path))
     if entry not in _noted:
         _noted.add(entry)
-        # One short write to a file that is open for appending is not torn by those of other processes.
+        # Appending a short line is atomic: writes of other processes do not interleave with it.
         line = json.dumps([kind, os.fspath(path), detail]) + "\n"  # ASCII, whatever the name
         file = os.open(Path(folder) / "notes", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with open(file, "wb") as notes:
@@ -85,7 +85,7 @@ class Notes:
         self._folder = folder
 
     def read(self) -> dict[str, dict[str, str]]:
-        """Kind -> file -> detail: kinds in the order of ``KINDS``, files by name, as threads finish in any order."""
+        """Return kind -> file -> detail, sorted by ``KINDS`` and by file, because threads finish in any order."""
         notes: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}
         path = self._folder / "notes"
         if path.exists():
@@ -95,10 +95,10 @@ class Notes:
         return {kind: dict(sorted(files.items())) for kind, files in notes.items() if files}
 
     def lines(self, names: Mapping[str, str] | None = None) -> list[str]:
-        """A line for each kind: how many files, and the first of them.
+        """Return a line for each kind, with the number of files and the first file.
 
         Args:
-            names: What a file is called in the line, where that is not its path.
+            names: Path -> name to print instead.
         """
         result = []
         for kind, files in self.read().items():
@@ -114,14 +114,17 @@ class Notes:
 
 @contextlib.contextmanager
 def gathered(program: str, names: Mapping[str, str] | None = None, own: bool = False) -> Iterator[Notes | None]:
-    """Gather the notes of this process and of those that it starts, and print them to stderr at the end.
+    """Gather the notes of this process and its children, and print them to stderr at the end.
 
-    Does nothing in a process that was started by one which gathers notes already.
+    Does nothing in a child of a process that gathers notes.
 
     Args:
-        program: Begins each line.
+        program: Name at the beginning of each line.
         names: As for ``Notes.lines``.
-        own: Gather apart from a command that gathers already.
+        own: Gather separately even if a parent gathers notes.
+
+    Yields:
+        The notes; None if a parent gathers them.
     """
     outer = os.environ.get(FOLDER)
     if outer is not None and not own and Path(outer).is_dir():

@@ -1,4 +1,4 @@
-"""Ogg files (RFC 3533): whether the last page is whole, and the streams that follow one another in a chained file."""
+"""Ogg files (RFC 3533): completeness of the last page, and the consecutive streams of a chained file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 PAGE = 65307  # bytes at most
-FIRST, LAST = 2, 4  # flags of a page: of a stream
+FIRST, LAST = 2, 4  # flags of the first and last page of a stream
 
 
 @dataclass(frozen=True)
@@ -14,10 +14,10 @@ class Links:
     """The streams of an Ogg file.
 
     Attributes:
-        ranges: (offset, size) of each.
-        whole: The last page is complete.
-        ended: It is marked as the last one.
-        end: Where the last page ends.
+        ranges: (offset, size) of each stream.
+        whole: Whether the last page is complete.
+        ended: Whether the last page is marked as such.
+        end: Offset of the end of the last page.
     """
 
     ranges: tuple[tuple[int, int], ...]
@@ -27,7 +27,7 @@ class Links:
 
 
 def find_links(file: BinaryIO, size: int) -> Links:
-    """The streams of an Ogg file of ``size`` bytes, which begins with ``OggS``."""
+    """Return the streams of an Ogg file of ``size`` bytes, which begins with ``OggS``."""
     first = _page(file, 0, size)
     start = max(size - PAGE, 0)
     file.seek(start)
@@ -41,9 +41,9 @@ def find_links(file: BinaryIO, size: int) -> Links:
     while (page := _page(file, place, size)) is not None:
         if page.flags & FIRST and not in_headers:
             starts.append(place)
-        in_headers = bool(page.flags & FIRST)  # several streams side by side all begin before any goes on
+        in_headers = bool(page.flags & FIRST)  # the first pages of multiplexed streams precede all other pages
         place += page.size
-    if len(starts) == 1 and last.serial == first.serial:  # whatever lies between the pages is the decoder's matter
+    if len(starts) == 1 and last.serial == first.serial:  # the decoder handles bytes between the pages
         return Links(((0, size),), True, ended, end)
     ends = [*starts[1:], size]
     return Links(tuple((a, b - a) for a, b in zip(starts, ends, strict=True)), place == size, ended, end)
@@ -57,7 +57,7 @@ class _Page:
 
 
 def _page(file: BinaryIO, place: int, size: int) -> _Page | None:
-    """The page that begins at a place and is all there."""
+    """Return the page at an offset; None if there is no page or it is incomplete."""
     file.seek(place)
     head = file.read(27 + 255)
     if head[:4] != b"OggS" or len(head) < 27 or len(head) < 27 + head[26]:  # [26]: entries in the table of sizes

@@ -1,7 +1,7 @@
-"""Formats that libsndfile does not read (M4A, AAC, WebM, FLAC in Ogg ...), by ffmpeg's libraries through PyAV.
+"""Formats that libsndfile does not support (M4A, AAC, WebM, FLAC in Ogg ...), read by ffmpeg's libraries through PyAV.
 
-PyAV is optional, the extra ``av``. Its decoders are those of the program ffmpeg, and so are the samples: the delay of
-AAC and Opus encoders is cut off as the container says.
+PyAV is optional (the extra ``av``). Its decoders, and therefore the samples, are those of the program ffmpeg: the delay
+of AAC and Opus encoders is removed as the container declares it.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from spooftrace.common.install import pip_install
 if TYPE_CHECKING:
     import av
 
-# Demuxers that read one file and no others. A playlist (hls, concat, image2 ...) could name any file or address.
+# Demuxers that read a single file. A playlist (hls, concat, image2 ...) could name any file or address.
 DEMUXERS = (
     "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dsf,dts,eac3,flac,flv,loas,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,"
     "mp3,mpc,mpc8,mpeg,mpegts,ogg,oma,rm,tak,tta,voc,w64,wav,wv,xwma"
 )
-WITH_LENGTH = {"mov", "mp4", "matroska", "webm"}  # containers that know it
+WITH_LENGTH = {"mov", "mp4", "matroska", "webm"}  # containers that declare the length
 LENGTH_TOLERANCE = 0.5  # seconds
-# How files begin, from which offset on -> what they are called.
+# Offset, bytes at this offset, description of the format.
 KNOWN = (
     (4, b"ftyp", "an MP4 or M4A file"),
     (0, b"\x1a\x45\xdf\xa3", "a WebM or Matroska file"),
@@ -50,8 +50,8 @@ def open_with_pyav(file: BinaryIO, name: str, reason: str) -> PyAVFile:
 
     Args:
         file: The open file.
-        name: What to call it in messages.
-        reason: Why libsndfile does not read it.
+        name: Name of the file in messages.
+        reason: Error message of libsndfile.
 
     Raises:
         InputError: It is not audio, or damaged, or PyAV is not installed.
@@ -82,7 +82,7 @@ def open_with_pyav(file: BinaryIO, name: str, reason: str) -> PyAVFile:
 
 
 class PyAVFile:
-    """An open file, as ``spooftrace.audio.decoding.Recording``: the best audio stream of it."""
+    """The best audio stream of an open file, a ``spooftrace.audio.decoding.Recording``."""
 
     def __init__(self, file: BinaryIO, name: str) -> None:
         self.name, self._file = name, file
@@ -117,9 +117,9 @@ class PyAVFile:
                         )
                     block = _samples(frame)
                     begin, place = place, place + len(block)
-                    part = block[max(first - begin, 0) : None if last is None else max(last - begin, 0)]
-                    if len(part):
-                        yield part
+                    wanted = block[max(first - begin, 0) : None if last is None else max(last - begin, 0)]
+                    if len(wanted):
+                        yield wanted
                     if last is not None and place >= last:
                         return
         except av.FFmpegError as error:
@@ -146,7 +146,7 @@ class PyAVFile:
 
     @staticmethod
     def _announced(container: av.container.InputContainer, stream: av.AudioStream) -> float:
-        """Seconds that the container says, 0 where it does not know."""
+        """Return the seconds that the container declares; 0 if it does not."""
         if not WITH_LENGTH & set(container.format.name.split(",")):
             return 0.0
         if stream.duration is not None:
@@ -155,7 +155,7 @@ class PyAVFile:
 
 
 def _samples(frame: av.AudioFrame) -> np.ndarray:
-    """The samples of a frame, float32 (N, C), full scale = 1."""
+    """Return the samples of a frame, float32 (N, C), full scale = 1."""
     array = frame.to_ndarray()
     planar = frame.format.is_planar
     array = array.T if planar else array.reshape(-1, frame.layout.nb_channels)  # -> (N, C)

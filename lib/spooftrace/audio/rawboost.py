@@ -1,10 +1,9 @@
-"""RawBoost (Tak et al., ICASSP 2022): the distortions of a telephone channel, drawn at random, on the raw waveform.
+"""RawBoost (Tak et al., ICASSP 2022): random distortions of a telephone channel, applied to the raw waveform.
 
-The draws and, up to rounding, the samples are those of the authors' code (github.com/TakHemlata/RawBoost-antispoofing)
-for the same ``numpy.random.RandomState``. What takes its time there is filtering with hundreds of taps by direct
-convolution, and float powers. Here a filter is never more than its frequency response: its notches are symmetric, so
-about their middle their responses are real and multiply, and the filtered powers of a wave are summed before the one
-inverse FFT.
+For the same ``numpy.random.RandomState``, the draws and, up to rounding, the samples equal those of the authors' code
+(github.com/TakHemlata/RawBoost-antispoofing). That code spends its time on direct convolution with hundreds of taps and
+on float powers. This code only computes frequency responses: the notches are symmetric, so their responses about the
+middle tap are real and can be multiplied, and the filtered powers of a wave are summed before a single inverse FFT.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from scipy import fft
 
 from spooftrace.common.sample_rate import SAMPLE_RATE
 
-GAIN_GRID = 1024  # the peak of a response is looked for at these many frequencies over the whole circle, as freqz does
+GAIN_GRID = 1024  # number of frequencies on the whole circle at which the peak of a response is taken, as in freqz
 EDGE = 0.001  # Hz; notches that reach beyond 0 or half the sampling rate end this far from it
 
 
 @dataclass(frozen=True)
 class RawBoostSettings:
-    """Settings of RawBoost with the values that all published systems use; the authors' names in brackets."""
+    """Settings of RawBoost. The defaults are those of all published systems; the authors' names are in brackets."""
 
     notches: int = 5  # in a filter [nBands]
     centre: tuple[float, float] = (20, 8000)  # of a notch, Hz [minF, maxF]
@@ -82,11 +81,11 @@ def rawboost(
         settings: The published ones by default.
 
     Returns:
-        (N,) float64; where only impulsive noise or nothing took place, of the wave's own type. The result of 3, 4, 6,
-        7 and 11 may go beyond full scale, as in the authors' code.
+        (N,) float64; of the type of ``wave`` if only impulsive noise or no distortion was applied. The result of 3, 4,
+        6, 7 and 11 may exceed full scale, as in the authors' code.
 
     Raises:
-        ValueError: There is no such algorithm, or ``chance`` is missing for 10 or 11.
+        ValueError: The algorithm does not exist, or ``chance`` is missing for 10 or 11.
     """
     if algorithm not in ALGORITHMS:
         raise ValueError(f"RawBoost has the algorithms 0 to {max(ALGORITHMS)}, not {algorithm}")
@@ -106,8 +105,11 @@ def rawboost(
 
 
 def convolutive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
-    """Linear and non-linear convolutive noise: the powers 1 to ``settings.powers`` of the wave, each through a filter
-    of its own, summed: (N,) -> (N,). Peaks beyond full scale bring the whole wave down."""
+    """Add linear and non-linear convolutive noise: (N,) -> (N,).
+
+    The result is the sum of the powers 1 to ``settings.powers`` of the wave, each filtered separately. It is scaled
+    down if its peak exceeds full scale.
+    """
     low, high = np.subtract(settings.gain, settings.gain_drop)
     responses, reach = notch_filters(rng, settings, [settings.gain] + [(low, high)] * (settings.powers - 1))
     result = _filter_powers(wave, responses, reach)
@@ -115,7 +117,7 @@ def convolutive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: Ra
 
 
 def impulsive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
-    """Impulsive signal-dependent noise: some samples get noise in proportion to themselves: (N,) -> (N,)."""
+    """Add impulsive signal-dependent noise, proportional to the sample, to random samples: (N,) -> (N,)."""
     share = rng.uniform(0, settings.impulses) / 100
     hit = rng.permutation(len(wave))[: int(len(wave) * share)]
     factor = (2 * rng.random_sample(len(hit)) - 1) * (2 * rng.random_sample(len(hit)) - 1)
@@ -125,12 +127,12 @@ def impulsive_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawB
 
 
 def stationary_noise(wave: np.ndarray, rng: np.random.RandomState, settings: RawBoostSettings) -> np.ndarray:
-    """Stationary signal-independent noise: filtered white noise at a random SNR is added: (N,) -> (N,)."""
+    """Add stationary signal-independent noise, filtered white noise at a random SNR: (N,) -> (N,)."""
     white = rng.standard_normal(len(wave))
     responses, reach = notch_filters(rng, settings, [settings.gain])
     noise = _filter_powers(white, responses, reach)
     snr = rng.uniform(*settings.snr)
-    # The authors bring the noise to full scale before; its level follows from the SNR all the same.
+    # The authors first scale the noise to full scale, which has no effect: the SNR determines its level.
     return wave + noise * (rms(wave) / rms(noise) * 10 ** (-snr / 20))
 
 
@@ -145,13 +147,13 @@ def notch_filters(
     Args:
         rng: Source of the draws.
         settings: Ranges of centre, width and taps.
-        gains: Of each filter, the range in dB from which the gain of its peak is drawn.
+        gains: For each filter, the range in dB from which the gain of its peak is drawn.
 
     Returns:
         Real frequency responses about the middle tap (F, K), at K frequencies from 0 to half the sampling rate, and the
-        reach: no filter has a tap further from the middle.
+        maximum distance of a tap from the middle tap.
     """
-    # One row a filter: centre, width and taps of each notch, then the gain.
+    # One row per filter: centre, width and taps of each notch, then the gain.
     drawn = rng.random_sample((len(gains), 3 * settings.notches + 1))
     notches = drawn[:, :-1].reshape(len(gains), -1, 3)  # -> (F, notches, 3)
     centre, width, taps = (
@@ -165,7 +167,7 @@ def notch_filters(
     upper = centre + width / 2
     upper = np.where(upper >= nyquist, nyquist - EDGE, upper) / nyquist
 
-    # Of each notch the taps from the middle on, the other half being its mirror image.
+    # For each notch, the taps from the middle on; the other half is the mirror image.
     n = np.arange(half.max() + 1)
     lower, upper, middle = lower[..., None], upper[..., None], half[..., None]  # -> (F, notches, 1)
     ideal = np.where(n == 0, 1.0, 0.0) + lower * np.sinc(lower * n) - upper * np.sinc(upper * n)
@@ -174,8 +176,8 @@ def notch_filters(
     one_side /= (2 * one_side.sum(-1) - one_side[..., 0])[..., None]  # gain 1 at 0 Hz
 
     reach = max(1, int(half.sum(-1).max()))
-    size = max(2 * GAIN_GRID, 1 << (8 * reach - 1).bit_length())  # of the FFTs; well above the reach on both sides
-    around = np.zeros((*half.shape, size))  # the middle tap at 0, those before it at the end
+    size = max(2 * GAIN_GRID, 1 << (8 * reach - 1).bit_length())  # of the FFTs, at least 8 times the reach
+    around = np.zeros((*half.shape, size))  # the middle tap at 0, the taps before it at the end
     around[..., : len(n)] = one_side
     around[..., size - len(n) + 1 :] = one_side[..., :0:-1]
     responses = fft.rfft(around).real.prod(axis=1)  # (F, notches, size) -> (F, K), K = size // 2 + 1
@@ -186,15 +188,15 @@ def notch_filters(
 
 
 def rms(wave: np.ndarray) -> float:
-    """Root mean square: (N,) -> a number."""
-    # Not np.linalg.norm, which is a BLAS call: in a loader process its threads only get into each other's way.
+    """Return the root mean square of a wave (N,)."""
+    # np.linalg.norm calls BLAS, whose threads compete with each other in loader processes.
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
 
 
 def _filter_powers(wave: np.ndarray, responses: np.ndarray, reach: int) -> np.ndarray:
-    """Sum of the powers 1 to F of the wave, each through its filter (F, K), one sample early as the authors' code is.
+    """Sum the powers 1 to F of the wave, each filtered by its response (F, K): (N,) -> (N,).
 
-    Overlap-save: of every block the ends, as far as the filters reach, are thrown away. (N,) -> (N,)
+    The result is one sample early, as in the authors' code. Overlap-save: the ends of each block are discarded.
     """
     size = 2 * (responses.shape[1] - 1)
     step = size - 2 * reach
@@ -212,6 +214,6 @@ def _filter_powers(wave: np.ndarray, responses: np.ndarray, reach: int) -> np.nd
 
 
 def _limit(wave: np.ndarray) -> np.ndarray:
-    """Bring the peak down to full scale if it lies beyond."""
+    """Scale the wave to a peak of full scale if its peak exceeds full scale."""
     peak = np.abs(wave).max()
     return wave / peak if peak > 1 else wave

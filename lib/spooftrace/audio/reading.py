@@ -1,4 +1,4 @@
-"""Audio files to mono float32, with every defect of a file turned into one clear line."""
+"""Reading of audio files as mono float32; every defect of a file is reported in one line."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from spooftrace.common.english import counted, duration
 from spooftrace.common.errors import InputError, display
 from spooftrace.common.sample_rate import SAMPLE_RATE
 
-# Kaldi's extract-segments allows this much (seconds) for times that were rounded or taken from another release.
+# Seconds by which a segment may exceed the file, as in Kaldi's extract-segments: times may be rounded.
 MAX_OVERSHOOT = 0.5
-# Seconds that a model is given at once: an hour of audio takes about 5 GB in most of them.
+# Maximum seconds for a model: most models need about 5 GB for an hour of audio.
 LONGEST = 1800.0
-# Seconds behind the last sample wanted that are decoded, too, so that the resampling filter sees all it needs.
+# Seconds to decode behind the last wanted sample, as context of the resampling filter.
 FILTER_MARGIN = 0.5
 
 
 class AudioInfo(NamedTuple):
-    """What an audio file has: samples per channel, rate in Hz, channels."""
+    """Samples per channel, rate in Hz and number of channels of an audio file."""
 
     samples: int
     rate: int
@@ -41,24 +41,24 @@ def read_audio(
 ) -> np.ndarray:
     """Read an audio file (wav, flac, ogg, mp3 ...; with PyAV m4a, aac, webm ...) as one channel at the given rate.
 
-    Channels are averaged; another rate is converted with soxr (HQ). What the file holds counts, not what its header
-    says about the length. Silence is not an error, but like other odd levels it is noted (``spooftrace.audio.notes``).
+    Channels are averaged and other rates are converted with soxr (HQ). A wrong length in the header is ignored. Silence
+    and other odd levels are no errors; they are noted (``spooftrace.audio.notes``).
 
     Args:
         path: The file, or with ``allow_pipes`` also a ``command |`` that prints one.
         rate: Sampling rate of the result in Hz.
-        start: Where to begin, in seconds; ``None``: at the beginning.
-        end: Where to stop, in seconds; up to 0.5 s beyond the end of the file are forgiven; ``None``: at the end.
+        start: Start in seconds; None for the beginning of the file.
+        end: End in seconds, at most 0.5 s behind the end of the file; None for the end of the file.
         allow_pipes: Run ``command |`` with bash, as Kaldi does, instead of refusing it.
-        most: The result has at most so many samples, and what lies behind them is not decoded.
-        longest: Refuse more than so many seconds before they fill the memory.
+        most: Maximum number of samples of the result. The rest of the file is not decoded.
+        longest: Maximum seconds. Longer files are refused before they fill the memory.
 
     Returns:
         float32 (N,), N > 0, full scale = 1.
 
     Raises:
         InputError: The file is missing, empty, not audio, damaged, cut short, has no samples (at this rate) or NaN or
-            infinite ones, an impossible rate, is longer than ``longest``, or ``start`` and ``end`` do not lie in it.
+            infinite ones, has an impossible rate, is longer than ``longest``, or does not contain the segment.
     """
     samples, own_rate = read_samples(path, start, end, allow_pipes, None if most is None else most / rate, longest)
     return convert(samples, own_rate, rate, path)[:most]
@@ -72,15 +72,27 @@ def read_samples(
     most_seconds: float | None = None,
     longest: float | None = None,
 ) -> tuple[np.ndarray, int]:
-    """The samples of an audio file as it has them: float32 (N, C), and its rate in Hz.
+    """Read the samples of all channels at the file's own rate.
 
-    Arguments and errors are those of ``read_audio``; ``most_seconds`` stops the decoder soon after that time.
+    Args:
+        path: As for ``read_audio``.
+        start: As for ``read_audio``.
+        end: As for ``read_audio``.
+        allow_pipes: As for ``read_audio``.
+        most_seconds: Decode little more than this number of seconds.
+        longest: As for ``read_audio``.
+
+    Returns:
+        float32 (N, C), and the rate in Hz.
+
+    Raises:
+        InputError: As for ``read_audio``.
     """
     with opened(path, allow_pipes) as recording:
         first, last = _span(path, recording, start, end)
         if most_seconds is not None:
             limit = first + round((most_seconds + FILTER_MARGIN) * recording.rate)
-            if recording.frames is None:  # what lies behind is not looked at
+            if recording.frames is None:  # stop at the limit, whatever follows
                 return _read_up_to(path, recording, first, limit, last), recording.rate
             last = min(limit, recording.frames if last is None else last)
         end_known = recording.frames if last is None else last
@@ -100,15 +112,21 @@ def read_samples(
 
 
 def convert(samples: np.ndarray, own_rate: int, rate: int, path: str | Path) -> np.ndarray:
-    """Samples (N, C) at a file's own rate as one channel at another rate: float32 (M,).
+    """Average the channels of samples (N, C) and convert their rate: float32 (M,).
+
+    Args:
+        samples: float32 (N, C).
+        own_rate: Rate of the samples in Hz.
+        rate: Rate of the result in Hz.
+        path: The file, for messages.
 
     Raises:
-        InputError: There are so few that none is left; the message names ``path``.
+        InputError: The result has no samples, because there are too few.
     """
     wave = samples.mean(axis=1) if samples.shape[1] > 1 else samples[:, 0]  # (N, C) -> (N,)
     if own_rate == rate:
         return wave
-    import soxr  # only here: most corpora already have the right rate
+    import soxr  # imported here because most corpora do not need it
 
     converted = soxr.resample(wave, own_rate, rate, quality="HQ")
     if not len(converted):
@@ -120,17 +138,17 @@ def convert(samples: np.ndarray, own_rate: int, rate: int, path: str | Path) -> 
 
 
 def audio_info(path: str | Path) -> AudioInfo:
-    """``(samples per channel, rate in Hz, channels)``, without decoding where the file says how long it is.
+    """Return length, rate and channels of a file, without decoding it if its header has the length.
 
     Raises:
-        InputError: As for ``read_audio``, as far as the header and the end of the file show it.
+        InputError: As for ``read_audio``, for defects that the header and the end of the file show.
     """
     with opened(path) as recording:
         return AudioInfo(_count(recording), recording.rate, recording.channels)
 
 
 def check_audio(path: str | Path) -> AudioInfo:
-    """Decode a whole file in little memory, and note odd levels; returns what ``audio_info`` does.
+    """Decode a whole file in constant memory and note odd levels; returns the same as ``audio_info``.
 
     Raises:
         InputError: As for ``read_audio``.
@@ -148,7 +166,7 @@ def check_audio(path: str | Path) -> AudioInfo:
 
 
 def audio_kind(path: str | Path) -> str:
-    """Container and coding of a file, such as ``FLAC/PCM_16``.
+    """Return container and coding of a file, such as ``FLAC/PCM_16``.
 
     Raises:
         InputError: As for ``audio_info``.
@@ -176,7 +194,7 @@ def _check_length(path: str | Path, recording: Recording, longest: float | None,
 
 
 def _read_up_to(path: str | Path, recording: Recording, first: int, limit: int, last: int | None) -> np.ndarray:
-    """Samples from ``first`` to before ``limit``, fewer where the recording of unknown length ends."""
+    """Read samples from ``first`` to before ``limit``; fewer if the recording, of unknown length, ends before."""
     stop = limit if last is None else min(limit, last)
     levels = Levels(recording.channels, recording.lossy)
     blocks: list[np.ndarray] = []
@@ -192,7 +210,7 @@ def _read_up_to(path: str | Path, recording: Recording, first: int, limit: int, 
 
 
 def _span(path: str | Path, recording: Recording, start: float | None, end: float | None) -> tuple[int, int | None]:
-    """First and one past the last sample to read, at the file's own rate; None: to the end."""
+    """Return (first, last + 1) of the samples to read, at the file's own rate; None for the end of the file."""
     if start is None and end is None:
         return 0, None
     frames = _count(recording)
