@@ -1,11 +1,11 @@
-"""Back-ends: features in, outputs out; one published model a file, torch and nothing else.
+"""Back-ends: features in, outputs out; one published model per file, with torch as the only dependency.
 
-Every back-end derives from :class:`spooftrace.backends.Backend`, which declares what it must and may define. Many
+Every back-end derives from :class:`spooftrace.backends.Backend`, which declares the required and optional members. Many
 back-ends for frames take layers, too, with ``aggregation`` (see ``spooftrace.backends.parts.aggregation``). Padding is
 not masked: a batch holds crops of one length, or one utterance.
 
-Names are what ``class_path`` in a configuration says. For detection the published class order is index 0 spoof,
-index 1 bona fide.
+A ``class_path`` in a configuration is one of these names. In detection, output 0 is spoof and output 1 bona fide, as
+published.
 """
 
 from spooftrace.backends.aasist import AASIST

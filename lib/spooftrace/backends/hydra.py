@@ -54,7 +54,7 @@ class HYDRA(Backend):
         shared_ball: Use one ball, with one curvature, for all subspaces and targets (an ablation).
         htc_weight: Weight of the total correlation loss; 0 leaves it out (an ablation).
         formulas: "consistent" or "printed"; see the first two items above.
-        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
+        dropout: Probability that training sets an activation to zero, see ``ParsingCNN``.
 
     Raises:
         ValueError: An unknown ``attention`` or ``formulas``, a negative ``htc_weight``, an ``input_dim`` that is too

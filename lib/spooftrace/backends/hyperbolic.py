@@ -14,7 +14,7 @@ from spooftrace.backends.parts.poincare import make_balls, to_balls
 class HyperbolicCNN(Backend):
     """Vector (B, input_dim) -> (B, num_outputs): convolutions, one Poincaré ball, a network for each target.
 
-    The "Baseline (Hyperbolic)" of codec source parsing, an ablation of HYDRA: one ball instead of one a target, no
+    The "Baseline (Hyperbolic)" of codec source parsing, an ablation of HYDRA: one ball instead of one per target, no
     attention, no total correlation loss, everything else as in ``HYDRA``. Parameters by the width of the vector:
     8,069,604 for 192, 8,397,284 for 512, 8,659,428 for 768, 9,183,716 for 1280.
 
@@ -31,7 +31,7 @@ class HyperbolicCNN(Backend):
         ball_dim: Dimension of the ball.
         hidden_dim: Width of both hidden layers of a target.
         readout: Input of the networks of the targets: coordinates in the ball, or tangent vectors.
-        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
+        dropout: Probability that training sets an activation to zero, see ``ParsingCNN``.
 
     Raises:
         ValueError: An unknown ``readout``, ``input_dim`` is too small, an input of another shape.

@@ -28,7 +28,7 @@ class MiO(Backend):
         input_dim, other_dim: Widths of the first and of the second vector.
         num_outputs: Number of targets.
         merged_dim: Width of each vector before the products.
-        dropout: Share of activations set to zero in training, see ``ParsingCNN``.
+        dropout: Probability that training sets an activation to zero, see ``ParsingCNN``.
 
     Raises:
         ValueError: An input of another shape.

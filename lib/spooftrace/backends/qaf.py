@@ -37,7 +37,7 @@ class QAFStatic(Backend):
     14,029,970 parameters with the defaults, all trained: 4.4 % of WavLM-Large's 315,453,120, as published.
 
     Streams, in this order: ``layers`` (the first 12 of WavLM-Large, without the encoder input; frozen) and ``codes``
-    (EnCodec at 24 kHz and 6 kbit/s: 8 quantizers, 75 frames a second); any T and T' from 1 on.
+    (EnCodec at 24 kHz and 6 kbit/s: 8 quantizers, 75 frames per second); any T and T' from 1 on.
 
     There is no official code. Chosen here, where the paper gives no value:
 
@@ -52,7 +52,7 @@ class QAFStatic(Backend):
     * Initial tables: the codec's codebooks (``codebooks``), because a frozen codec branch is meaningless otherwise.
       codecF freezes the tables, codecT trains them. W is trained in both: with a frozen W, Method 2 equals Method 1.
       The codec's encoder is not trained, because the choice of a code has no gradient.
-    * From 75 to 50 frames a second: linear interpolation to the SSL branch's number of frames, which uses every codec
+    * From 75 to 50 frames per second: linear interpolation to the SSL branch's number of frames, which uses every codec
       frame. Both start at 0 and differ by less than a frame at the end.
 
     Args:

@@ -180,7 +180,6 @@ class SASTNet(Backend):
     def initialise(self) -> str:
         """Load ``pretrained`` before the first training step, and return one line for the log.
 
-
         Raises:
             ValueError: The file cannot be read, or its sizes differ.
         """

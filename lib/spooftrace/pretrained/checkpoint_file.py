@@ -41,7 +41,7 @@ class Dictionary(OrderedDict[Any, Any]):
 
 
 class RawBytes:
-    """Stand-in for ``torch.UntypedStorage``, of which ``torch.load`` uses the element type only."""
+    """Stand-in for ``torch.UntypedStorage``; ``torch.load`` uses its element type only."""
 
     dtype = torch.uint8
 

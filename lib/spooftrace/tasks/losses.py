@@ -128,8 +128,8 @@ class OCSoftmax(MarginLoss):
     """One-class softmax (Zhang, Jiang and Duan, IEEE SPL 2021): bona fide close to one direction, spoof away from it.
 
     The loss is ``log(1 + exp(scale * v))`` with v the cosine's distance from its margin: ``bonafide_margin - cos`` for
-    bona fide, ``cos - spoof_margin`` for spoof. The score is the cosine. (The authors train the direction by an SGD of
-    its own with the same learning rate; here it belongs to the system's optimizer.)
+    bona fide, ``cos - spoof_margin`` for spoof. The score is the cosine. (The authors train the direction by SGD
+    with the same learning rate; here the system's optimizer trains it.)
 
     Args:
         dim: Size of the embedding; the authors' is 256.

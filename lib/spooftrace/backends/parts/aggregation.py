@@ -69,7 +69,7 @@ class AttentiveMerging(LayerAggregation):
     With the default projection, one linear layer, this is the variant of the CtrSVDD recipe. ``projection="mlp"`` is
     the original: L * D -> L * D / 4 -> D. The original code passes another Linear to SiLU as ``inplace`` by accident;
     no output depends on it. Its weights exist here for official checkpoints to load strictly, and are not trained
-    (``requires_grad`` is false). 50,339,984 parameters for 12 layers of 1024, of which 9,440,256 have no effect.
+    (``requires_grad`` is false). 50,339,984 parameters for 12 layers of 1024; 9,440,256 of them have no effect.
 
     Source: Pan et al., "Attentive merging of hidden embeddings from pre-trained speech model for anti-spoofing
     detection", Interspeech 2024; class ``AttM`` of pandarialTJU/AttM_INTERSPEECH24, whose keys these are.

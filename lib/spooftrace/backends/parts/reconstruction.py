@@ -18,10 +18,10 @@ def reconstruction_loss(errors: Tensor, targets: Tensor, margin: float = 0.1, hi
         errors: (B, N), mean squared error of each decoder. With N = 1 the loss is their mean.
         targets: (B,), index of the decoder of each item's class; not used with N = 1.
         margin: Difference by which the errors of the other decoders should exceed that of the target's decoder.
-        hinge: ``each`` takes one hinge for each other decoder and then their mean, as the released code does; ``mean``
+        hinge: ``each`` takes one hinge for each other decoder and then their mean, as in the official code; ``mean``
             takes one hinge on the mean error of the others, equation 2 of the paper. The two are equal with one other
-            decoder, and where all hinges are active. ``each`` asks every other decoder to be worse; with ``mean`` a
-            single bad one is enough.
+            decoder, and where all hinges are active. ``each`` requires every other decoder to be worse; with
+            ``mean`` one bad decoder is enough.
 
     Returns:
         Scalar, the mean over the batch.

@@ -21,7 +21,7 @@ def sinc_filters(num_filters: int, taps: int, rate: int = 16000) -> Tensor:
 
     Args:
         num_filters: Number of bands F.
-        taps: Length of each impulse response in samples; odd, so that the filters are symmetric.
+        taps: Length of each impulse response in samples; must be odd for symmetric filters.
         rate: Sampling rate in Hz.
 
     Returns:
