@@ -12,7 +12,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spooftrace.codecs import semantic
 from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.codecs.decoders import four_factors
 from spooftrace.codecs.disentanglement import measure_voice, neutralize, pitch, restore
@@ -58,15 +57,10 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
-@pytest.fixture
-def teacher(monkeypatch):
+def teacher(waves):
     """Random features in the place of Whisper's, the same for the same lengths."""
-
-    def features(waves):
-        draws = np.random.default_rng(1)
-        return [draws.standard_normal((-(-len(wave) // 320), 6)).astype(np.float16) for wave in waves]
-
-    monkeypatch.setattr(semantic, "extract_teacher", features)
+    draws = np.random.default_rng(1)
+    return [draws.standard_normal((-(-len(wave) // 320), 6)).astype(np.float16) for wave in waves]
 
 
 # ---- every member of the family ----
@@ -283,13 +277,16 @@ def test_distillation_looks_at_the_frames_of_the_crop():
     assert distillation(padded, [(0, 7)]).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_teacher_features_are_kept(teacher, tmp_path, monkeypatch):
-    waves = [np.zeros(1000, np.int16), np.zeros(2000, np.int16)]
-    first = TeacherFeatures.of(waves, tmp_path / "teacher.npz")
-    monkeypatch.setattr(semantic, "extract_teacher", lambda waves: pytest.fail("extracted again"))
-    assert np.array_equal(TeacherFeatures.of(waves, tmp_path / "teacher.npz").features, first.features)
+def test_teacher_features_are_kept(tmp_path):
+    waves, path = [np.zeros(1000, np.int16), np.zeros(2000, np.int16)], tmp_path / "teacher.npz"
+
+    def again(waves):
+        pytest.fail("extracted again")
+
+    first = TeacherFeatures.of(waves, path, teacher)
+    assert np.array_equal(TeacherFeatures.of(waves, path, again).features, first.features)
     with pytest.raises(pytest.fail.Exception):  # other data: not those features
-        TeacherFeatures.of([*waves, waves[0]], tmp_path / "teacher.npz")
+        TeacherFeatures.of([*waves, waves[0]], path, again)
 
 
 # ---- disentanglement ----
@@ -369,10 +366,10 @@ def test_another_voice_changes_the_copy_and_not_the_codes():
 
 
 @pytest.mark.parametrize("options", FAMILY.values(), ids=FAMILY)
-def test_a_stopped_training_of_any_kind_ends_with_the_same_weights(options, data, teacher, tmp_path, monkeypatch):
+def test_a_stopped_training_of_any_kind_ends_with_the_same_weights(options, data, tmp_path, monkeypatch):
     config = {**SMALL, **options}
     chosen = replace(SETTINGS, quantizers=sorted({1, config["num_quantizers"]}), convergence=0.5)
-    whole = train_codec(data, tmp_path / "whole", config, chosen).state_dict()
+    whole = train_codec(data, tmp_path / "whole", config, chosen, teacher).state_dict()
     forward, steps = NeuralCodec.forward, []
 
     def stop_at_the_fourth(self, *args, **kwargs):
@@ -383,9 +380,9 @@ def test_a_stopped_training_of_any_kind_ends_with_the_same_weights(options, data
 
     monkeypatch.setattr(NeuralCodec, "forward", stop_at_the_fourth)
     with pytest.raises(KeyboardInterrupt):
-        train_codec(data, tmp_path / "stopped", config, chosen)
+        train_codec(data, tmp_path / "stopped", config, chosen, teacher)
     monkeypatch.setattr(NeuralCodec, "forward", forward)
-    resumed = train_codec(data, tmp_path / "stopped", config, chosen).state_dict()
+    resumed = train_codec(data, tmp_path / "stopped", config, chosen, teacher).state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     summaries = [json.loads((tmp_path / run / "summary.json").read_text()) for run in ("whole", "stopped")]
     assert summaries[0]["mel"] == summaries[1]["mel"]
@@ -402,6 +399,11 @@ def test_training_from_another_codec(data, tmp_path):
     third = train_codec(data, tmp_path / "third", {**SMALL, "codebook_size": 16}, start).state_dict()
     assert third["quantizer.codebooks"].shape == (4, 16, 8)
     assert third["quantizer.codebooks"].abs().sum() > 0  # other codebooks start by k-means
+
+
+def test_semantic_training_needs_a_teacher(data, tmp_path):
+    with pytest.raises(ValueError, match="teacher"):
+        train_codec(data, tmp_path / "out", {**SMALL, "auxiliary": "semantic"}, SETTINGS)
 
 
 def test_settings_that_cannot_be_trained_are_one_line(data, tmp_path):

@@ -9,7 +9,8 @@ import torch
 import yaml
 from backend_cases import official_keys, reference, set_weights
 
-from spooftrace import backends, cli
+from spooftrace import backends
+from spooftrace.cli.main import main
 from spooftrace.datadir import DataDir, read_table
 from spooftrace.frontends import HuggingFace
 from spooftrace.official import OFFICIAL_CHECKPOINTS
@@ -132,7 +133,7 @@ def stored_waves(folder, waves):
 
 
 def run(*words):
-    assert cli.main([str(word) for word in words]) == 0
+    assert main([str(word) for word in words]) == 0
 
 
 def scores_of(exp, folder, waves):
