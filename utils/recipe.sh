@@ -27,20 +27,19 @@
 #   7  report: RESULTS.md and figures/
 # A finished stage runs again in seconds. Where jobs run is set in cmd.sh, where the corpora lie in db.sh.
 
-# What the run.sh of a recipe shares with all others. Sourced in the recipe's folder, after the variables that the recipe
-# sets otherwise; reads the options, sets the paths, and defines the steps that stages are made of. Options that only one
-# recipe has are checked by its function own_options, which is called before anything is installed.
+# What the run.sh files of all recipes share: their options and the steps of their stages. A run.sh goes to its folder,
+# sets its own options, sources this file, which reads the command line, checks its own options, and calls `start`.
 
 case " $* " in *" --help "* | *" -h "*) # before anything is installed
-  for _file in run.sh ../../utils/recipe.sh; do # the comment at the top of each
-    sed -n '/^# shellcheck/d; /^#!/d; /^#/!q; s/^# \{0,1\}//p' "$_file"
+  for file in run.sh ../../utils/recipe.sh; do # the comment at the top of each
+    sed -n '/^# shellcheck/d; /^#!/d; /^#/!q; s/^# \{0,1\}//p' "$file"
   done
   exit 0 ;;
 esac
 
 stage=0
 stop_stage=7
-system=${system:-aasist}
+system=default
 seed=default
 seeds=default
 tag=
@@ -55,81 +54,83 @@ allow_partial=false
 on_bad_audio=fail
 
 . ../../utils/parse_options.sh
-task=${task:-} # of a recipe that has several: bin, vq, aux, dec, codec or parse; none is detection
-_refuse() { echo "run.sh: $1 (try --help)" >&2; exit 1; }
-[ $# -eq 0 ] || _refuse "unexpected argument '$1'"
-[ "$seed" = default ] || [ "$seeds" = default ] || _refuse "give --seed or --seeds, not both"
-seed_given=true
-if [ "$seed" = default ]; then
-  seed=1234 # of what the recipe itself draws
-  [ "$seeds" != default ] || seed_given=false
-fi
-# Names of experiments are names of folders in exp/, which status and report look through.
-[[ -z $tag || $tag =~ ^[A-Za-z0-9][A-Za-z0-9_.+=-]*$ ]] || _refuse "option --tag needs letters, digits and . _ + = -, found '$tag'"
-allowed=()
-[[ -z $allow_module || $allow_module =~ ^[A-Za-z_][A-Za-z0-9_.]*$ ]] ||
-  _refuse "option --allow_module needs the name of a Python module, found '$allow_module'"
-[ -z "$allow_module" ] || allowed=(--allow-module "$allow_module")
-for _name in stage stop_stage seed nj ngpu num_nodes; do
-  [[ ${!_name} =~ ^[0-9]+$ ]] || _refuse "option --$_name needs a whole number, found '${!_name}'"
-done
-for _name in nj num_nodes; do [ "${!_name}" -gt 0 ] || _refuse "option --$_name needs at least 1"; done
-{ [ "$stage" -le "$stop_stage" ] && [ "$stage" -le 7 ]; } || _refuse "no stages from $stage to $stop_stage: they are 0 to 7"
-[[ $on_bad_audio =~ ^(fail|skip)$ ]] || _refuse "option --on_bad_audio needs fail or skip, found '$on_bad_audio'"
-seed_list=("$seed")
-if [ "$seeds" != default ]; then
-  read -ra seed_list <<<"$seeds"
-  [ ${#seed_list[@]} -gt 0 ] || _refuse "option --seeds names no seed"
-  _seen=" "
-  for _name in "${seed_list[@]}"; do
-    [[ $_name =~ ^(0|[1-9][0-9]*)$ ]] || _refuse "option --seeds needs whole numbers, found '$_name'"
-    [[ $_seen != *" $_name "* ]] || _refuse "option --seeds names $_name twice"
-    _seen+="$_name "
-  done
-fi
-IFS=, read -ra systems <<<"$system"
-[ ${#systems[@]} -gt 0 ] || _refuse "option --system names no system"
-system_files() { # system_files NAME: its configuration as published, as the recipe differs from that, or the recipe's own
-  local folder file
-  for folder in ../../conf/systems conf; do # NAME_TASK before NAME, where a recipe has tasks
-    for file in "$folder/$1${task:+_$task}.yaml" "$folder/$1.yaml"; do
-      if [ -f "$file" ]; then echo "$file"; break; fi
-    done
-  done
-}
-for _name in "${systems[@]}"; do
-  [[ $_name =~ ^[A-Za-z0-9][A-Za-z0-9_.+-]*(/[A-Za-z0-9_-]+)?$ ]] || _refuse "option --system needs names, found '$_name'"
-done
-for _name in "${systems[@]}"; do # a misspelt name should not cost three stages
-  [ -z "$(system_files "$_name")" ] || continue
-  _refuse "no system '$_name' in conf/systems or the recipe's conf: $(
-    find ../../conf/systems conf -maxdepth 1 -name '*.yaml' 2>/dev/null | sed 's|.*/||; s|\.yaml$||' | sort -u | paste -sd ' ')"
-done
-if declare -F own_options >/dev/null; then own_options; fi
-. ./path.sh
-. ./cmd.sh
-. ./db.sh
-[ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || _refuse "option --num_nodes needs cmd_backend=slurm"
-. ../../utils/jobs.sh
-case $sweep in
-  check) exit ;;
-  launch) launch_jobs; exit ;;
-esac
 
-log() { echo "$(date +%T) ${sweep:+${PWD##*/}: }$*" >&2; }
+log() { echo "$(date +%T) ${SPOOFTRACE_SWEEP:+${PWD##*/}: }$*" >&2; }
+refuse() { echo "run.sh: $1 (try --help)" >&2; exit 1; }
 runs() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
-data_dirs() { local set; for set; do dirs+=("data/$set"); done; }
+data_dirs() { printf 'data/%s ' "$@"; } # data_dirs SET ...: their folders
 
-pretrained_models() { # those that the systems need and that can be had without a model hub
-  local name
-  for name in "${systems[@]%/*}"; do
-    system_files "$name" | tr '\n' '\0' | xargs -0 grep -q "openai/whisper-base" || continue
-    ../../tools/get_model.sh whisper-base || {
+default_system() { [ "$system" != default ] || system=$1; } # default_system NAMES: for recipes with others than aasist
+
+[ $# -eq 0 ] || refuse "unexpected argument '$1'"
+
+# start [OPTION ...]: check the options, list the experiments with the options of `utils/experiments.py plan`, and set
+# the paths. Options of spooftrace that follow from those of run.sh are then in $extract_options, $train_options,
+# $score_options and $report_options.
+start() {
+  default_system aasist
+  jobs=${SPOOFTRACE_JOBS:-$(mktemp -d)} # a sweep has one folder for all recipes
+  plan=$(mktemp)
+  trap finish EXIT
+  ../../utils/experiments.py plan --stage "$stage" --stop-stage "$stop_stage" --system "$system" --seed "$seed" \
+    --seeds "$seeds" --tag "$tag" --nj "$nj" --ngpu "$ngpu" --num-nodes "$num_nodes" --allow-module "$allow_module" \
+    --on-bad-audio "$on_bad_audio" "$@" >"$plan" || exit 1
+  . ./path.sh
+  . ./cmd.sh
+  . ./db.sh
+  [ "$num_nodes" -eq 1 ] || [ "$cmd_backend" = slurm ] || refuse "option --num_nodes needs cmd_backend=slurm"
+
+  launching=(--jobs "$jobs" --plan "$plan" --train-cmd "$train_cmd" --cuda-cmd "$cuda_cmd" --cmd-backend "$cmd_backend"
+    --nj "$nj" --ngpu "$ngpu" --num-nodes "$num_nodes")
+  case ${SPOOFTRACE_SWEEP:-} in # what utils/sweep.sh runs this recipe for
+    check) exit 0 ;;
+    launch) experiments.py launch --recipe "${PWD##*/}" "${launching[@]}"; exit 0 ;;
+    add) launching+=(--recipe "${PWD##*/}") ;;
+    alone) launching+=(--recipe "${PWD##*/}") ;;
+  esac
+
+  local allow=() gpu=$((ngpu > 0))
+  [ -z "$allow_module" ] || allow=(--allow-module "$allow_module")
+  extract_options=("${allow[@]}" ${precision:+--precision "$precision"})
+  train_options=("${allow[@]}" --ngpu "$ngpu" --seed_everything SEED)
+  [ "$num_nodes" -eq 1 ] || train_options+=(--num-nodes "$num_nodes")
+  # shellcheck disable=SC2206  # these hold several words
+  train_options+=($train_args) score_options=("${allow[@]}" --ngpu "$gpu" $score_args)
+  report_options=()
+  [ ! -f conf/published.tsv ] || report_options=(--published conf/published.tsv)
+}
+
+# finish: name the jobs that failed, since they do not stop the others.
+finish() {
+  local status=$? failed=
+  rm -f -- "$plan"
+  [ -z "${SPOOFTRACE_SWEEP:-}" ] || return 0
+  [ ! -f "$jobs/failed" ] || failed=$(paste -sd ' ' "$jobs/failed")
+  rm -r -- "$jobs"
+  [ -n "$failed" ] || return 0
+  echo "run.sh: failed: $failed (the same command again does what is missing)" >&2
+  exit "$((status > 0 ? status : 1))"
+}
+
+# array STEP COMMAND ...: COMMAND for each experiment, all together one array job; STEP is train or score. In COMMAND the
+# words EXP, DUMP, SEED, CONFIG and START stand for the values of the experiment.
+array() { experiments.py array "${launching[@]}" "$@"; }
+
+# trained: the folders of the experiments of which no job has failed.
+trained() { experiments.py remaining "${launching[@]}"; }
+
+# pretrained_models: those that the systems need and that can be had without a model hub.
+pretrained_models() {
+  local name configs
+  cut -f2,6 "$plan" | sort -u | while IFS=$'\t' read -r name configs; do
+    tr ' ' '\n' <<<"$configs" | grep -v conf/vectors/ | tr '\n' '\0' | xargs -0 grep -q "openai/whisper-base" || continue
+    ../../tools/get_model.sh whisper-base </dev/null || {
       echo "run.sh: $name needs Whisper-base; --system lfcc_linear or aasist_l needs no pretrained model" >&2; exit 1; }
   done
 }
 
-corpus() { # corpus NAME VARIABLE: the root that db.sh gives, downloaded where it is below downloads/
+# corpus NAME VARIABLE: check the folder that db.sh gives; download the corpus if it lies below downloads/.
+corpus() {
   local name=$1 variable=$2 root=${!2}
   case $root in
     "")
@@ -141,25 +142,29 @@ corpus() { # corpus NAME VARIABLE: the root that db.sh gives, downloaded where i
   esac
 }
 
-optional_corpus() { # optional_corpus NAME VARIABLE WHAT: as corpus; without a root WHAT is left out
+# optional_corpus NAME VARIABLE WHAT: as corpus; without a folder WHAT is left out.
+optional_corpus() {
   if [ -n "${!2}" ]; then corpus "$1" "$2"; else log "db.sh: $2 is empty: going on without $3 (spooftrace download $1)"; fi
 }
 
-prepare() { # prepare NAME ROOT [OPTION ...]: data directories of a corpus
+# prepare NAME ROOT [OPTION ...]: data directories of a corpus.
+prepare() {
   local options=()
   [ -n "$2" ] || { echo "run.sh: db.sh has no folder for $1; stage 0 says what to set" >&2; exit 1; }
   [ "$allow_partial" = false ] || options+=(--allow-partial)
   spooftrace prepare "$1" --root "$2" --out data "${options[@]}" "${@:3}"
 }
 
-prepared() { # prepared SET ...: those of them that stage 1 could make of what is there
+# prepared SET ...: print those of them that have been prepared.
+prepared() {
   local set
   for set; do
     if [ -f "data/$set/utt2spk" ]; then echo "$set"; else log "data/$set is not there, so it is left out"; fi
   done
 }
 
-require_data() { # require_data SET ...: stages 1 and 2 have made them; said before anything is started
+# require_data SET ...: stop before any job is started if one of them has not been prepared.
+require_data() {
   local set missing=()
   for set; do [ -f "data/$set/utt2spk" ] || missing+=("data/$set"); done
   if [ $# -eq 0 ]; then
@@ -172,166 +177,54 @@ require_data() { # require_data SET ...: stages 1 and 2 have made them; said bef
   exit 1
 }
 
-durations() { # durations SET ...: utt2dur, an array job that also finds damaged files
-  local dirs=()
-  data_dirs "$@"
-  $train_cmd --num-threads 1 JOB=1:"$nj" data/log/durations.JOB.log \
-    spooftrace durations --data "${dirs[@]}" --on-bad-audio "$on_bad_audio" --job JOB --num-jobs "$nj"
-  spooftrace durations --data "${dirs[@]}" --on-bad-audio "$on_bad_audio" --num-jobs "$nj" --collect
+# cpu_jobs LOG COMMAND ...: COMMAND as an array job on CPUs, then once more to collect the results.
+cpu_jobs() {
+  $train_cmd --num-threads 1 JOB=1:"$nj" "$1" "${@:2}" --job JOB --num-jobs "$nj"
+  "${@:2}" --num-jobs "$nj" --collect
 }
 
-trim_sets() { # trim_sets SET ...: data/SET_trim, copies without silence
-  local dirs=()
-  data_dirs "$@"
-  $train_cmd --num-threads 1 JOB=1:"$nj" data/log/trim.JOB.log \
-    spooftrace trim --data "${dirs[@]}" --job JOB --num-jobs "$nj"
-  spooftrace trim --data "${dirs[@]}" --num-jobs "$nj" --collect
+# extract_streams SET ...: the cached streams of all systems, system by system; those of one folder dump/MODEL once.
+extract_streams() {
+  local systems line name dump configs options extracted=
+  require_data "$@"
+  readarray -t systems < <(cut -f2,4,6 "$plan" | awk '!seen[$0]++')
+  for line in "${systems[@]}"; do
+    IFS=$'\t' read -r name dump configs <<<"$line"
+    [[ " $extracted " != *" $dump "* ]] || continue
+    [ "$dump" = dump ] || extracted+=" $dump"
+    log "stage 3: extract cached streams of $name"
+    read -ra options <<<"$(printf -- '--config %s ' $configs)"
+    $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
+      spooftrace extract "${options[@]}" --dump "$dump" --data $(data_dirs "$@") "${extract_options[@]}" \
+      --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
+    spooftrace extract "${options[@]}" --dump "$dump" --data $(data_dirs "$@") "${extract_options[@]}" --num-jobs "$nj" --collect
+  done
 }
 
-variant= # set by a recipe whose option makes other data of the corpus, for the names of the experiments
-dump=dump # where stage 3 stores streams
+# evaluate EXP SCORES METRICS SET [OPTION ...]: metrics of a test set from EXP/SET/SCORES, with tables.
+evaluate() {
+  local folder=$1/${4##*/} # scores are kept by the last part of the name
+  spooftrace evaluate --data "data/$4" --scores "$folder/$2" "${@:5}" --out "$folder/$3" --tables "$folder"
+}
 
-use_system() { # use_system NAME: its configuration, the task last where the system serves several
-  local file own files tasks=()
-  readarray -t files < <(system_files "$1")
-  for file in {../..,.}/conf/tasks/"$task.yaml"; do [ ! -f "$file" ] || tasks+=("$file"); done
-  name=$1 config=() tuned_by=
-  if [ -n "$task" ]; then # the same system for another task is another experiment
-    if [[ $1 != *"_$task" ]] && { [ "${#tasks[@]}" -gt 0 ] || [[ ${files[*]} == *"_$task.yaml"* ]]; }; then
-      name+=_$task
-    fi
-    # Some systems are for one task alone, or for several at once.
-    if [[ ${files[*]} == *"_$task.yaml"* ]] || grep -q MultiAttribution "${files[@]}"; then tasks=(); fi
+# evaluate_task TASK EXP SET [OPTION ...]: as the task of a recipe asks for; a system with several heads has scores_TASK.txt
+# beside scores.txt, which are those of detection.
+evaluate_task() {
+  local folder=$2/${3##*/}
+  if [ -f "$folder/scores_$1.txt" ]; then
+    evaluate "$2" "scores_$1.txt" "metrics_$1.json" "$3" "${@:4}"
+    spooftrace evaluate --data "data/$3" --scores "$folder/scores.txt" --out "$folder/metrics.json"
+  else
+    evaluate "$2" scores.txt metrics.json "$3" "${@:4}"
   fi
-  [ "$seed_given" = true ] || seed_list=("$seed")
-  for file in "${files[@]}" "${tasks[@]}"; do
-    config+=(--config "$file")
-    own=$(sed -n 's/^seed_everything: *\([0-9]*\).*/\1/p' "$file")
-    [ "$seed_given" = true ] || [ -z "$own" ] || seed_list=("$own") # published figures belong to a seed
+}
+
+# draw_balls SET: where the codecs of the set lie in the balls of each HYDRA.
+draw_balls() {
+  local exp name dump exps
+  exps=$(trained)
+  for exp in $exps; do
+    IFS=$'\t' read -r name dump < <(awk -F'\t' -v exp="$exp" '$1 == exp' "$plan" | cut -f2,4)
+    [[ $name != hydra* ]] || draw_balls.py "$exp" "data/$1" figures --dump "$dump"
   done
-}
-
-each_system() { # each_system COMMAND ...: for all systems; a recipe says in own_system what differs for some of them
-  local one
-  for one in "${systems[@]}"; do
-    use_system "${one%/*}"
-    if declare -F own_system >/dev/null; then own_system "$one"; fi
-    "$@"
-  done
-}
-
-exp_of() { # exp_of SEED: the folder of an experiment with the system in use
-  local stem=exp/$name${variant:+_$variant}
-  if [ "$seeds" = default ]; then echo "${stem}_${tag:-s$1}"; else echo "$stem${tag:+_$tag}_s$1"; fi
-}
-
-each_experiment() { # each_experiment COMMAND ...: with $exp and $seed, for all systems and seeds but those that failed
-  local count=0
-  each_system _each_seed "$@"
-  [ "$count" -gt 0 ] || exit 1
-}
-
-_each_seed() {
-  local seed exp
-  for seed in "${seed_list[@]}"; do
-    exp=$(exp_of "$seed")
-    if has_failed "$here$exp"; then continue; fi
-    count=$((count + 1))
-    "$@"
-  done
-}
-
-extract_streams() { # extract_streams SET ...: for all systems
-  local dirs=() extracted=
-  require_data "$@"
-  data_dirs "$@"
-  each_system _extract
-}
-
-_extract() {
-  [[ " $extracted " != *" $dump "* ]] || return 0
-  [ "$dump" = dump ] || extracted+=" $dump"
-  log "stage 3: extract cached streams of $name"
-  $train_cmd --num-threads 1 --gpu "$ngpu" JOB=1:"$nj" "$dump/log/$name.JOB.log" \
-    spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" ${precision:+--precision "$precision"} \
-    --job JOB --num-jobs "$nj" --ngpu "$((ngpu > 0))"
-  spooftrace extract "${config[@]}" "${allowed[@]}" --dump "$dump" --data "${dirs[@]}" --num-jobs "$nj" --collect
-}
-
-train_systems() { # train_systems TRAIN DEV: all systems and seeds as one array job
-  require_data "$@"
-  each_experiment _add_training "$@"
-  launch_jobs
-}
-
-_add_training() {
-  local step=train options=()
-  log "stage 4: train $name in $exp"
-  if [ -n "$tuned_by" ]; then # from the streams of another system of the same seed, which may be trained here as well
-    step=tune options=(--trainer.start_from "$(name=$tuned_by exp_of "$seed")")
-  fi
-  [ "$num_nodes" -eq 1 ] || options+=(--num-nodes "$num_nodes")
-  # shellcheck disable=SC2086  # train_args holds several words
-  add_job "$step" "$exp/train.log" spooftrace train "${config[@]}" "${allowed[@]}" --dump "$dump" --train "data/$1" --dev "data/$2" \
-    --exp "$exp" --ngpu "$ngpu" --seed_everything "$seed" "${options[@]}" $train_args
-}
-
-score_sets() { # score_sets SET ...: with all systems and seeds; with several GPUs, as many jobs for each experiment
-  local dirs=()
-  require_data "$@"
-  data_dirs "$@"
-  each_experiment _add_scoring
-  launch_jobs
-}
-
-_add_scoring() {
-  local jobs_each=$((ngpu > 1 ? ngpu : 1)) job
-  # shellcheck disable=SC2206  # score_args holds several words
-  local command=(spooftrace score --exp "$exp" --dump "$dump" --data "${dirs[@]}" --ngpu "$((ngpu > 0))" "${allowed[@]}" $score_args)
-  log "stage 5: score with $exp"
-  if [ "$jobs_each" -eq 1 ]; then
-    add_job score "$exp/score.log" "${command[@]}"
-    return
-  fi
-  for ((job = 1; job <= jobs_each; job++)); do
-    add_job score "$exp/score.$job.log" "${command[@]}" --num-jobs "$jobs_each" --job "$job"
-  done
-  add_job join "$exp/score.log" "${command[@]}" --num-jobs "$jobs_each" --collect
-}
-
-evaluate_sets() { # evaluate_sets SET ...: metrics and tables, as the task and the corpus of the set ask for
-  local options=()
-  require_data "$@"
-  case $task in
-    vq | aux | dec | codec) options=(--task attribution --labels "utt2$task") ;;
-    parse) options=(--task parsing --train-data "data/$train") ;;
-  esac
-  each_experiment _evaluate "$@"
-}
-
-_evaluate() {
-  local set folder
-  log "stage 6: evaluate $exp"
-  for set; do # scores are kept by the last part of the name
-    folder=$exp/${set##*/}
-    if [ -f "$folder/scores_$task.txt" ]; then # of a system with several heads; its scores.txt is detection's
-      spooftrace evaluate --data "data/$set" --scores "$folder/scores_$task.txt" "${options[@]}" \
-        --out "$folder/metrics_$task.json" --tables "$folder"
-      spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" --out "$folder/metrics.json"
-    else
-      spooftrace evaluate --data "data/$set" --scores "$folder/scores.txt" "${options[@]}" \
-        --out "$folder/metrics.json" --tables "$folder"
-    fi
-  done
-}
-
-draw_balls() { # draw_balls SET: of HYDRA, with where the codecs of the set lie
-  [[ $name != hydra* ]] || draw_balls.py "$exp" "data/$1" figures --dump "$dump"
-}
-
-report() { # report TITLE: our figures, and the published ones that the recipe knows of
-  local published=()
-  log "stage 7: report"
-  [ ! -f conf/published.tsv ] || published=(--published conf/published.tsv)
-  spooftrace report --exp exp --out RESULTS.md --figures figures --title "$1" "${published[@]}"
 }

@@ -40,10 +40,12 @@ done
 export SPOOFTRACE_JOBS
 SPOOFTRACE_JOBS=$(mktemp -d)
 trap 'rm -r -- "$SPOOFTRACE_JOBS"' EXIT
+touch "$SPOOFTRACE_JOBS/failed"
 launcher=${recipes[0]}
 stopped=()
 
-run() { # run ROLE RECIPE [OPTION ...]; the roles are those of jobs.sh
+run() { # run ROLE RECIPE [OPTION ...]; ROLE is check (the options), alone (run stages),
+  # add (jobs to the lists) or launch (the jobs of all recipes)
   SPOOFTRACE_SWEEP=$1 "$egs/$2/run.sh" "${options[@]}" "${@:3}"
 }
 

@@ -18,26 +18,33 @@ trim=false
 task=bin
 tuned=true
 analysis=
-for _word; do # the default system depends on the task
-  case ${_last:-}/$_word in --task/vq | --task/aux | --task/dec) system=${system:-s} ;; esac
-  _last=$_word
-done
-own_options() {
-  [[ $task =~ ^(bin|vq|aux|dec)$ ]] || _refuse "option --task needs bin, vq, aux or dec, found '$task'"
-  [[ ,$analysis, =~ ^(,silence|,content|,attention)*,+$ ]] ||
-    _refuse "option --analysis needs silence, content or attention, found '$analysis'"
-}
 . ../../utils/recipe.sh
-
 analyses() { [[ ,$analysis, == *,$1,* ]]; }
+evaluate_options=()
+case $task in
+  bin) ;;
+  vq | aux | dec)
+    default_system s
+    evaluate_options=(--task attribution --labels "utt2$task") ;;
+  *) refuse "option --task needs bin, vq, aux or dec, found '$task'" ;;
+esac
+[[ ,$analysis, =~ ^(,silence|,content|,attention)*,+$ ]] ||
+  refuse "option --analysis needs silence, content or attention, found '$analysis'"
+variant=
+! analyses content || variant=le250
+[ "$trim" = false ] || variant=${variant:+${variant}_}trim
+if [ "$tuned" = true ]; then # SASTNet and W2V2+M-MAE are published with the front-end of S-*, and without
+  start --task "$task" --variant "$variant" --start-from "sastnet=s_$task" --start-from "w2v2_mmae=s_$task"
+else
+  start --task "$task" --variant "$variant" --variant-of sastnet=pretrained --variant-of w2v2_mmae=pretrained
+fi
 
 # The authors' balanced lists where db.sh has them; otherwise lists of the same shape, drawn anew.
-if [ -n "$CODECFAKE_PLUS_LISTS" ]; then lists=(--lists "$CODECFAKE_PLUS_LISTS"); else lists=(--draw "$seed"); fi
+if [ -n "$CODECFAKE_PLUS_LISTS" ]; then lists=(--lists "$CODECFAKE_PLUS_LISTS"); else lists=(--draw "${seed/default/1234}"); fi
 balance=${task/bin/vq} # any of the lists has as much bona fide speech as spoofs
 train=train_$balance dev=dev_$balance tests="test_$balance cors_test cors_all cosg_all cosg_known"
 if analyses content; then
   train=${train}_le250 dev=${dev}_le250 tests="test_${balance}_le250 test_${balance}_gt250"
-  variant=le250
 fi
 
 if runs 0; then
@@ -49,7 +56,9 @@ fi
 if runs 1; then
   log "stage 1: data directories"
   prepare codecfake_plus "$CODECFAKE_PLUS" "${lists[@]}"
-  durations $train $dev $(prepared $tests)
+  cpu_jobs data/log/durations.JOB.log \
+    spooftrace durations --data $(data_dirs $train $dev $(prepared $tests)) \
+    --on-bad-audio "$on_bad_audio"
 fi
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
 
@@ -57,29 +66,39 @@ if [ "$trim" = true ] || analyses silence; then
   trimmed=$(printf '%s_trim ' $tests)
   if runs 2; then
     log "stage 2: copies without silence"
-    [ "$trim" = false ] || trim_sets $train $dev
-    trim_sets $tests
+    [ "$trim" = false ] || cpu_jobs data/log/trim.JOB.log spooftrace trim --data $(data_dirs $train $dev)
+    cpu_jobs data/log/trim.JOB.log spooftrace trim --data $(data_dirs $tests)
   fi
   if analyses silence; then tests="$tests $trimmed"; else tests=$trimmed; fi
 fi
-if [ "$trim" = true ]; then train=${train}_trim dev=${dev}_trim variant=${variant:+${variant}_}trim; fi
+if [ "$trim" = true ]; then train=${train}_trim dev=${dev}_trim; fi
 
-data_variant=$variant
-own_system() { # SASTNet and W2V2+M-MAE are published with the front-end of S-*, and without
-  variant=$data_variant
-  case $name in
-    sastnet_* | w2v2_mmae_*)
-      if [ "$tuned" = true ]; then tuned_by=s_$task; else variant=pretrained${variant:+_$variant}; fi ;;
-  esac
-}
-draw_attention() { python3 local/attention.py "$exp" "data/test_$balance" figures; }
+if runs 3; then extract_streams $train $dev $tests; fi
 
-if runs 3; then extract_streams "$train" "$dev" $tests; fi
-if runs 4; then train_systems "$train" "$dev"; fi
-if runs 5; then score_sets $tests; fi
-if runs 6; then evaluate_sets $tests; fi
+if runs 4; then
+  require_data $train $dev
+  array train spooftrace train CONFIG --dump DUMP --train "data/$train" --dev "data/$dev" --exp EXP START "${train_options[@]}"
+fi
+
+if runs 5; then
+  require_data $tests
+  array score spooftrace score --exp EXP --dump DUMP --data $(data_dirs $tests) "${score_options[@]}"
+fi
+
+if runs 6; then
+  require_data $tests
+  exps=$(trained)
+  for exp in $exps; do
+    log "stage 6: evaluate $exp"
+    for set in $tests; do evaluate_task "$task" "$exp" "$set" "${evaluate_options[@]}"; done
+  done
+fi
+
 if runs 7; then
-  if analyses attention; then each_experiment draw_attention; fi
-  report "CodecFake+"
+  log "stage 7: report"
+  if analyses attention; then
+    for exp in $(trained); do python3 local/attention.py "$exp" "data/test_$balance" figures; done
+  fi
+  spooftrace report --exp exp --out RESULTS.md --figures figures --title "CodecFake+" "${report_options[@]}"
   if analyses silence && [[ " $tests " == *" cosg_all "* ]]; then python3 local/silence_share.py data/cosg_all exp figures; fi
 fi

@@ -8,6 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ../../utils/recipe.sh
+start
 
 tests="dev eval"
 singing=()
@@ -25,7 +26,9 @@ fi
 if runs 1; then
   log "stage 1: data directories; cuts the bona fide singing of other databases"
   prepare ctrsvdd "$CTRSVDD" "${singing[@]}"
-  durations train $(prepared $tests)
+  cpu_jobs data/log/durations.JOB.log \
+    spooftrace durations --data $(data_dirs train $(prepared $tests)) \
+    --on-bad-audio "$on_bad_audio"
 fi
 
 if runs 2; then
@@ -36,8 +39,29 @@ if runs 2; then
 fi
 
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
+
 if runs 3; then extract_streams train dev $tests; fi
-if runs 4; then train_systems train dev; fi
-if runs 5; then score_sets $tests; fi
-if runs 6; then evaluate_sets $tests; fi
-if runs 7; then report "CtrSVDD"; fi
+
+if runs 4; then
+  require_data train dev
+  array train spooftrace train CONFIG --dump DUMP --train "data/train" --dev "data/dev" --exp EXP START "${train_options[@]}"
+fi
+
+if runs 5; then
+  require_data $tests
+  array score spooftrace score --exp EXP --dump DUMP --data $(data_dirs $tests) "${score_options[@]}"
+fi
+
+if runs 6; then
+  require_data $tests
+  exps=$(trained)
+  for exp in $exps; do
+    log "stage 6: evaluate $exp"
+    for set in $tests; do evaluate "$exp" scores.txt metrics.json "$set"; done
+  done
+fi
+
+if runs 7; then
+  log "stage 7: report"
+  spooftrace report --exp exp --out RESULTS.md --figures figures --title "CtrSVDD" "${report_options[@]}"
+fi

@@ -8,19 +8,23 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")"
-system=lfcc_linear,whisper_linear
 task=detect
-sets="train dev eval train_8khz dev_8khz eval_8khz"
-train=train dev=dev tests="dev eval"
-own_options() {
-  case $task in
-    detect) task= ;;
-    vq | aux | dec | codec) train=train_codecs dev=dev_codecs tests="dev_codecs eval_codecs eval_codecs_trim" ;;
-    parse) train=train_parse dev=dev_parse tests="dev_parse eval_parse" ;;
-    *) _refuse "option --task needs detect, vq, aux, dec, codec or parse, found '$task'" ;;
-  esac
-}
 . ../../utils/recipe.sh
+sets="train dev eval train_8khz dev_8khz eval_8khz"
+train=train dev=dev tests="dev eval" evaluate_options=()
+default_system lfcc_linear,whisper_linear
+case $task in
+  detect) start ;;
+  vq | aux | dec | codec)
+    train=train_codecs dev=dev_codecs tests="dev_codecs eval_codecs eval_codecs_trim"
+    evaluate_options=(--task attribution --labels "utt2$task")
+    start --task "$task" ;;
+  parse)
+    train=train_parse dev=dev_parse tests="dev_parse eval_parse"
+    evaluate_options=(--task parsing --train-data data/train_parse)
+    start --task parse ;;
+  *) refuse "option --task needs detect, vq, aux, dec, codec or parse, found '$task'" ;;
+esac
 
 if runs 0; then
   log "stage 0: pretrained models; the corpus comes with the repository"
@@ -30,10 +34,8 @@ fi
 if runs 1; then
   log "stage 1: data directories and spoofed copies"
   spooftrace prepare mini --root "$MINI" --out data
-  dirs=()
-  data_dirs $sets
   $train_cmd --num-threads 1 JOB=1:"$nj" data/log/spoof.JOB.log \
-    spooftrace codec resynthesize "${dirs[@]}" --job JOB --num-jobs "$nj"
+    spooftrace codec resynthesize $(data_dirs $sets) --job JOB --num-jobs "$nj"
   python3 local/check_copies.py data
   python3 local/make_tts.py data
   for set in $sets $(prepared eval_tts); do validate_data_dir.sh --check-audio "data/$set"; done
@@ -46,7 +48,7 @@ if runs 2; then
     vq | aux | dec | codec)
       log "stage 2: codec copies and bona fide speech, without the vocoders' copies; the test set also without silence"
       for set in train dev eval; do subset_data_dir.sh --where utt2subset!=vocoder "data/$set" "data/${set}_codecs"; done
-      trim_sets eval_codecs ;;
+      cpu_jobs data/log/trim.JOB.log spooftrace trim --data data/eval_codecs ;;
     parse)
       log "stage 2: codec copies alone, those at 8 kHz among them"
       for set in train dev eval; do
@@ -56,13 +58,31 @@ if runs 2; then
   esac
 fi
 
-[ -n "$task" ] || [ "$stop_stage" -lt 2 ] || tests="dev eval $(prepared eval_tts)"
+[ "$task" != detect ] || [ "$stop_stage" -lt 2 ] || tests="dev eval $(prepared eval_tts)"
+
 if runs 3; then extract_streams $train $tests; fi
-if runs 4; then train_systems $train $dev; fi
-if runs 5; then score_sets $tests; fi
-if runs 6; then evaluate_sets $tests; fi
+
+if runs 4; then
+  require_data $train $dev
+  array train spooftrace train CONFIG --dump DUMP --train "data/$train" --dev "data/$dev" --exp EXP START "${train_options[@]}"
+fi
+
+if runs 5; then
+  require_data $tests
+  array score spooftrace score --exp EXP --dump DUMP --data $(data_dirs $tests) "${score_options[@]}"
+fi
+
+if runs 6; then
+  require_data $tests
+  exps=$(trained)
+  for exp in $exps; do
+    log "stage 6: evaluate $exp"
+    for set in $tests; do evaluate_task "$task" "$exp" "$set" "${evaluate_options[@]}"; done
+  done
+fi
 
 if runs 7; then
-  report "Mini corpus"
-  if [ "$task" = parse ]; then each_experiment draw_balls eval_parse; fi
+  log "stage 7: report"
+  spooftrace report --exp exp --out RESULTS.md --figures figures --title "Mini corpus" "${report_options[@]}"
+  if [ "$task" = parse ]; then draw_balls eval_parse; fi
 fi

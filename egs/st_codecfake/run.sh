@@ -13,24 +13,24 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 task=detect
 ptm=all
-for _word; do # the default system depends on the task
-  case ${_last:-}/$_word in
-    --task/codec) system=${system:-parse_linear} ;;
-    --task/parse) system=${system:-parse_linear,nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing} ;;
-  esac
-  _last=$_word
-done
-train=train dev=dev tests="eval_id eval_unseen eval_alm"
-own_options() {
-  case $task in
-    detect) task= ;;
-    codec) tests="eval_id eval_open" ;; # known classes, bona fide speech among them; the same and unseen codecs
-    parse) train=train_parse dev=dev_parse tests="eval_parse" ;;
-    *) _refuse "option --task needs detect, codec or parse, found '$task'" ;;
-  esac
-  [ -z "$task" ] || . ../../utils/vector_grid.sh
-}
 . ../../utils/recipe.sh
+train=train dev=dev evaluate_options=()
+case $task in
+  detect)
+    tests="eval_id eval_unseen eval_alm"
+    start ;;
+  codec) # known classes, bona fide speech among them; the same and unseen codecs
+    tests="eval_id eval_open"
+    evaluate_options=(--task attribution --labels utt2codec)
+    default_system parse_linear
+    start --task codec --ptm "$ptm" ;;
+  parse)
+    train=train_parse dev=dev_parse tests="eval_parse"
+    evaluate_options=(--task parsing --train-data data/train_parse)
+    default_system parse_linear,nacsp_cnn,nacsp_hyperbolic,hydra,mio,aasist_parsing
+    start --task parse --ptm "$ptm" ;;
+  *) refuse "option --task needs detect, codec or parse, found '$task'" ;;
+esac
 
 alm="alm_moshi alm_mini-omni alm_speechgpt-gen alm_valle"
 
@@ -43,12 +43,14 @@ fi
 if runs 1; then
   log "stage 1: data directories"
   prepare st_codecfake "$ST_CODECFAKE"
-  durations train dev eval_id $(prepared eval_ood $alm)
+  cpu_jobs data/log/durations.JOB.log \
+    spooftrace durations --data $(data_dirs train dev eval_id $(prepared eval_ood $alm)) \
+    --on-bad-audio "$on_bad_audio"
 fi
 
 if runs 2; then
   case $task in
-    "")
+    detect)
       log "stage 2: unseen codecs and language models, each beside the real speech of eval_id"
       subset_data_dir.sh --where utt2label=bonafide data/eval_id data/real
       for unseen in $(prepared eval_ood); do combine_data.sh data/eval_unseen data/real "data/$unseen"; done
@@ -65,11 +67,30 @@ if runs 2; then
 fi
 
 [ "$stop_stage" -lt 2 ] || tests=$(prepared $tests)
+
 if runs 3; then extract_streams $train $dev $tests; fi
-if runs 4; then train_systems $train $dev; fi
-if runs 5; then score_sets $tests; fi
-if runs 6; then evaluate_sets $tests; fi
+
+if runs 4; then
+  require_data $train $dev
+  array train spooftrace train CONFIG --dump DUMP --train "data/$train" --dev "data/$dev" --exp EXP START "${train_options[@]}"
+fi
+
+if runs 5; then
+  require_data $tests
+  array score spooftrace score --exp EXP --dump DUMP --data $(data_dirs $tests) "${score_options[@]}"
+fi
+
+if runs 6; then
+  require_data $tests
+  exps=$(trained)
+  for exp in $exps; do
+    log "stage 6: evaluate $exp"
+    for set in $tests; do evaluate_task "$task" "$exp" "$set" "${evaluate_options[@]}"; done
+  done
+fi
+
 if runs 7; then
-  if [ "$task" = parse ]; then each_experiment draw_balls eval_parse; fi
-  report "ST-Codecfake"
+  log "stage 7: report"
+  if [ "$task" = parse ]; then draw_balls eval_parse; fi
+  spooftrace report --exp exp --out RESULTS.md --figures figures --title "ST-Codecfake" "${report_options[@]}"
 fi

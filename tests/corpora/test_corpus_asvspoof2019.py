@@ -30,10 +30,10 @@ def protocol(tmp_path):
 def test_sets(root, tmp_path, inside):
     prepared = prepare(root / "LA" if inside else root, tmp_path / "data")
     assert [data.path.name for data in prepared] == ["train", "dev", "eval"]
-    for data, (_, _, bonafide, spoof, attacks) in zip(prepared, miniature.SETS.values(), strict=True):
+    for data, (_, _, bonafide, spoof, spoof_attacks) in zip(prepared, miniature.SETS.values(), strict=True):
         labels, attacks = data.table("utt2label"), data.table("utt2attack")
         assert sorted(labels.values()) == ["bonafide"] * bonafide + ["spoof"] * spoof
-        assert set(attacks.values()) == {"-", *attacks}
+        assert set(attacks.values()) == {"-", *spoof_attacks}
         assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         assert validate(data.path, check_audio=True) == []
         assert (data.path / "convention").read_text() == "asvspoof2019\n"

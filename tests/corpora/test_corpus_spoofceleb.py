@@ -44,9 +44,9 @@ def metadata(tmp_path):
 def test_sets(root, tmp_path, inside):
     prepared = prepare(root / "spoofceleb" if inside else root, tmp_path / "data")
     assert [data.path.name for data in prepared] == ["train", "dev", "eval"]
-    for data, (official, (attacks, count)) in zip(prepared, miniature.SETS.items(), strict=True):
+    for data, (official, (spoof_attacks, count)) in zip(prepared, miniature.SETS.items(), strict=True):
         attacks, labels = data.table("utt2attack"), data.table("utt2label")
-        assert set(attacks.values()) == {"-", *attacks}
+        assert set(attacks.values()) == {"-", *spoof_attacks}
         assert list(labels.values()).count("bonafide") == count
         assert all((attacks[utt] == "-") == (label == "bonafide") for utt, label in labels.items())
         for utt, path in data.table("wav.scp").items():

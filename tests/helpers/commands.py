@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from spooftrace.cli.main import command_module
@@ -13,4 +14,8 @@ def run_command(command: str, *words: Any) -> Any:
     module = command_module(command)
     parser = CommandParser(prog=f"spooftrace {command}")
     module.add_arguments(parser)
-    return module.run(parser.parse_args([str(word) for word in words]))
+    takes_overrides = "overrides" in inspect.signature(module.run).parameters
+    args, overrides = parser.parse_known_args([str(word) for word in words])
+    if overrides and not takes_overrides:
+        parser.error(f"unrecognized arguments: {' '.join(overrides)}")
+    return module.run(args, *([overrides] if takes_overrides else []))

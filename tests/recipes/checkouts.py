@@ -20,11 +20,20 @@ RUN = """#!/usr/bin/env bash
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 . ../../utils/recipe.sh
+start
 if runs 3; then extract_streams train; fi
-if runs 4; then train_systems train dev; fi
-if runs 5; then score_sets eval more/C1; fi
-if runs 6; then evaluate_sets eval; fi
-if runs 7; then report "Title"; fi
+if runs 4; then
+  array train spooftrace train CONFIG --dump DUMP --train data/train --dev data/dev --exp EXP \\
+    START "${train_options[@]}"
+fi
+if runs 5; then
+  array score spooftrace score --exp EXP --dump DUMP --data data/eval data/more/C1 "${score_options[@]}"
+fi
+if runs 6; then
+  exps=$(trained)
+  for exp in $exps; do evaluate "$exp" scores.txt metrics.json eval; done
+fi
+if runs 7; then spooftrace report --exp exp --title "Title" "${report_options[@]}"; fi
 """
 # Fails where the name of the experiment is in $FAIL, after the others had time to start.
 SPOOFTRACE = """#!/usr/bin/env bash

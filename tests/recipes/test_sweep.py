@@ -128,8 +128,7 @@ def test_parts_of_scorings_are_joined(egs):
 
 
 def test_a_system_that_starts_from_another_is_trained_after_it(egs):
-    tuned = "own_system() { [ $name != sls ] || tuned_by=own; }\nif runs 3;"
-    script = (egs / "one/run.sh").read_text(encoding="utf-8").replace("if runs 3;", tuned)
+    script = (egs / "one/run.sh").read_text(encoding="utf-8").replace("start\n", "start --start-from sls=own\n", 1)
     (egs / "one/run.sh").write_text(script, encoding="utf-8")
     result = sweep(egs, *SYSTEMS, "--stage", "4", "--stop_stage", "5")
     assert result.returncode == 0, result.stderr
