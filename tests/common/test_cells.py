@@ -16,8 +16,7 @@ from spooftrace.corpora.protocol import Trials
 from spooftrace.corpora.release import Release
 from spooftrace.datadir import DataDir
 from spooftrace.derive.trim import file_name
-from spooftrace.evaluation.breakdown import Table
-from spooftrace.evaluation.layout import as_csv
+from spooftrace.evaluation.tables import Table, as_csv
 
 FORMULAS = ["=cmd|'/C calc'!A0", "@SUM(1+1)*cmd", "+1+cmd", "-2+3+cmd", "'=1+1", '=HYPERLINK("http://x",A1)']
 

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spooftrace.evaluation.breakdown import MEAN, POOLED, Table, breakdown, cells
+from spooftrace.evaluation.breakdown import breakdown, cells
+from spooftrace.evaluation.tables import MEAN, POOLED, Table
 from spooftrace.evaluation.trials import Column, ScoredTrials
 from spooftrace.metrics import TandemWeights, eer, min_dcf, min_tdcf
 

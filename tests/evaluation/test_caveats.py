@@ -76,7 +76,7 @@ def test_means_say_what_they_leave_out(evaluated, measured):
     lacking = sorted({"A07", "A08", "A09"} - set(measured))
     assert metrics["left_out_of_mean"] == {"min_tdcf": lacking}
     assert f"{metrics['mean_min_tdcf_over_attacks']:.4f} ({len(measured)} of 3)" in text
-    note = f"the mean is over {len(measured)} of 3; the others have no value ({', '.join(lacking)})"
+    note = f"the mean is over {len(measured)} of 3; no value for {', '.join(lacking)}:"
     assert note in text
     assert all(note in tables[f"min_tdcf_by_attack.{kind}"] for kind in ("txt", "csv", "tex"))
     assert note not in tables["eer_by_attack.csv"]

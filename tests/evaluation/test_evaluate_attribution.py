@@ -8,8 +8,10 @@ import pytest
 from spooftrace.archive import ArchiveWriter
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import write_table
-from spooftrace.evaluation.attribution import Embeddings, evaluate_attribution, format_text, tables
-from spooftrace.evaluation.layout import as_text
+from spooftrace.evaluation.attribution import evaluate_attribution
+from spooftrace.evaluation.attribution_text import format_text, tables
+from spooftrace.evaluation.open_set import Embeddings
+from spooftrace.evaluation.tables import as_text
 from spooftrace.metrics.attribution import tracing_report
 from spooftrace.metrics.openset import Mahalanobis, NearestNeighbour, energy, max_softmax, open_set_report
 
@@ -126,7 +128,7 @@ def embedded(tmp_path):
 
 def test_detectors_on_embeddings(embedded, monkeypatch):
     data, outputs, paths, names, vectors = embedded
-    monkeypatch.setattr("spooftrace.evaluation.attribution.BLOCK", 7)  # not a divisor of 40
+    monkeypatch.setattr("spooftrace.evaluation.open_set.BLOCK", 7)  # not a divisor of 40
     metrics = evaluate_attribution(data, outputs, embeddings=paths)
     train, test = (np.stack(list(vectors[part].values())) for part in ("train", "eval"))
     known = np.array(names["eval"]) != "sq"
@@ -154,7 +156,9 @@ def test_bad_embeddings(embedded):
     with ArchiveWriter(data / "odd.ark", data / "odd.scp") as writer:
         for index, (utt, vector) in enumerate(vectors["eval"].items()):
             writer.write(utt, vector[: 5 - (index == 3)])
-    with pytest.raises(InputError, match=r"odd.scp: eval003 has an array of shape \(4,\), eval000 one of \(5,\)"):
+    with pytest.raises(
+        InputError, match=r"odd.scp: eval003 has an array of shape \(4,\), eval000 an array of shape \(5,\)"
+    ):
         evaluate_attribution(data, outputs, embeddings=Embeddings(data / "odd.scp", paths.train, paths.train_data))
     (data / "few.scp").write_text("".join((data / "odd.scp").read_text().splitlines(keepends=True)[:39]))
     with pytest.raises(InputError, match=r"few.scp: no embedding for 1 of 40 utterances, such as eval039"):
@@ -172,7 +176,7 @@ BAD_OUTPUTS = {
     "not a number": ([*LOGITS[:3], ("u3", "high", 0), *LOGITS[4:]], r"outputs.tsv:4: 'high' in column 'svq' is not a"),
     "NaN": ([*LOGITS[:3], ("u3", 0, "nan"), *LOGITS[4:]], r"outputs.tsv:4: 'nan' in column 'mvq' is not a finite"),
     "one class": ([(utt, logit) for utt, logit, *_ in LOGITS], r"outputs.tsv:1: a single column 'svq'"),
-    "other classes": ([("utt", "dac", "snac"), *LOGITS[1:]], r"outputs.tsv:1: no utterance of .*utt2vq is of one of"),
+    "other classes": ([("utt", "dac", "snac"), *LOGITS[1:]], r"outputs.tsv:1: no utterance of .*utt2vq has one of"),
     "other case": ([("utt", "SVQ", "mvq"), *LOGITS[1:]], r"outputs.tsv: class 'SVQ' is called 'svq' in .*utt2vq"),
     "decision in other case": ([*DECIDED[:-1], ("u4", "SQ")], r"class 'SQ' is called 'sq' in .*utt2vq"),
 }

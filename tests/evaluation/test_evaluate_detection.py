@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from spooftrace.common.errors import InputError
-from spooftrace.evaluation.breakdown import POOLED
 from spooftrace.evaluation.conventions import CONVENTIONS
 from spooftrace.evaluation.detection import breakdown_tables, evaluate_detection, format_text
+from spooftrace.evaluation.tables import POOLED
 from spooftrace.evaluation.trials import Column, ScoredTrials
 from spooftrace.metrics import (
     ASVSPOOF5_ASV,

@@ -7,7 +7,8 @@ import pytest
 
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import write_table
-from spooftrace.evaluation.parsing import evaluate_parsing, format_text, tables
+from spooftrace.evaluation.parsing import evaluate_parsing
+from spooftrace.evaluation.parsing_text import format_text, tables
 
 # utterance -> (codec, true values, predicted kHz, kbit/s, quantizers)
 UTTS = {
@@ -93,7 +94,7 @@ def test_nearest_codec_may_be_one_of_further_data(data, outputs, tmp_path):
     assert metrics["nearest_codec"]["candidates"] == ["encodec", "lure", "snac", "soundstream", "twin"]
     assert metrics["nearest_codec"]["same_values"] == [["lure", "twin"]]
     assert metrics["nearest_codec_accuracy"] == 0.75  # u3 is nearer to the lure
-    assert "cannot be told apart by these values: lure, twin" in format_text(metrics)
+    assert "indistinguishable by these values: lure, twin" in format_text(metrics)
 
 
 def test_settings_of_one_codec_are_told_apart(tmp_path):

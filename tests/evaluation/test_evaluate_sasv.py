@@ -277,7 +277,7 @@ def test_a_number_after_absent_scores_is_named(key, tmp_path):
 
 def test_bad_options(scores, key, tmp_path):
     for words, message in (
-        (["--scores", scores], r"my scores.tsv: has no key in it; give the key of the test set with --data or --key"),
+        (["--scores", scores], r"my scores.tsv: contains no key; give the key of the test set with --data or --key"),
         (["--scores", scores, "--key", key, "--data", tmp_path], "--key and --data both say what the trials are"),
         (["--scores", scores, "--key", tmp_path / "x"], r"x: no such file"),
         (["--scores", scores, "--data", tmp_path], r"trials: no such file"),

@@ -97,7 +97,7 @@ def test_metrics_file(data, scores, tmp_path, capsys):
     assert f"{100 * rate:.3f}" in printed.splitlines()[3]
     assert "A08" in printed
     assert f"minDCF {min_dcf(bonafide, a07 + a08)[0]:.4f}, actDCF" in printed
-    assert "2 trials have the score of a trial of the other class" in printed
+    assert "2 trials have the same score as a trial of the other class" in printed
 
 
 def test_order_spacing_and_line_ends_do_not_matter(data, scores, tmp_path):

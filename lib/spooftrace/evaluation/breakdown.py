@@ -1,12 +1,12 @@
 """Metrics broken down as the challenges print them: attack by codec, per attack, per source, per subset.
 
-Two rules say which trials a cell has. Spoof trials are those of its row and its column. Bona fide trials have no attack
-and no vocoder, so a row or column of those takes all of them; by every other property (codec, subset, source) they are
-filtered as the spoof trials are. So do the ASVspoof 2021 and ASVspoof 5 packages. A subset that all spoof trials and no
-bona fide trials have (``-``) is one of attacks too: in egs/mini, how new the attack is.
+A cell contains the spoof trials of its row and its column. Bona fide trials have no attack and no vocoder, so each row
+or column of these properties contains all of them; by any other property (codec, subset, source) they are selected like
+spoof trials, as in the packages of ASVspoof 2021 and ASVspoof 5. If all spoof trials and no bona fide trials (``-``)
+have a subset, subsets are treated like attacks: in egs/mini they group the attacks by novelty.
 
-Two kinds of totals, which must not be compared with each other: "pooled" is the metric of all the trials of a row or
-column together, "mean" the unweighted mean of its cells.
+There are two kinds of totals, which are not comparable: "pooled" is the metric over all trials of a row or column,
+"mean" the unweighted mean of its cells.
 """
 
 from __future__ import annotations
@@ -18,25 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from spooftrace.evaluation.caveats import few_note, few_trials, left_out_note, without
+from spooftrace.evaluation.metric_text import AXIS_NAMES, DETECTION_METRICS, is_rate
+from spooftrace.evaluation.tables import MEAN, POOLED, Table, is_total
 from spooftrace.evaluation.trials import Column, ScoredTrials
 from spooftrace.metrics import DetCurve, TandemWeights, act_dcf, cllr, eer, min_dcf, min_tdcf, sorted_by_group
 
 Array = np.ndarray
 Cell = tuple[str, str, DetCurve | None]  # row, column, trials
-# (attack, condition) -> weights of the tandem cost there; None where the ASV system was not measured
+# (attack, condition) -> weights of the tandem cost; None if there are no rates of the ASV system
 WeightsOf = Callable[[str, str], TandemWeights | None]
 
-POOLED, MEAN = "pooled", "mean"
 SPOOF_ONLY = ("attack", "vocoder")
-AXIS_NAMES = {"cond": "condition"}  # where the name of the table is not the word that readers know
-METRIC_NAMES = {
-    "eer": "EER (%)",
-    "min_dcf": "minDCF",
-    "act_dcf": "actDCF",
-    "cllr": "Cllr (bits)",
-    "min_tdcf": "min t-DCF",
-}
-# All but the t-DCF, which needs to know the ASV system too.
+# All metrics but the t-DCF, which also depends on the ASV system.
 OF_CURVE: dict[str, Callable[[DetCurve], float]] = {
     "eer": lambda curve: eer(curve)[0],
     "min_dcf": lambda curve: min_dcf(curve)[0],
@@ -45,55 +38,16 @@ OF_CURVE: dict[str, Callable[[DetCurve], float]] = {
 }
 
 
-@dataclass(frozen=True)
-class Table:
-    """Numbers with names for their rows and columns.
-
-    Attributes:
-        title: what the numbers are, with unit and convention.
-        row_name: what a row is, such as "attack".
-        rows: R names; totals (:func:`is_total`) come last.
-        columns: C names, likewise.
-        values: (R, C), NaN where a cell is empty.
-        percent: whether the values are fractions to be shown in per cent.
-        decimals: digits after the point to show.
-        notes: what to know of them, a line each.
-
-    Raises:
-        ValueError: the values do not fit the names.
-    """
-
-    title: str
-    row_name: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    values: Array
-    percent: bool = False
-    decimals: int = 4
-    notes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if np.shape(self.values) != (len(self.rows), len(self.columns)):
-            raise ValueError(
-                f"values of shape {np.shape(self.values)} for {len(self.rows)} rows and {len(self.columns)} columns"
-            )
-
-
-def is_total(name: str) -> bool:
-    """Is it the name of a pooled figure or a mean, not of a single attack, codec, ...?"""
-    return name == MEAN or name.startswith(POOLED)
-
-
 def cells(trials: ScoredTrials, rows: str, columns: str | None = None) -> Iterator[Cell]:
     """The trials of each cell, row by row, POOLED rows and columns last; None for a cell that lacks a class.
 
     Args:
         trials: N scored trials.
-        rows: the property of the trials, such as "attack", that gives the rows.
-        columns: the one that gives the columns; without it, all cells are in the column POOLED.
+        rows: Property of the trials, such as "attack", whose values are the rows.
+        columns: Property whose values are the columns; without it, all cells are in the column POOLED.
 
     Raises:
-        ValueError: the trials have no such property.
+        ValueError: The trials have no such property.
     """
     row_axis = _axis(trials, rows)
     column_axis = _axis(trials, columns) if columns else _Axis((), np.zeros(len(trials), np.intp), False)
@@ -122,46 +76,47 @@ def breakdown(
     columns: str | None = None,
     metrics: Collection[str] = ("eer",),
     weights: WeightsOf | None = None,
-    parts: Iterable[Cell] | None = None,
-    names: Mapping[str, str] = METRIC_NAMES,
+    chosen: Iterable[Cell] | None = None,
+    names: Mapping[str, str] = DETECTION_METRICS,
 ) -> dict[str, Table]:
-    """One table for each metric, with a pooled and a mean row, and, where there are columns, such columns.
+    """One table per metric with a pooled and a mean row, and with such columns if ``columns`` is given.
 
-    Means are over the cells that are filled. There is no mean of means.
+    Means are over the filled cells. The mean of means is left empty.
 
     Args:
         trials: N scored trials.
-        rows: as for :func:`cells`.
-        columns: as for :func:`cells`; without it, a table has one column with the name of the metric.
-        metrics: names in METRIC_NAMES.
-        weights: the tandem cost weights for an attack and a condition (POOLED for all); "min_tdcf" needs it.
-        parts: the cells, where a challenge has a rule of its own for them; by default those of :func:`cells`.
-        names: what to call the metrics.
+        rows: As for :func:`cells`.
+        columns: As for :func:`cells`; without it, a table has one column with the name of the metric.
+        metrics: Names in DETECTION_METRICS.
+        weights: Tandem cost weights by attack and condition (POOLED for all), for "min_tdcf".
+        chosen: The cells, for challenges with a rule of their own; by default those of :func:`cells`.
+        names: Metric -> name in titles.
 
     Raises:
-        ValueError: the trials have no such property.
+        ValueError: The trials have no such property.
     """
-    curves = {(row, column): curve for row, column, curve in (cells(trials, rows, columns) if parts is None else parts)}
-    figures = {
+    chosen = cells(trials, rows, columns) if chosen is None else chosen
+    curves = {(row, column): curve for row, column, curve in chosen}
+    values_of = {
         (row, column): cell_metrics(curve, metrics, weights, {rows: row, columns or "": column})
         for (row, column), curve in curves.items()
     }
     few = few_note(few_trials({_cell_name(*at): _sizes(curve) for at, curve in curves.items() if curve is not None}))
-    row_names = tuple(dict.fromkeys(row for row, _ in figures))
-    column_names = tuple(dict.fromkeys(column for _, column in figures))
+    row_names = tuple(dict.fromkeys(row for row, _ in values_of))
+    column_names = tuple(dict.fromkeys(column for _, column in values_of))
     by = " by ".join(AXIS_NAMES.get(axis, axis) for axis in (rows, columns) if axis)
     tables = {}
     for metric in metrics:
-        values = [[figures[row, column].get(metric, np.nan) for column in column_names] for row in row_names]
+        values = [[values_of[row, column].get(metric, np.nan) for column in column_names] for row in row_names]
         tables[metric] = Table(
             title=f"{trials.name}: {names[metric]}, {by}",
             row_name=AXIS_NAMES.get(rows, rows),
             rows=(*row_names, MEAN),
             columns=(*column_names, MEAN) if columns else (names[metric],),
             values=_with_means(np.array(values), row_names, column_names),
-            percent=metric == "eer",
-            decimals=2 if metric == "eer" else 4,
-            notes=tuple(filter(None, (_note_of_mean(figures, metric, names[metric]), few))),
+            percent=is_rate(metric),
+            decimals=2 if is_rate(metric) else 4,
+            notes=tuple(filter(None, (_note_of_mean(values_of, metric, names[metric]), few))),
         )
     return tables
 
@@ -174,9 +129,9 @@ def _sizes(curve: DetCurve) -> tuple[int, int]:
     return curve.bonafide.size, curve.spoof.size
 
 
-def _note_of_mean(figures: Mapping[tuple[str, str], Mapping[str, float]], metric: str, name: str) -> str:
-    """What the mean over the rows leaves out in the pooled column, or ""."""
-    single = {row: cell for (row, column), cell in figures.items() if column == POOLED and not is_total(row)}
+def _note_of_mean(values_of: Mapping[tuple[str, str], Mapping[str, float]], metric: str, name: str) -> str:
+    """Note on rows without a value, which the mean in the pooled column leaves out; "" if there are none."""
+    single = {row: cell for (row, column), cell in values_of.items() if column == POOLED and not is_total(row)}
     lacking = without(single, metric)
     return left_out_note(name, lacking, len(single)) if lacking else ""
 
@@ -184,21 +139,25 @@ def _note_of_mean(figures: Mapping[tuple[str, str], Mapping[str, float]], metric
 def cell_metrics(
     curve: DetCurve | None, metrics: Collection[str], weights: WeightsOf | None, where: Mapping[str, str]
 ) -> dict[str, float]:
-    """The metrics of one cell by name, without those that it has not enough trials or no ASV rates for.
+    """The metrics of a cell, except those that lack trials or ASV rates.
 
-    ``where`` says which value of each property the cell has, such as ``{"attack": "A07"}``.
+    Args:
+        curve: The trials of the cell; None if it lacks a class.
+        metrics: Names in DETECTION_METRICS.
+        weights: As for :func:`breakdown`.
+        where: Property -> its value in this cell, such as ``{"attack": "A07"}``.
     """
     if curve is None:
         return {}
-    figures = {metric: OF_CURVE[metric](curve) for metric in metrics if metric in OF_CURVE}
-    # ASV systems are measured by attack and by condition, and not by anything else.
+    values = {metric: OF_CURVE[metric](curve) for metric in metrics if metric in OF_CURVE}
+    # Rates of ASV systems are known by attack and by condition only.
     measured = all(value == POOLED for axis, value in where.items() if axis not in ("attack", "cond"))
     if "min_tdcf" in metrics and weights and measured:
-        # No figure where the ASV system was not measured or lets no spoof trial through, or scores are too few.
+        # Undefined if the ASV system has no rates or accepts no spoof trial, or if there are too few scores.
         with suppress(ValueError):
-            here = weights(where.get("attack", POOLED), where.get("cond", POOLED))
-            figures |= {"min_tdcf": min_tdcf(curve, here)[0]} if here else {}
-    return figures
+            cell_weights = weights(where.get("attack", POOLED), where.get("cond", POOLED))
+            values |= {"min_tdcf": min_tdcf(curve, cell_weights)[0]} if cell_weights else {}
+    return values
 
 
 @dataclass(frozen=True)
@@ -208,7 +167,7 @@ class _Axis:
     filters_bonafide: bool
 
     def places(self, keep: Array, filtered: bool = True) -> list[Array]:
-        """Where each kept trial stands along this axis: at its own value, if filtered by it, and at POOLED."""
+        """Positions of the kept trials along this axis: at their own value, if filtered by it, and at POOLED."""
         pooled = np.full(np.count_nonzero(keep), len(self.names))
         return [self.codes[keep], pooled] if filtered and self.names else [pooled]
 
@@ -220,14 +179,14 @@ def _axis(trials: ScoredTrials, name: str) -> _Axis:
     spoof_only = name in SPOOF_ONLY or (name == "subset" and _is_of_spoof(column, trials.is_bonafide))
     counted = column.codes[~trials.is_bonafide] if spoof_only else column.codes
     occurs = np.bincount(counted, minlength=len(column.values)) > 0
-    # Numbers without gaps; those of bona fide trials mean nothing where the axis is one of spoof alone.
+    # Numbers without gaps; those of bona fide trials are not used if only spoof trials have the property.
     number = np.cumsum(occurs) - 1
-    names = tuple(value for value, there in zip(column.values, occurs, strict=True) if there)
+    names = tuple(np.array(column.values)[occurs].tolist())
     return _Axis(names, number[column.codes], not spoof_only)
 
 
 def _is_of_spoof(column: Column, is_bonafide: Array) -> bool:
-    """Whether all spoof trials and no bona fide trial have a value here other than ``-``."""
+    """Whether all spoof trials and no bona fide trial have a value other than ``-``."""
     if "-" not in column.values:
         return False
     return np.array_equal(column.codes == column.values.index("-"), is_bonafide)
@@ -235,15 +194,15 @@ def _is_of_spoof(column: Column, is_bonafide: Array) -> bool:
 
 def _by_cell(scores: Array, rows: Sequence[Array], columns: Sequence[Array], width: int) -> dict[int, Array]:
     """Sorted scores by cell number, ``row * width + column``."""
-    found: dict[int, Array] = {}
+    cells: dict[int, Array] = {}
     for row in rows:
         for column in columns:
-            found |= sorted_by_group(scores, row * width + column)
-    return found
+            cells |= sorted_by_group(scores, row * width + column)
+    return cells
 
 
 def _with_means(values: Array, rows: Sequence[str], columns: Sequence[str]) -> Array:
-    """The values with a row, and where there is more than one column a column, of means over what is not a total."""
+    """The values with a row of means over single rows and, if there are single columns, a column of such means."""
     single_rows = np.array([not is_total(name) for name in rows])
     single_columns = np.array([not is_total(name) for name in columns])
     means = np.array([_mean(column[single_rows]) for column in values.T])

@@ -1,4 +1,4 @@
-"""What each challenge counts: the metric it ranks by, the breakdowns it prints, the t-DCF it means."""
+"""Conventions of each challenge: its primary metric, its breakdowns and its variant of the t-DCF."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ EER_CONVENTION = (
 )
 COST_CONVENTION = (
     "ASVspoof 5 Track 1: spoof prior 0.05, a rejected bona fide trial costs 1, an accepted spoof trial 10, divided by "
-    "the better of accepting and rejecting all; Cllr in bits. actDCF and Cllr take the scores for natural-log "
-    "likelihood ratios, minDCF and minCllr only for an order."
+    "the lower cost of accepting all and rejecting all trials; Cllr in bits. actDCF and Cllr use the scores as "
+    "natural-log likelihood ratios, minDCF and minCllr use only their order."
 )
 UNRANKED_ATTACK, UNRANKED_SOURCE = "A14", "acesinger"  # of CtrSVDD
 CTRSVDD_RULE = (
-    "CtrSVDD: 'eer_ranking' leaves out attack A14 and all trials of source acesinger; 'by_attack' of A14 takes all "
-    "bona fide trials, that of the other attacks all but those of acesinger; 'by_source' takes the trials of "
-    "one source only."
+    "CtrSVDD: 'eer_ranking' excludes attack A14 and all trials of source acesinger; 'by_attack' of A14 includes all "
+    "bona fide trials, that of the other attacks all but those of acesinger; 'by_source' includes the trials of one "
+    "source only."
 )
 TDCF_CONVENTIONS = {
     "legacy": (
@@ -41,12 +41,12 @@ class Convention:
     """What a challenge reports.
 
     Attributes:
-        primary: the metric it ranks by; "eer" stands in for "min_tdcf" where nothing is known of an ASV system.
-        metrics: those of each row of a breakdown, if they can be had.
-        crossed: pairs of properties that it prints a table of.
-        by: properties of which each value gets a row.
-        tandem_weights: how the rates of an ASV system become the weights of the t-DCF.
-        tdcf: which t-DCF that is, a name in TDCF_CONVENTIONS.
+        primary: Metric that it ranks by; "eer" replaces "min_tdcf" if there are no rates of an ASV system.
+        metrics: Metrics of each row of a breakdown, if they can be computed.
+        crossed: Pairs of properties that it prints a table of.
+        by: Properties whose values are the rows of a breakdown.
+        tandem_weights: Function from the rates of an ASV system to the weights of the t-DCF.
+        tdcf: Variant of the t-DCF, a name in TDCF_CONVENTIONS.
     """
 
     primary: str = "eer"

@@ -16,12 +16,11 @@ from spooftrace.common.text import keep_pipes
 from spooftrace.datadir.incomplete import NOT_COMPARABLE, as_json
 from spooftrace.evaluation import export
 from spooftrace.evaluation.asv import read_asv
-from spooftrace.evaluation.breakdown import Table
 from spooftrace.evaluation.caveats import gaps_of_test_set
 from spooftrace.evaluation.detection import breakdown_tables, evaluate_detection, format_text
 from spooftrace.evaluation.keys import FORMATS, convention_of, key_of_scores, read_data_key, read_key
-from spooftrace.evaluation.layout import write_tables
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
+from spooftrace.evaluation.tables import Table, write_tables
 from spooftrace.evaluation.trials import Key, ScoredTrials, join
 from spooftrace.evaluation.uncertainty import (
     differences,
@@ -232,7 +231,9 @@ def _uncertainty(
 
 
 def _attribution(options: Options) -> tuple[dict[str, Any], str]:
-    from spooftrace.evaluation.attribution import Embeddings, evaluate_attribution, format_text, tables
+    from spooftrace.evaluation.attribution import evaluate_attribution
+    from spooftrace.evaluation.attribution_text import format_text, tables
+    from spooftrace.evaluation.open_set import Embeddings
 
     parts = (options.embeddings, options.train_embeddings, options.train_data)
     if any(parts) and not all(parts):
@@ -243,7 +244,8 @@ def _attribution(options: Options) -> tuple[dict[str, Any], str]:
 
 
 def _parsing(options: Options) -> tuple[dict[str, Any], str]:
-    from spooftrace.evaluation.parsing import evaluate_parsing, format_text, tables
+    from spooftrace.evaluation.parsing import evaluate_parsing
+    from spooftrace.evaluation.parsing_text import format_text, tables
 
     metrics = evaluate_parsing(_data(options), options.scores, options.train_data, options.codec_data or ())
     return _finished(options, metrics, format_text(metrics), tables)

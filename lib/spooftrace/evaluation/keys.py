@@ -12,11 +12,11 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.text import is_readable, iterate_lines, read_lines, read_text
 from spooftrace.corpora.protocol import LABELS, Trials, rows
 from spooftrace.datadir.tables import read_aligned_table, read_table, table_path
-from spooftrace.evaluation.breakdown import is_total
 from spooftrace.evaluation.columns import Columns, has_quotes, possible
 from spooftrace.evaluation.conventions import CONVENTIONS
 from spooftrace.evaluation.score_files import ScoreFile, read_score_file
 from spooftrace.evaluation.score_layouts import CLASSES, LOOKED_AT, UTTS
+from spooftrace.evaluation.tables import is_total
 from spooftrace.evaluation.trials import Column, Key, first
 
 Tables = Mapping[str, Mapping[str, str]]

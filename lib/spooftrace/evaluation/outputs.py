@@ -23,7 +23,7 @@ from spooftrace.evaluation.columns import WHITE_SPACE, possible
 from spooftrace.evaluation.trials import first, unlike
 
 Array = np.ndarray
-NOTHING = "-"
+NO_VALUE = "-"
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def judged(outputs: Outputs, truth: Mapping[str, str], table: Path) -> list[str]
         InputError: one of them is not in the outputs, the outputs have an utterance that is not in the table, or there
             is none to judge.
     """
-    utts = [utt for utt, value in truth.items() if set(value.split()) != {NOTHING}]
+    utts = [utt for utt, value in truth.items() if set(value.split()) != {NO_VALUE}]
     if not utts:
         raise InputError(
-            f"{table}: '{NOTHING}' for every utterance, so there is nothing to predict; is it another table?"
+            f"{table}: '{NO_VALUE}' for every utterance, so there is nothing to predict; is it another table?"
         )
     missing = [utt for utt in utts if utt not in outputs.text_of]
     if missing:

@@ -9,7 +9,7 @@ import numpy as np
 
 from spooftrace.common.english import percent
 from spooftrace.common.text_table import markdown_table
-from spooftrace.evaluation.attribution import OPEN_SET_COLUMNS
+from spooftrace.evaluation.open_set import OPEN_SET_METRICS
 from spooftrace.report.confusion import class_order, confusion_table, confusions
 from spooftrace.report.incomplete import marked
 from spooftrace.report.incomplete import notes as incomplete_notes
@@ -50,7 +50,7 @@ def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, pa
 
 def conventions(runs: Sequence[Run]) -> list[str]:
     """How the numbers were computed, one sentence group an item."""
-    named = ("f1_convention", "chance_convention", "part_convention", "open_set_convention")
+    named = ("f1_convention", "chance_convention", "subset_convention", "open_set_convention")
     every = [metrics for run in runs for metrics in run.metrics.values()]
     rules = [rule for key in named for rule in sorted({metrics[key] for metrics in every if key in metrics})]
     return [
@@ -102,9 +102,9 @@ def open_set_table(groups: Sequence[Group], test_set: str) -> str:
         scores = dict.fromkeys(score for run in runs for score in run.metrics[test_set]["open_set"])
         for score in scores:
             cells = [run.metrics[test_set]["open_set"].get(score, {}) for run in runs]
-            figures = [spread((cell.get(key) for cell in cells), percent) for key in OPEN_SET_COLUMNS]
+            figures = [spread((cell.get(key) for cell in cells), percent) for key in OPEN_SET_METRICS]
             rows.append([group.name, score, str(len(runs)), *figures])
-    header = ["System", "Rejection by", "Runs", *(f"{name} %" for name in OPEN_SET_COLUMNS.values())]
+    header = ["System", "Rejection by", "Runs", *(f"{name} %" for name in OPEN_SET_METRICS.values())]
     return markdown_table(header, rows, left=2) if rows else ""
 
 

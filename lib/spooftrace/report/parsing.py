@@ -54,7 +54,7 @@ def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, pa
 def conventions(runs: Sequence[Run]) -> list[str]:
     """How the numbers were computed, one sentence group an item."""
     every = [metrics for run in runs for metrics in run.metrics.values()]
-    named = ("training_mean_convention", "part_convention")
+    named = ("training_mean_convention", "subset_convention")
     rules = {metrics["nearest_codec"]["convention"] for metrics in every}
     rules |= {metrics[key] for metrics in every for key in named if key in metrics}
     return [

@@ -19,7 +19,7 @@ from spooftrace.common.provenance import file_sha256
 from spooftrace.common.records import SCORES_RECORD, read_run, read_scores_record
 from spooftrace.datadir.tables import current_name
 
-# Keys and wordings of earlier versions in metrics.json, which called attacks systems.
+# Keys and wordings of earlier versions in metrics.json, which called attacks systems and subsets parts.
 EARLIER_KEY = re.compile(r"^(by|mean_(?:\w+_)?over)_system(s?)$")
 EARLIER_WORDINGS = {
     "'by_system'": "'by_attack'",
@@ -194,6 +194,8 @@ def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str,
 def _with_current_names(metrics: dict[str, Any]) -> dict[str, Any]:
     """Metrics of an earlier version with the keys, the table name and the conventions of this one."""
     renamed = {EARLIER_KEY.sub(r"\1_attack\2", key): value for key, value in metrics.items()}
+    if "part_convention" in renamed:
+        renamed["subset_convention"] = renamed.pop("part_convention")
     for key, value in renamed.items():
         if key == "label_table" and isinstance(value, str):
             renamed[key] = current_name(value)

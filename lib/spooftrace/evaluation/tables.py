@@ -6,21 +6,80 @@ import csv
 import io
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
 from spooftrace.common.text_table import text_table
-from spooftrace.evaluation.breakdown import Table, is_total
 
+Array = np.ndarray
+
+POOLED, MEAN = "pooled", "mean"
 LATEX_ESCAPES = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{character: "\\" + character for character in "&%$#_{}"},
 }
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers with names for their rows and columns.
+
+    Attributes:
+        title: Name of the numbers, with unit and convention.
+        row_name: Name of the first column, such as "attack".
+        rows: R names; totals (:func:`is_total`) come last.
+        columns: C names, likewise.
+        values: (R, C), NaN for empty cells.
+        percent: Whether the values are fractions that are shown in per cent.
+        decimals: Digits after the decimal point.
+        notes: Notes below the table, one per line.
+
+    Raises:
+        ValueError: The shape of the values does not match the names.
+    """
+
+    title: str
+    row_name: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Array
+    percent: bool = False
+    decimals: int = 4
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if np.shape(self.values) != (len(self.rows), len(self.columns)):
+            raise ValueError(
+                f"values of shape {np.shape(self.values)} for {len(self.rows)} rows and {len(self.columns)} columns"
+            )
+
+    @classmethod
+    def of_cells(
+        cls, title: str, row_name: str, cells: Mapping[str, Mapping[str, Any]], names: Mapping[str, str], **style: Any
+    ) -> Table:
+        """The table of some metrics of cells.
+
+        Args:
+            title: As for the class.
+            row_name: As for the class.
+            cells: Row -> metric -> value; values that are None or missing are empty cells.
+            names: Metric -> name of its column.
+            **style: ``percent``, ``decimals`` and ``notes`` of the class.
+        """
+        values = [[cell.get(metric) for metric in names] for cell in cells.values()]
+        return cls(title, row_name, tuple(cells), tuple(names.values()), np.array(values, dtype=np.float64), **style)
+
+
+def is_total(name: str) -> bool:
+    """Whether a row or column is a pooled value or a mean, not a single attack, codec, ..."""
+    return name == MEAN or name.startswith(POOLED)
 
 
 def as_text(table: Table) -> str:

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spooftrace.common.text_table import text_table
-from spooftrace.evaluation.breakdown import MEAN, POOLED, Table
-from spooftrace.evaluation.layout import as_csv, as_latex, as_text, write_tables
+from spooftrace.evaluation.tables import MEAN, POOLED, Table, as_csv, as_latex, as_text, write_tables
 
 TABLE = Table(
     title="eval_LA: EER (%), attack by condition",
