@@ -181,7 +181,7 @@ def test_a_part_of_unknown_classes_has_no_figures(tmp_path):
 def test_an_utterance_without_a_subset_is_named(tmp_path):
     data = made_up(tmp_path / "my eval")
     write_table(data / "utt2subset", {utt: name for utt, name in table_of(data, "utt2subset").items() if utt != "b0"})
-    with pytest.raises(InputError, match=r"my eval/utt2subset: nothing for 1 of 29 utterances \(b0\)"):
+    with pytest.raises(InputError, match=r"my eval/utt2subset: no entry for 1 of 29 utterances \(b0\)"):
         evaluate_attribution(data, write_logits(tmp_path / "o.tsv", data, 3))
 
 

@@ -66,8 +66,10 @@ def cells(trials: ScoredTrials, rows: str, columns: str | None = None) -> Iterat
             bonafide_column = column if column_axis.filters_bonafide else width - 1
             bonafide_scores = bonafide_of.get(bonafide_row * width + bonafide_column)
             spoof_scores = spoof_of.get(row * width + column)
-            has_both = bonafide_scores is not None and spoof_scores is not None
-            yield row_name, column_name, DetCurve(bonafide_scores, spoof_scores) if has_both else None
+            if bonafide_scores is None or spoof_scores is None:
+                yield row_name, column_name, None
+            else:
+                yield row_name, column_name, DetCurve(bonafide_scores, spoof_scores)
 
 
 def breakdown(

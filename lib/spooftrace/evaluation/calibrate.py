@@ -41,9 +41,9 @@ class Systems:
     """Scores of the same N trials by several systems.
 
     Attributes:
-        utts: the N utterances.
+        utts: The N utterances.
         scores: float64 (N, systems).
-        is_bonafide: bool (N,), or None where the classes are not known.
+        is_bonafide: bool (N,), or None if the classes are unknown.
     """
 
     utts: list[str]
@@ -51,7 +51,13 @@ class Systems:
     is_bonafide: np.ndarray | None
 
     def classes(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Those of ``scores``, (N,) or (N, systems), that are bona fide, and those that are spoof."""
+        """Bona fide and spoof rows of ``scores``, (N,) or (N, systems).
+
+        Raises:
+            ValueError: The classes are unknown.
+        """
+        if self.is_bonafide is None:
+            raise ValueError("the classes of the trials are unknown")
         return scores[self.is_bonafide], scores[~self.is_bonafide]
 
 

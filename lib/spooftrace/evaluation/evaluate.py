@@ -160,8 +160,8 @@ def _detection(options: Options) -> tuple[dict[str, Any], str]:
     file = read_score_file(options.scores)
     key, convention = _key_and_convention(options, file)
     everything = join(key, file)
-    subset = options.subset or _usual_subset(everything)
-    subset = None if subset == ALL else subset
+    requested = options.subset or _usual_subset(everything)
+    subset = None if requested == ALL else requested
     asv = read_asv(options.asv_scores, convention, subset)
     trials = _select(everything, subset)
 
@@ -174,7 +174,7 @@ def _detection(options: Options) -> tuple[dict[str, Any], str]:
     if options.bootstrap or options.against:
         texts += _uncertainty(options, key, trials, subset, metrics)
     if options.tables:
-        texts.append(_tables(options, breakdown_tables(trials, convention, asv)))
+        texts.append(_write_tables(options, options.tables, breakdown_tables(trials, convention, asv)))
     if export_to := _export_to(options.export):
         export.write_export(everything, *export_to)
         texts.append(f"wrote {export_to[1]} ({export_to[0]}, {len(everything)} trials)")
@@ -235,10 +235,11 @@ def _attribution(options: Options) -> tuple[dict[str, Any], str]:
     from spooftrace.evaluation.attribution_text import format_text, tables
     from spooftrace.evaluation.open_set import Embeddings
 
-    parts = (options.embeddings, options.train_embeddings, options.train_data)
-    if any(parts) and not all(parts):
+    embeddings = None
+    if options.embeddings and options.train_embeddings and options.train_data:
+        embeddings = Embeddings(options.embeddings, options.train_embeddings, options.train_data)
+    elif options.embeddings or options.train_embeddings or options.train_data:
         raise InputError("--embeddings, --train-embeddings and --train-data go together; give all or none")
-    embeddings = Embeddings(*parts) if all(parts) else None
     metrics = evaluate_attribution(_data(options), options.scores, options.labels or "utt2vq", embeddings)
     return _finished(options, metrics, format_text(metrics), tables)
 
@@ -267,15 +268,18 @@ def _data(options: Options) -> Path:
 
 
 def _finished(options: Options, metrics: dict[str, Any], text: str, tables: Any) -> tuple[dict[str, Any], str]:
-    return metrics, "\n".join([text, _tables(options, tables(metrics))]) if options.tables else text
+    return metrics, "\n".join(
+        [text, _write_tables(options, options.tables, tables(metrics))]
+    ) if options.tables else text
 
 
-def _tables(options: Options, tables: Mapping[str, Table]) -> str:
+def _write_tables(options: Options, folder: Path, tables: Mapping[str, Table]) -> str:
+    """Write the tables with the gaps in the test set as notes; returns the line to print."""
     if gaps := gaps_of_test_set(options.data, options.key, options.scores):
         lacking = tuple(f"INCOMPLETE: {gap}" for gap in gaps)
         tables = {name: replace(table, notes=lacking + table.notes) for name, table in tables.items()}
-    write_tables(options.tables, tables)
-    return f"wrote {len(tables)} tables to {options.tables}"
+    write_tables(folder, tables)
+    return f"wrote {len(tables)} tables to {folder}"
 
 
 def _export_to(text: str | None) -> tuple[str, Path] | None:

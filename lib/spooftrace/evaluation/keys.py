@@ -123,8 +123,7 @@ def _column(path: Path, name: str, table: Mapping[str, str], utts: list[str], is
                 f"{_part(path, f'utt2{name}')}: no {name} for {len(without)} {kind} ({first(without)}); "
                 "prepare the data directory again"
             )
-        values = ["-" if value is None else value for value in values]
-    column = Column.of(values)
+    column = Column.of("-" if value is None else value for value in values)
     if reserved := [value for value in column.values if is_total(value)]:
         raise InputError(f"{_part(path, f'utt2{name}')}: '{reserved[0]}' is what tables call their totals; rename it")
     return column

@@ -94,8 +94,8 @@ def evaluate_sasv(scores: str | Path, key: str | Path | None = None) -> dict[str
     masks = [trials.kinds.is_in([kind]) for kind in ASV_KEYS]
     counts = {kind: int(mask.sum()) for kind, mask in zip(ASV_KEYS, masks, strict=True)}
     if 0 in counts.values():
-        lacking = next(kind for kind, count in counts.items() if not count)
-        raise InputError(f"{trials.path}: no {lacking} trial; SASV metrics need target, nontarget and spoof trials")
+        absent = next(kind for kind, count in counts.items() if not count)
+        raise InputError(f"{trials.path}: no {absent} trial; SASV metrics need target, nontarget and spoof trials")
     target, nontarget, spoof = masks
     sorted_scores: dict[str, Kinds] = {
         name: (np.sort(column[target]), np.sort(column[nontarget]), np.sort(column[spoof]))

@@ -180,17 +180,19 @@ def attend(experiment: Experiment, data: Path, dump: Path, utts: Sequence[str]) 
     """
     import torch
 
+    from spooftrace.backends import SASTNet
     from spooftrace.batching.build import make_batches, open_streams
     from spooftrace.batching.loader import load
+    from spooftrace.frontends.base import FrontEnd
 
     config = experiment.config
     cached = open_streams(config, dump, data)
     system = experiment.with_cached({name: stream.shape for name, stream in cached.items()}).system
-    first = system.streams[0]
-    rate = cached[first].frame_rate if first in cached else system.frontends[first].frame_rate
-    seconds = system.backend.image_frames / rate
+    backend, first = cast(SASTNet, system.backend), system.streams[0]
+    rate = cached[first].frame_rate if first in cached else cast(FrontEnd, system.frontends[first]).frame_rate
+    seconds = backend.image_frames / float(rate)
     seen: list[tuple[Any, ...]] = []
-    system.backend.register_forward_pre_hook(lambda module, streams: seen.append(streams))
+    backend.register_forward_pre_hook(lambda module, streams: seen.append(streams))
     utterances = make_batches("score", config, system, data, dump, cached).utterances
     plan = [[utterances.utts.index(utt)] for utt in utts]
     found = []
@@ -200,10 +202,10 @@ def attend(experiment: Experiment, data: Path, dump: Path, utts: Sequence[str]) 
                 system(groups[0])
             except InputError as error:
                 raise InputError(f"{data}: {error}") from None
-            maps = system.backend.attention_maps(*seen.pop())
+            maps = backend.attention_maps(*seen.pop())
             maps = {name: one[0].numpy() for name, one in maps.items()}
             spectrogram, heard = _spectrogram(utterances, utt, seconds)
-            found.append(Attention(maps, seconds, system.backend.mae.grid[1], spectrogram, heard))
+            found.append(Attention(maps, seconds, backend.mae.grid[1], spectrogram, heard))
     return tuple(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,8 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 
 def results_table(groups: Sequence[Group], test_set: str) -> str:
     """F1 and accuracy of all runs on one test set, and what decisions without listening reach."""
-    rows, floors = [], {}
+    rows: list[list[str]] = []
+    floors: dict[str, Cell] = {}
     for group in groups:
         if runs := group.on(test_set):
             values = np.array([[run.metrics[test_set][key] for key in F1S] for run in runs])
@@ -136,7 +138,7 @@ def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
 
 
 def _parts_table(groups: Sequence[Group], test_set: str) -> str:
-    figures = [Figure(title, lambda cell, key=key: cell[key], percent) for key, title in TITLES.items()]
+    figures = [Figure(title, itemgetter(key), percent) for key, title in TITLES.items()]
     return parts_table(groups, test_set, Layout(figures, _cells_of, _floors_of))
 
 

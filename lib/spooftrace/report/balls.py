@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -53,6 +53,7 @@ def _look(experiment: Experiment, directory: DataDir, dump: Path) -> tuple[np.nd
     """Mean weight of each subspace for each target (T, K), and all points of the balls in the unit disc (N, K, 2)."""
     import torch
 
+    from spooftrace.backends import HYDRA
     from spooftrace.batching.build import open_streams
 
     cached = open_streams(experiment.config, dump, directory.path)
@@ -65,7 +66,7 @@ def _look(experiment: Experiment, directory: DataDir, dump: Path) -> tuple[np.nd
     if missing:
         raise InputError(f"{directory.path}: no '{name}' of {missing[0]}; run stage 3 again")
     vectors = torch.from_numpy(np.stack([stream.reader[utt] for utt in directory.utts]).astype(np.float32))  # (N, D)
-    backend = experiment.with_cached({name: stream.shape}).system.backend
+    backend = cast(HYDRA, experiment.with_cached({name: stream.shape}).system.backend)
     return backend.attention(vectors).mean(0).numpy(), backend.disc_points(vectors).numpy()
 
 

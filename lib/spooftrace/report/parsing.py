@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from spooftrace.common.english import percent
@@ -23,13 +23,14 @@ def _number(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _error(target: str, measure: str, cell: Cell) -> float | None:
-    return cell["targets"][target][measure]
+def _error(target: str, measure: str) -> Callable[[Cell], float | None]:
+    """Function that reads an error from a cell."""
+    return lambda cell: cell["targets"][target][measure]
 
 
 FIGURES = [
     *(
-        Figure(f"{unit} {name}", lambda cell, at=(target, measure): _error(*at, cell), _number)
+        Figure(f"{unit} {name}", _error(target, measure), _number)
         for target, unit in zip(TARGETS, UNITS.values(), strict=True)
         for measure, name in MEASURES.items()
     ),
@@ -70,7 +71,8 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 
 def set_table(groups: Sequence[Group], test_set: str, part: str) -> str:
     """Errors on all codecs, or on those of ``closed_set`` or ``open_set``; "" where there are none."""
-    rows, floors = [], {}
+    rows: list[list[str]] = []
+    floors: dict[str, Cell] = {}
     for group in groups:
         cells = [cell for run in group.on(test_set) if (cell := _part(run.metrics[test_set], part))]
         if cells:

@@ -145,7 +145,7 @@ def group_by_seed(runs: Sequence[Run]) -> list[Group]:
     for members in alike.values():
         seeds = {run.seed for run in members}
         if len(seeds) == len(members) and None not in seeds:
-            groups.append(sorted(members, key=lambda run: run.seed))
+            groups.append(sorted(members, key=lambda run: run.seed or 0))
         else:
             groups.extend([run] for run in members)
     systems = [members[0].system for members in groups]
