@@ -81,7 +81,7 @@ def make_corpus(recipe, classes):
 
 
 def audit(data, label="utt2label", limit=0.35):
-    assert not measuring.measure_part([data], Path("audit"))
+    assert not measuring.measure_shard([data], Path("audit"))
     tables = (data.table(name) for name in (label, "utt2spk", "utt2attack"))
     return audit_label(label, measuring.collect([data], Path("audit")), *tables, limit)
 
@@ -263,7 +263,6 @@ def test_second_run_measures_what_changed(without_figure, make_corpus, monkeypat
 
 def test_killed_run_goes_on(without_figure, make_corpus, monkeypatch):
     data = make_corpus()
-    monkeypatch.setattr(measuring, "CHUNK", 10)
     measured = []
 
     def killed(*source):
@@ -324,7 +323,7 @@ def test_segments_are_measured_apart(make_corpus, classes):
         "utt2spk": {"u1": "s", "u2": "s"},
     }
     data = DataDir.write("cut", tables)
-    assert not measuring.measure_part([data], Path("audit"))
+    assert not measuring.measure_shard([data], Path("audit"))
     found = measuring.collect([data], Path("audit"))
     cues = dict(zip(found.names, found.values.T, strict=True))
     np.testing.assert_allclose(np.diff(cues["duration"]), 0.5, atol=1e-3)

@@ -43,6 +43,7 @@ import torch
 from ge2e import SpeakerEncoder, find_weights
 
 from spooftrace.audio import read_audio
+from spooftrace.audio.writing import to_int16
 from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.codecs.training import SUMMARY, WEIGHTS
 from spooftrace.codecs.weights import load_codec
@@ -163,7 +164,7 @@ def probe_clusters(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     paths = sorted((data / "audio" / "ast-it").glob("*.flac"))
     paths = paths[:: max(1, len(paths) // PROBE)][:PROBE]
     waves = [read_audio(path, SAMPLE_RATE) for path in paths]
-    features = extract_teacher([np.rint(wave * 32767).astype(np.int16) for wave in waves], JUDGE, JUDGE_LAYER)
+    features = extract_teacher([to_int16(wave, 32767) for wave in waves], JUDGE, JUDGE_LAYER)
     stacked = np.concatenate(features).astype(np.float32)
     stacked = (stacked - stacked.mean(0)) / (stacked.std(0) + 1e-5)
     labels = MiniBatchKMeans(CLUSTERS, batch_size=4096, n_init=3, random_state=0).fit_predict(stacked)

@@ -23,6 +23,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from spooftrace.audio.writing import to_int16
 from spooftrace.codecs.table import find_setting
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
@@ -106,7 +107,7 @@ def main() -> int:
     torch.set_num_threads(1)
     try:
         original = read_original(args.corpus / mini.ARCHIVE, args.utt)
-        panels = {"bona fide": np.rint(original * 32768).astype(np.int16)}
+        panels = {"bona fide": to_int16(original)}
         for attack in mini.SUBSETS:
             panels[heading(attack)] = resynthesize(original, load_synthesizer(attack), f"{args.utt}-{attack}")
     except InputError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.audit.findings import FEW, LABELS, Audit, Finding, audit_label
-from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_part
+from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_shard
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, gaps_of, read_gaps
@@ -44,7 +44,7 @@ def audit(
     folders = [DataDir.read(folder) for folder in directories]
     _refuse_shared(folders)
     tables = _tables(folders, label)
-    bad = measure_part(folders, out, job or 1, num_jobs if job else 1, skip)
+    bad = measure_shard(folders, out, job or 1, num_jobs if job else 1, skip)
     for line in list(bad.values())[:SHOWN]:
         print(line, file=sys.stderr)
     if bad and not skip:

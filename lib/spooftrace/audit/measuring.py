@@ -8,7 +8,6 @@ job keeps a journal in ``OUT/.cues``, so that a killed run goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +16,11 @@ import numpy as np
 from spooftrace.audit.cues import CUES, FORMAT, measure
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, other_journals, read_journals, shard
-from spooftrace.common.progress import Progress
+from spooftrace.common.journal import ArrayJob, read_journals
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir
 
 THREADS = 4  # decoding and numpy leave Python's lock alone for a good part; jobs scale better
-CHUNK = 500  # utterances waiting for the threads at a time
 SHOWN = 10
 HEADER = ["utt", "state", *(cue.name for cue in CUES), FORMAT]
 ORIGIN = {"columns": HEADER}
@@ -47,51 +44,36 @@ class Measured:
     constant: list[str]
 
 
-def measure_part(
+def measure_shard(
     folders: Sequence[DataDir], out: Path, job: int = 1, num_jobs: int = 1, skip: bool = False
 ) -> dict[str, str]:
-    """Measure the utterances of one part that have not been measured, or whose file has changed.
+    """Measure the utterances of one shard that have not been measured, or whose file has changed.
 
     Args:
-        folders: data directories that share no utterance.
-        out: folder of the audit.
-        job: this part, from 1.
-        num_jobs: number of parts.
-        skip: record files that cannot be used, too; otherwise a repeated run looks at them again.
+        folders: Data directories that share no utterance.
+        out: The folder of the audit.
+        job: The number of this job, from 1.
+        num_jobs: The number of jobs.
+        skip: Whether to record files that cannot be used, too; otherwise a later run reads them again.
 
     Returns:
-        Utterance -> what is wrong, for those of the part that cannot be used.
+        Utterance -> what is wrong, for those of the shard that cannot be used.
 
     Raises:
-        InputError: there is no ``wav.scp`` or no such part.
+        InputError: ``wav.scp`` is missing, or ``job`` is not between 1 and ``num_jobs``.
     """
     sources = {utt: data.audio(utt) for data in folders for utt in data.utts}
-    for old in other_journals(out / ".cues", ORIGIN):
-        old.unlink(missing_ok=True)
-    part = shard(list(sources), job, num_jobs)
-    states = {utt: _state(*sources[utt]) for utt in part}
+    work = ArrayJob(out / ".cues", ORIGIN, job, num_jobs)
+    work.remove_stale()
+    utts = work.shard(list(sources))
+    states = {utt: _state(*sources[utt]) for utt in utts}
     known = _known(out, states)
-    waiting = [utt for utt in part if utt not in known]
-    bad = {utt: _reason(text) for utt, text in known.items() if _reason(text)}
-    if not waiting:
-        return bad
-    name = ", ".join(str(data.path) for data in folders)
-    with (
-        Journal(out / ".cues", job, num_jobs, ORIGIN) as journal,
-        ThreadPoolExecutor(THREADS) as pool,
-        Progress(f"cues of {name}, part {job} of {num_jobs}", len(part)) as progress,
-    ):
-        progress.skip(len(part) - len(waiting))
-        for start in range(0, len(waiting), CHUNK):
-            utts = waiting[start : start + CHUNK]
-            for utt, text in zip(utts, pool.map(_describe, (sources[utt] for utt in utts)), strict=True):
-                text = f"{states[utt]} {text}"
-                if _reason(text):
-                    bad[utt] = _reason(text)
-                if skip or utt not in bad:
-                    journal.add(utt, text)
-            progress.advance(len(utts))
-    return bad
+    measured = work.run(
+        f"cues of {', '.join(str(data.path) for data in folders)}", utts, known,
+        lambda utt: f"{states[utt]} {_describe(sources[utt])}", threads=THREADS,
+        keep=lambda text: skip or not _reason(text),
+    )  # fmt: skip
+    return {utt: _reason(text) for utt, text in (known | measured).items() if _reason(text)}
 
 
 def collect(folders: Sequence[DataDir], out: Path) -> Measured:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from spooftrace.audio import read_audio
+from spooftrace.audio.writing import to_int16
 from spooftrace.codecs.codec import NeuralCodec
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
@@ -54,7 +55,7 @@ class CropSampler:
                 wave = read_audio(path, codec.sample_rate, start, end)
                 loudness = float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
                 if loudness > 1e-4:
-                    self.waves.append(np.rint(wave.clip(-1, 1) * 32767).astype(np.int16))
+                    self.waves.append(to_int16(wave, 32767))
                     self.gains.append(codec.level / loudness / 32767)
                 progress.advance()
         if not self.waves:

@@ -12,14 +12,12 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spooftrace.audio.reading import MAX_OVERSHOOT, check_audio
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
-from spooftrace.common.progress import Progress
+from spooftrace.common.journal import ArrayJob, fingerprint
 from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.edit import restrict
@@ -29,7 +27,6 @@ from spooftrace.datadir.tables import write_text
 
 # Network disks have a delay for each file. On a local disk one thread is as fast: the interpreter lock is the limit.
 THREADS = 8
-CHUNK = 1000  # files submitted to the threads at a time; bounds the memory
 SHOWN = 10
 BAD = "bad"  # the record of an unusable file is "bad <reason>", that of a usable file "<samples> <rate> <channels>"
 
@@ -86,16 +83,16 @@ def is_complete(data: DataDir, job: int = 1, num_jobs: int = 1) -> bool:
     if "utt2dur" not in data.tables:
         return False
     wav = data.table("wav.scp")
-    audio = {key: wav[key] for key in shard(list(wav), job, num_jobs)}
+    work = _array_job(data, job, num_jobs)
+    audio = {key: wav[key] for key in work.shard(list(wav))}
     written = (data.path / "utt2dur").stat().st_mtime_ns
-    folder, origin = _records(data)
-    rows = dict(read_journals(folder, origin))
+    rows = dict(work.records())
     if not rows:
         changes = (state.split(" ", 2)[1] for _, state in states({key: Source(path) for key, path in audio.items()}))
         return not any(change.isdigit() and int(change) > written for change in changes)
-    if any(path.stat().st_mtime_ns > written for path in folder.glob("*.journal")):
+    if any(path.stat().st_mtime_ns > written for path in work.folder.glob("*.journal")):
         return False  # measured again, and not yet collected
-    current = current_records(read_journals(folder, origin), audio)
+    current = current_records(work.records(), audio)
     return all(key in current for key in audio if key in rows)
 
 
@@ -126,31 +123,18 @@ def probe_shard(data: DataDir, job: int = 1, num_jobs: int = 1, skip: bool = Fal
         InputError: ``wav.scp`` is missing, or the shard does not exist.
     """
     wav = data.table("wav.scp")
-    keys_of_shard = shard(list(wav), job, num_jobs)
-    folder, origin = _records(data)
-    for old in other_journals(folder, origin):
-        old.unlink(missing_ok=True)
+    work = _array_job(data, job, num_jobs)
+    keys = work.shard(list(wav))
+    work.remove_stale()
     known, _ = _read_records(data)
-    waiting = [key for key in keys_of_shard if key not in known]
-    bad: dict[str, str] = {}
-    if not waiting:
+    if all(key in known for key in keys):
         print(f"{data.path}: shard {job} of {num_jobs} is already complete")
-        return bad
-    with (
-        Journal(folder, job, num_jobs, origin) as journal,
-        ThreadPoolExecutor(THREADS) as pool,
-        Progress(f"{data.path} durations, shard {job} of {num_jobs}", len(keys_of_shard)) as progress,
-    ):
-        progress.advance(len(keys_of_shard) - len(waiting))
-        for start in range(0, len(waiting), CHUNK):
-            keys = waiting[start : start + CHUNK]
-            for key, (text, source) in zip(keys, pool.map(_describe, map(wav.__getitem__, keys)), strict=True):
-                if text.startswith(BAD):
-                    bad[key] = text[len(BAD) + 1 :]
-                if skip or key not in bad:
-                    journal.add(key, f"{text} {source}")
-            progress.advance(len(keys))
-    return bad
+        return {}
+    records = work.run(
+        f"{data.path} durations", keys, known, lambda key: _describe(wav[key]), threads=THREADS,
+        keep=lambda text: skip or not _reason(text),
+    )  # fmt: skip
+    return {key: reason for key, text in records.items() if (reason := _reason(text))}
 
 
 def collect(data: DataDir, skip: bool = False) -> DataDir:
@@ -204,25 +188,30 @@ def seconds_text(samples: int, rate: int) -> str:
     return f"{samples / rate:.6f}".rstrip("0").rstrip(".")
 
 
-def _records(data: DataDir) -> tuple[Path, dict[str, str]]:
-    """Return the folder of the journals, which is no file of the data directory, and what identifies their input."""
-    return data.path / ".durations", fingerprint(data.path, "wav.scp")
+def _array_job(data: DataDir, job: int = 1, num_jobs: int = 1) -> ArrayJob:
+    """Return the work on a data directory. The folder of its journals is not part of the data directory."""
+    return ArrayJob(data.path / ".durations", fingerprint(data.path, "wav.scp"), job, num_jobs)
 
 
 def _read_records(data: DataDir) -> tuple[dict[str, str], dict[str, str]]:
     """Return the current records: key -> "samples rate channels" of usable files, and key -> reason of the others."""
-    records = current_records(read_journals(*_records(data)), data.table("wav.scp"))
+    records = current_records(_array_job(data).records(), data.table("wav.scp"))
     good = {key: " ".join(fields) for key, fields in records.items() if fields[0] != BAD}
     return good, {key: " ".join(fields[1:]) for key, fields in records.items() if fields[0] == BAD}
 
 
-def _describe(path: str) -> tuple[str, str]:
-    """Return the record of a file and the state of the file before it was read."""
+def _describe(path: str) -> str:
+    """Return the record of a file: its lengths or the reason, then the state of the file before it was read."""
     source = stamp(path)
     try:
-        return " ".join(map(str, probe(path))), source
+        return f"{' '.join(map(str, probe(path)))} {source}"
     except (InputError, OSError) as error:
-        return f"{BAD} {error}", source
+        return f"{BAD} {error} {source}"
+
+
+def _reason(record: str) -> str:
+    """Return why the file of a record cannot be used; empty if it can."""
+    return " ".join(record.split()[1:-1]) if record.startswith(f"{BAD} ") else ""
 
 
 def _durations(

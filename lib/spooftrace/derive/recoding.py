@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,8 +27,7 @@ from spooftrace.codecs.providers import load_coder, own_weights
 from spooftrace.codecs.table import CodecSetting
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
-from spooftrace.common.progress import Progress
+from spooftrace.common.journal import ArrayJob, fingerprint
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
 from spooftrace.datadir.edit import carry_notes
@@ -146,49 +144,48 @@ def recode_shard(directory: Path, out: Path, recoders: Sequence[Recoder], job: i
     data.table("wav.scp")
     if known_files(out) and not (out / RECORD).is_dir():
         raise InputError(f"{out}: exists and is no copy of a data directory; choose another --out")
-    origin = _origin(directory, recoders)
-    made, _ = _recorded(out, origin, data)
+    work = _array_job(directory, out, recoders, job, num_jobs)
+    made, _ = _recorded(out, work, data)
     # Sorted by recoder: each job loads one or two codecs, not all of them.
-    tasks = shard([(recoder, utt) for recoder in recoders for utt in data.utts], job, num_jobs)
-    waiting = [(recoder, utt) for recoder, utt in tasks if f"{utt}-{recoder.name}" not in made]
-    # Load the first codec before any file is written or removed: it may be unusable.
-    loaded: tuple[str, Coder] | None = (waiting[0][0].name, waiting[0][0].load()) if waiting else None
-    stale = other_journals(out / RECORD, origin)
-    if stale:  # files of other audio or codecs: mark the directory as incomplete until they are replaced
-        (out / "utt2spk").unlink(missing_ok=True)
-        for journal in stale:
-            journal.unlink(missing_ok=True)
-    if any(audio_path(out, recoder.name, f"{utt}-{recoder.name}").exists() for recoder, utt in waiting):
+    pairs = work.shard([(recoder, utt) for recoder in recoders for utt in data.utts])
+    copies = {f"{utt}-{recoder.name}": (recoder, utt) for recoder, utt in pairs}
+    waiting = [copy for copy in copies if copy not in made]
+    maker = _CopyMaker(data, out)
+    if waiting:  # load the first codec before any file is written or removed: it may be unusable
+        maker.load(copies[waiting[0]][0])
+    work.remove_stale(out / "utt2spk")  # marks the directory as incomplete until its files are replaced
+    if any(audio_path(out, copies[copy][0].name, copy).exists() for copy in waiting):
         (out / "utt2spk").unlink(missing_ok=True)  # its original was replaced
-    failed = 0
-    if waiting:
-        with (
-            Journal(out / RECORD, job, num_jobs, origin) as record,
-            Progress(f"{out} shard {job} of {num_jobs}", len(tasks)) as progress,
-        ):
-            progress.advance(len(tasks) - len(waiting))
-            for recoder, utt in waiting:
-                if loaded is None or loaded[0] != recoder.name:
-                    loaded = (recoder.name, recoder.load())
-                failed += not _make_copy(data, out, utt, recoder, loaded[1], record)
-                progress.advance()
-    existed = len(tasks) - len(waiting)
+    records = work.run(str(out), list(copies), made, lambda copy: maker.make(copy, *copies[copy]))
+    failed = sum(record.startswith(REJECTED) for record in records.values())
+    existed = len(copies) - len(waiting)
     print(f"{out}: shard {job} of {num_jobs}: {len(waiting) - failed:,} made, {existed:,} existed, {failed:,} rejected")
 
 
-def _make_copy(data: DataDir, out: Path, utt: str, recoder: Recoder, coder: Coder, record: Journal) -> bool:
-    """Write and record the copy of an utterance; returns False if it is rejected."""
-    copy = f"{utt}-{recoder.name}"
-    source = stamp(data.audio(utt)[0])
-    try:
-        rate, wave = _original(data, utt)
-        result = recode(wave, rate, coder, recoder.match_level)
-    except (ValueError, RuntimeError) as error:  # unreadable audio, Rejected, or an error of the coder
-        record.add(copy, f"{REJECTED} {error} {source}")
-        return False
-    write_flac(audio_path(out, recoder.name, copy), result, rate)
-    record.add(copy, f"{len(result)} {rate} {source}")
-    return True
+class _CopyMaker:
+    """Makes copies, with the coder of one recoder in memory."""
+
+    def __init__(self, data: DataDir, out: Path) -> None:
+        self.data, self.out = data, out
+        self._loaded: tuple[str, Coder] | None = None
+
+    def load(self, recoder: Recoder) -> Coder:
+        """Return the coder of a recoder."""
+        if self._loaded is None or self._loaded[0] != recoder.name:
+            self._loaded = (recoder.name, recoder.load())
+        return self._loaded[1]
+
+    def make(self, copy: str, recoder: Recoder, utt: str) -> str:
+        """Write the copy of an utterance and return its record."""
+        coder = self.load(recoder)
+        source = stamp(self.data.audio(utt)[0])
+        try:
+            rate, wave = _original(self.data, utt)
+            result = recode(wave, rate, coder, recoder.match_level)
+        except (ValueError, RuntimeError) as error:  # unreadable audio, Rejected, or an error of the coder
+            return f"{REJECTED} {error} {source}"
+        write_flac(audio_path(self.out, recoder.name, copy), result, rate)
+        return f"{len(result)} {rate} {source}"
 
 
 def collect(directory: Path, out: Path, recoders: Sequence[Recoder]) -> DataDir:
@@ -201,7 +198,7 @@ def collect(directory: Path, out: Path, recoders: Sequence[Recoder]) -> DataDir:
         InputError: Copies are still to be made, or all were rejected.
     """
     data = DataDir.read(directory)
-    made, rejected = _recorded(out, _origin(directory, recoders), data)
+    made, rejected = _recorded(out, _array_job(directory, out, recoders), data)
     origin = {f"{utt}-{recoder.name}": (utt, recoder) for recoder in recoders for utt in data.utts}
     missing = [copy for copy in origin if copy not in made and copy not in rejected]
     if missing:
@@ -245,12 +242,12 @@ def _rms(wave: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
 
 
-def _origin(directory: Path, recoders: Sequence[Recoder]) -> dict[str, Any]:
+def _array_job(directory: Path, out: Path, recoders: Sequence[Recoder], job: int = 1, num_jobs: int = 1) -> ArrayJob:
     names = {"routes": [recoder.name for recoder in recoders], "weights": [recoder.weights for recoder in recoders]}
-    return names | fingerprint(directory, "wav.scp", "segments")
+    return ArrayJob(out / RECORD, names | fingerprint(directory, "wav.scp", "segments"), job, num_jobs)
 
 
-def _recorded(out: Path, origin: dict[str, Any], data: DataDir) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
+def _recorded(out: Path, work: ArrayJob, data: DataDir) -> tuple[dict[str, tuple[int, int]], dict[str, str]]:
     """Return copy -> (samples, rate) of existing copies, and copy -> reason of rejected ones.
 
     Records of utterances whose audio was replaced are left out.
@@ -258,8 +255,8 @@ def _recorded(out: Path, origin: dict[str, Any], data: DataDir) -> tuple[dict[st
     existing = {path.name for path in (out / "audio").glob("*/*.flac")}
     made: dict[str, tuple[int, int]] = {}
     rejected: dict[str, str] = {}
-    sources = {f"{utt}-{recoder}": data.audio(utt)[0] for recoder in origin["routes"] for utt in data.utts}
-    for copy, (word, *rest) in current_records(read_journals(out / RECORD, origin), sources).items():
+    sources = {f"{utt}-{recoder}": data.audio(utt)[0] for recoder in work.origin["routes"] for utt in data.utts}
+    for copy, (word, *rest) in current_records(work.records(), sources).items():
         if word == REJECTED:
             rejected[copy] = " ".join(rest)
         elif file_name(copy) in existing:

@@ -11,16 +11,15 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spooftrace.audio import read_audio, write_flac
 from spooftrace.audio.silence import DETECTORS, remove_silence
+from spooftrace.audio.writing import to_int16
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
-from spooftrace.common.journal import Journal, fingerprint, other_journals, read_journals, shard
-from spooftrace.common.progress import Progress
+from spooftrace.common.journal import ArrayJob, fingerprint
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.directory import known_files
@@ -86,35 +85,27 @@ def trim_shard(
             the shard does not exist.
     """
     data = DataDir.read(directory)
-    utts = shard(data.utts, job, num_jobs)
+    work = _array_job(directory, out, settings, job, num_jobs)
+    utts = work.shard(data.utts)
     if known_files(out) and not (out / ".trim").is_dir():
         raise InputError(f"{out}: exists and is not a trimmed copy; choose another --out-suffix")
-    origin = _origin(directory, settings)
-    stale = other_journals(out / ".trim", origin)
-    if stale:  # files of other audio or settings: mark the directory as incomplete until they are replaced
-        (out / "utt2spk").unlink(missing_ok=True)
-        for journal in stale:
-            journal.unlink(missing_ok=True)
-    done = _done(out, origin, {utt: data.audio(utt)[0] for utt in utts})
+    work.remove_stale(out / "utt2spk")  # marks the directory as incomplete until its files are replaced
+    done = _done(out, work, {utt: data.audio(utt)[0] for utt in utts})
     waiting = [utt for utt in utts if utt not in done]
     if any((out / "audio" / file_name(utt)).exists() for utt in waiting):
         (out / "utt2spk").unlink(missing_ok=True)  # its audio was replaced
     detect, ends_only = DETECTORS[settings["method"]], settings["remove"] == "ends"
-    if waiting:
-        with (
-            Journal(out / ".trim", job, num_jobs, origin) as record,
-            Progress(f"{out} shard {job} of {num_jobs}", len(utts)) as progress,
-        ):
-            progress.advance(len(utts) - len(waiting))
-            for utt in waiting:
-                path, start, end = data.audio(utt)
-                source = stamp(path)
-                wave = read_audio(path, SAMPLE_RATE, start, end)  # (N,)
-                speech = detect(wave, SAMPLE_RATE)
-                kept = remove_silence(wave, speech, ends_only)  # (N,) -> (M,)
-                write_flac(out / "audio" / file_name(utt), _to_int16(kept), SAMPLE_RATE)
-                record.add(utt, f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}")
-                progress.advance()
+
+    def trim_one(utt: str) -> str:
+        path, start, end = data.audio(utt)
+        source = stamp(path)
+        wave = read_audio(path, SAMPLE_RATE, start, end)  # (N,)
+        speech = detect(wave, SAMPLE_RATE)
+        kept = remove_silence(wave, speech, ends_only)  # (N,) -> (M,)
+        write_flac(out / "audio" / file_name(utt), to_int16(kept), SAMPLE_RATE)
+        return f"{len(wave)} {len(kept)} {'speech' if speech.any() else 'none'} {source}"
+
+    work.run(str(out), utts, done, trim_one)
     print(
         f"{out}: shard {job} of {num_jobs}: trimmed {counted(len(waiting), 'utterance')}, "
         f"{len(utts) - len(waiting):,} existed"
@@ -134,7 +125,7 @@ def collect(directory: Path, out: Path, settings: Mapping[str, str]) -> DataDir:
         InputError: Utterances are still to be trimmed.
     """
     data = DataDir.read(directory)
-    done = _done(out, _origin(directory, settings), {utt: data.audio(utt)[0] for utt in data.utts})
+    done = _done(out, _array_job(directory, out, settings), {utt: data.audio(utt)[0] for utt in data.utts})
     missing = [utt for utt in data.utts if utt not in done]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
@@ -176,30 +167,26 @@ def file_name(utt: str) -> str:
     return name
 
 
-def _origin(directory: Path, settings: Mapping[str, str]) -> dict[str, Any]:
-    return dict(settings) | fingerprint(directory, "wav.scp", "segments")
+def _array_job(directory: Path, out: Path, settings: Mapping[str, str], job: int = 1, num_jobs: int = 1) -> ArrayJob:
+    origin = dict(settings) | fingerprint(directory, "wav.scp", "segments")
+    return ArrayJob(out / ".trim", origin, job, num_jobs)
 
 
-def _done(out: Path, origin: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, tuple[int, int, int]]:
+def _done(out: Path, work: ArrayJob, sources: Mapping[str, str]) -> dict[str, tuple[int, int, int]]:
     """Return utterance -> (samples before, samples after, 1 with speech) of the current trimmed files.
 
     Args:
         out: The trimmed copy.
-        origin: What identifies the input and the settings.
+        work: The array job whose records are read.
         sources: Utterance -> path of its audio. Utterances whose audio was replaced are left out.
     """
     audio = out / "audio"
     existing = {entry.name for entry in os.scandir(audio)} if audio.is_dir() else set()
     done = {}
-    for utt, (before, after, speech) in current_records(read_journals(out / ".trim", origin), sources).items():
+    for utt, (before, after, speech) in current_records(work.records(), sources).items():
         if file_name(utt) in existing:
             done[utt] = (int(before), int(after), int(speech == "speech"))
     return done
-
-
-def _to_int16(wave: np.ndarray) -> np.ndarray:
-    """Convert float32 with full scale 1 to int16; former 16-bit samples are restored exactly."""
-    return np.clip(np.rint(wave * 32768), -32768, 32767).astype(np.int16)
 
 
 def _list_without_speech(path: Path, utts: list[str]) -> None:
