@@ -76,7 +76,7 @@ def test_summary_names_it_too(write_config, capsys):
     assert "backend (Bare) is not counted: backend Bare: has no attribute" in capsys.readouterr().out
 
 
-def test_a_whole_one_is_taken(write_config):
+def test_a_complete_back_end_is_accepted(write_config):
     config = load_config([write_config(backend={"class_path": f"{__name__}.Whole"}, data={})])
     batch = {"wave": torch.zeros(1, 3200), "wave_len": torch.tensor([3200]), "utt": ["u"]}
     assert System(config, {})(batch).shape == (1, 2)

@@ -1,4 +1,4 @@
-"""What every back-end promises, for small ones of each kind."""
+"""Guarantees of every back-end, tested on small models of each kind."""
 
 import pytest
 import torch
@@ -15,12 +15,12 @@ LAYOUT_NDIM = {"wave": 2, "vector": 2, "frames": 3, "codes": 3, "layers": 4}
 
 
 def loss_of(model: spooftrace.backends.Backend, outputs: Tensor) -> Tensor:
-    """What training minimises for some task, with what the back-end adds of its own."""
+    """The loss of a task, with the back-end's auxiliary loss."""
     loss = outputs.square().sum()
     return model.total_loss(loss, torch.zeros(len(outputs), dtype=torch.long))
 
 
-def test_every_back_end_is_here():
+def test_every_back_end_is_tested():
     assert {case[0] for case in BACKENDS.values()} == {*spooftrace.backends.__all__} - {"Backend"}
 
 
@@ -38,7 +38,7 @@ def test_attributes(name):
 
 
 @EVERY
-def test_any_length_from_the_fewest_frames_on(name):
+def test_any_length_from_the_minimum(name):
     model = make(name).eval()
     least = BACKENDS[name][3]
     for frames in (least, least + 1, 50, 77):
@@ -48,7 +48,7 @@ def test_any_length_from_the_fewest_frames_on(name):
 
 
 @EVERY
-def test_fewer_frames_or_another_shape_is_one_clear_line(name):
+def test_too_few_frames_or_another_shape_give_one_line(name):
     model = make(name).eval()
     shape = BACKENDS[name][2][0]
     good, *others = make_inputs(name, 2, 50)
@@ -98,7 +98,7 @@ def test_short_inputs_at_the_published_sizes(name, frames):
 
 
 @EVERY
-def test_items_of_a_batch_do_not_meet_in_eval(name):
+def test_items_of_a_batch_are_independent_in_eval_mode(name):
     model = make(name).eval()
     inputs = make_inputs(name, 3, 60)
     with torch.no_grad():
@@ -108,7 +108,7 @@ def test_items_of_a_batch_do_not_meet_in_eval(name):
 
 
 @EVERY
-def test_gradients_reach_everything_that_is_trained(name):
+def test_all_trained_weights_have_gradients(name):
     model = make(name)
     loss_of(model, model(*make_inputs(name, 4, 500 if name == "AASIST" else 50))).backward()
     for key, p in model.named_parameters():
@@ -119,7 +119,7 @@ def test_gradients_reach_everything_that_is_trained(name):
 
 
 @EVERY
-def test_weights_can_be_kept_without_those_of_another_model(name):
+def test_state_dicts_are_complete_and_load_strictly(name):
     """State dicts load strictly, and hold everything: two models with the same one give the same outputs."""
     model, other = make(name), make(name)
     for p in other.parameters():

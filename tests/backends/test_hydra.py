@@ -117,7 +117,7 @@ def test_flat_balls_give_the_weighted_mean():
     st.lists(st.floats(0.01, 1.5), min_size=3, max_size=3),
     st.lists(st.floats(0.05, 3), min_size=3, max_size=3),
 )
-def test_on_a_line_distances_add_up(lengths, curvatures):
+def test_distances_add_on_a_line(lengths, curvatures):
     """Points in one direction from the origin: their sum is as far as their weighted distances together."""
     direction = torch.tensor([0.6, 0.0, -0.8], dtype=torch.float64)
     vectors = torch.tensor(lengths, dtype=torch.float64)[None, :, None] * direction
@@ -170,7 +170,7 @@ def test_gradients_are_those_of_finite_differences(sums, scale):
 
 
 @pytest.mark.parametrize("formulas", ["consistent", "printed"])
-def test_single_precision_gives_what_double_does(formulas):
+def test_single_precision_equals_double_precision(formulas):
     """Weights so large that points lie at the edge of the balls."""
     model = model_of(formulas=formulas).eval()
     nn.init.normal_(model.project.weight, std=0.3)
@@ -238,7 +238,7 @@ def test_total_correlation_of_normal_numbers():
     assert total_correlation(torch.stack([a, b, c], dim=1)[:, :, None]).item() == pytest.approx(0, abs=0.001)
 
 
-def test_total_correlation_sees_through_scale_offset_and_order():
+def test_total_correlation_is_invariant_to_scale_offset_and_order():
     vectors, _ = random_case(batch=32)
     vectors[:, 1] += vectors[:, 0]
     expected = total_correlation(vectors)
@@ -290,7 +290,7 @@ def test_total_loss_adds_the_weighted_total_correlation_of_the_batch():
     assert without.total_loss(loss, None) is loss
 
 
-def test_nothing_is_kept_outside_of_a_training_step():
+def test_no_tensors_are_kept_outside_a_training_step():
     model = model_of()
     model(torch.randn(4, 12))
     model.total_loss(torch.zeros(()), None)

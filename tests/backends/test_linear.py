@@ -36,7 +36,7 @@ def test_only_the_linear_layer_is_trained():
     assert {name for name, _ in LinearProbe(6).named_parameters()} == {"out.weight", "out.bias"}
 
 
-def test_separates_what_a_line_separates():
+def test_linearly_separable_classes_are_separated():
     """Features of very different scale: the standardisation lets one learning rate serve them all."""
     torch.manual_seed(0)
     scale = torch.tensor([0.1, 1.0, 1e3])

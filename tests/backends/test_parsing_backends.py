@@ -1,4 +1,4 @@
-"""The back-ends of codec parsing: what all four promise, and what is particular to the CNN, the single ball and MiO."""
+"""The back-ends of codec parsing: properties of all four, and of the CNN, the single ball and MiO."""
 
 import copy
 
@@ -50,7 +50,7 @@ def make_inputs(model: nn.Module, batch: int) -> list[Tensor]:
 
 
 @EVERY
-def test_vectors_become_one_number_a_target(name):
+def test_one_output_per_target(name):
     model = make(name, num_outputs=2).eval()
     assert model.num_outputs == 2 and make(name).num_outputs == 3
     assert all(layouts == ("vector",) for layouts in model.layouts)
@@ -59,7 +59,7 @@ def test_vectors_become_one_number_a_target(name):
 
 
 @EVERY
-def test_items_of_a_batch_do_not_meet_in_eval(name):
+def test_items_of_a_batch_are_independent_in_eval_mode(name):
     model = make(name).eval()
     inputs = make_inputs(model, 3)
     alone = torch.cat([model(*(x[i : i + 1] for x in inputs)) for i in range(3)])
@@ -67,7 +67,7 @@ def test_items_of_a_batch_do_not_meet_in_eval(name):
 
 
 @EVERY
-def test_another_shape_is_one_clear_line(name):
+def test_another_shape_gives_one_line(name):
     model = make(name)
     good = make_inputs(model, 3)
     for bad in (good[0][:, :-1], good[0][0], good[0][:0], good[0][None]):
@@ -79,7 +79,7 @@ def test_another_shape_is_one_clear_line(name):
 
 
 @EVERY
-def test_gradients_reach_everything_that_is_trained(name):
+def test_all_trained_weights_have_gradients(name):
     model = make(name, dropout=0.0)
     outputs = model(*make_inputs(model, 16))
     loss = outputs.square().sum()
@@ -93,7 +93,7 @@ def test_gradients_reach_everything_that_is_trained(name):
 
 
 @EVERY
-def test_state_dicts_hold_everything(name):
+def test_state_dicts_are_complete(name):
     """Two models with the same state give the same outputs; statistics of the standardisation are part of it."""
     model, other = make(name), make(name)
     for p in other.parameters():
@@ -114,7 +114,7 @@ def test_scale_and_offset_of_the_vectors_do_not_matter(name):
 
 
 @EVERY
-def test_statistics_of_the_vectors_are_known_after_one_batch(name):
+def test_statistics_of_the_vectors_converge_after_one_batch(name):
     """Of numbers that are large and hardly vary, too; the same items give the same outputs in training and in use."""
     model = make(name, dropout=0.0)
     inputs = [5 + 1e-2 * x for x in make_inputs(model, 256)]
@@ -124,7 +124,7 @@ def test_statistics_of_the_vectors_are_known_after_one_batch(name):
 
 @pytest.mark.slow
 @EVERY
-def test_learns_what_a_mean_predictor_does_not(name):
+def test_training_beats_the_mean_predictor(name):
     model = make(name, dropout=0.1)
     inputs = make_inputs(model, 400)
     mixing = torch.randn(12, 3, generator=torch.Generator().manual_seed(2))
@@ -175,7 +175,7 @@ def test_size_of_mio():
     assert "5,318,463 parameters" in MiO.__doc__
 
 
-def test_bilinear_pooling_is_made_of_all_products():
+def test_bilinear_pooling_holds_all_products():
     """Of a number of the one vector and a number of the other; as roots that keep the sign, normalised."""
     model = make("MiO").eval()
     inputs = make_inputs(model, 2)

@@ -1,4 +1,4 @@
-"""SASTNet: what is hidden, its losses, its variants, inputs of any length, AudioMAE's weights, released checkpoints."""
+"""SASTNet: masks, losses, variants, inputs of any length, AudioMAE's weights, official checkpoints."""
 
 import argparse
 import itertools
@@ -18,7 +18,7 @@ from spooftrace.backends.parts.reconstruction import AutomaticWeighting, reconst
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import load_config
 from spooftrace.official import matching
-from spooftrace.official import sastnet as releases
+from spooftrace.official import sastnet as official
 from spooftrace.official.base import node
 from spooftrace.official.importing import import_system
 from spooftrace.system.weights import load_weights
@@ -64,7 +64,7 @@ def training_step(model, streams):
     batch=st.integers(1, 3), rows=st.integers(2, 20), columns=st.integers(2, 12), ratio=st.floats(0.01, 0.99),
     seed=st.integers(0, 2**31),
 )  # fmt: skip
-def test_whole_rows_and_columns_are_hidden(batch, rows, columns, ratio, seed):
+def test_whole_rows_and_columns_are_masked(batch, rows, columns, ratio, seed):
     torch.manual_seed(seed)
     hidden = draw_mask(batch, (rows, columns), ratio)
     seen = ~hidden.mask.view(batch, rows, columns)
@@ -80,13 +80,13 @@ def test_whole_rows_and_columns_are_hidden(batch, rows, columns, ratio, seed):
     assert torch.equal(draw_mask(batch, (rows, columns), ratio).mask, hidden.mask)
 
 
-def test_what_is_hidden_differs_between_items_and_steps():
+def test_masks_differ_between_items_and_steps():
     torch.manual_seed(0)
     masks = [draw_mask(4, (16, 8), 0.4).mask for _ in range(2)]
     assert len({tuple(row.tolist()) for mask in masks for row in mask}) == 8
 
 
-def test_a_hidden_patch_changes_the_errors_and_not_the_tokens():
+def test_a_masked_patch_changes_the_errors_but_not_the_tokens():
     mae = MultiDecoderMAE(2, (32, 48), 16, SIZES["encoder"], SIZES["decoder"]).eval()
     image = torch.randn(1, 32, 48)
     torch.manual_seed(3)
@@ -132,7 +132,7 @@ def test_learned_weights_of_the_losses_favour_the_smaller_loss():
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variants_train_all_that_they_have(name):
+def test_variants_train_all_their_weights(name):
     model = made(**VARIANTS[name])
     assert len(model.layouts) == (2 if "SASTNet" in name or "Whisper" in name else 1)
     assert len(model.mae.all_decoders) == (1 if name == "S-MAE" else 3)
@@ -147,7 +147,7 @@ def test_variants_train_all_that_they_have(name):
         assert model.eval()(*streams).shape == (3, 3)
 
 
-def test_nothing_is_hidden_outside_of_training():
+def test_no_patch_is_masked_outside_training():
     model, streams = made().eval(), streams_for(made())
     with torch.no_grad():
         first, second = model(*streams), model(*streams)
@@ -181,7 +181,7 @@ def test_the_total_loss_is_the_weighted_sum_of_both():
     assert model.figures() == pytest.approx({"weight_reconstruction": 2.0, "weight_classification": 0.125})
 
 
-def test_the_weights_of_the_losses_are_a_group_of_their_own():
+def test_the_weights_of_the_losses_are_a_separate_group():
     (group,) = made().optimizer_groups()
     optimizer = torch.optim.AdamW([{"params": [nn.Parameter(torch.ones(1))]}, group], lr=5e-6, weight_decay=1e-4)
     assert [(one["lr"], one["weight_decay"]) for one in optimizer.param_groups] == [(5e-6, 1e-4), (1e-3, 0.0)]
@@ -202,7 +202,7 @@ def test_input_of_another_length():
     assert loss.isfinite()
 
 
-def test_both_streams_matter():
+def test_both_streams_affect_the_outputs():
     model = made().eval()
     frames, semantic = streams_for(model)
     with torch.no_grad():
@@ -242,7 +242,7 @@ def audiomae(model, **changes):
     return {"model": state, "args": argparse.Namespace(epochs=32), "epoch": 32}
 
 
-def test_audiomae_is_taken_over_but_for_its_first_layers(tmp_path):
+def test_audiomae_weights_are_copied_except_the_first_layers(tmp_path):
     model = made(pretrained=str(tmp_path / "a folder" / "mae_pretrained_base.pth"))
     (tmp_path / "a folder").mkdir()
     content = audiomae(model)
@@ -260,7 +260,7 @@ def test_audiomae_is_taken_over_but_for_its_first_layers(tmp_path):
             assert torch.equal(tensor, content["model"][inside]), name
 
 
-def test_audiomae_that_is_not_there_or_does_not_fit(tmp_path):
+def test_a_missing_or_unsuitable_audiomae_is_refused(tmp_path):
     assert "random weights" in made().initialise()
     path = tmp_path / "mae.pth"
     with pytest.raises(ValueError, match=r"mae\.pth: no AudioMAE can be read from it"):
@@ -289,12 +289,12 @@ def test_audiomae_that_is_not_there_or_does_not_fit(tmp_path):
         ({"fusion": [1, 5]}, "a width of 32 cannot be split over 5 heads of the fusion"),
     ],
 )
-def test_sizes_that_do_not_fit_are_told(changes, message):
+def test_sizes_that_do_not_fit_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         made(**changes)
 
 
-def test_wrong_inputs_are_told():
+def test_wrong_inputs_are_named():
     model = made()
     frames, semantic = streams_for(model)
     with pytest.raises(ValueError, match=r"SASTNet takes 2 streams here; got 1"):
@@ -308,8 +308,8 @@ def test_wrong_inputs_are_told():
         model.total_loss(torch.tensor(1.0), torch.zeros(3, 2, dtype=torch.long))
 
 
-OF_RELEASE = {**SIZES, "num_outputs": 3, "semantic_dim": 48, "image": [32, 48], "encoder": [48, 1, 4]}
-OFFICIAL = {ours.replace(r"\1", ""): theirs.replace(r"\.(.+)", ".") for theirs, ours in releases.NAMES[:6]}
+SMALL_SIZES = {**SIZES, "num_outputs": 3, "semantic_dim": 48, "image": [32, 48], "encoder": [48, 1, 4]}
+OFFICIAL = {ours.replace(r"\1", ""): theirs.replace(r"\.(.+)", ".") for theirs, ours in official.NAMES[:6]}
 
 
 def official_name(name):
@@ -328,21 +328,21 @@ def network():
 
 
 @pytest.fixture
-def small_release(monkeypatch):
-    """The release for DEC with sizes that a test can have."""
-    release = next(one for one in releases.CHECKPOINTS if one.system == "sastnet_dec")
+def small_checkpoint(monkeypatch):
+    """The official checkpoint for DEC with small sizes."""
+    checkpoint = next(candidate for candidate in official.CHECKPOINTS if candidate.system == "sastnet_dec")
 
     def config(width, depth):
-        settings = release.config(width, depth)
-        return {**settings, "backend": node("SASTNet", input_dim=width, **OF_RELEASE)}
+        settings = checkpoint.config(width, depth)
+        return {**settings, "backend": node("SASTNet", input_dim=width, **SMALL_SIZES)}
 
-    small = type(release)(**{**vars(release), "config": config})
+    small = type(checkpoint)(**{**vars(checkpoint), "config": config})
     monkeypatch.setattr(matching, "OFFICIAL_CHECKPOINTS", (small,))
     return small
 
 
 def official_file(folder, network, **changes):
-    backend = SASTNet(768, **OF_RELEASE)
+    backend = SASTNet(768, **SMALL_SIZES)
     state = {official_name(name): tensor for name, tensor in backend.state_dict().items() if "weighting" not in name}
     state |= {f"SSL_model.model.{name}": tensor for name, tensor in fairseq_names(network, True).items()}
     state |= {f"whisper.model.{name}": torch.ones(2) for name in ("encoder.conv1.weight", "decoder.layers.0.fc1.bias")}
@@ -353,7 +353,7 @@ def official_file(folder, network, **changes):
     return folder / "SAST_Net_DEC.pth", backend
 
 
-def test_an_official_file_becomes_an_experiment(tmp_path, network, small_release):
+def test_an_official_file_becomes_an_experiment(tmp_path, network, small_checkpoint):
     path, backend = official_file(tmp_path, network)
     result = import_system("sastnet_dec", path, tmp_path / "exp")
     assert result.needs == "openai/whisper-small"
@@ -371,7 +371,7 @@ def test_an_official_file_becomes_an_experiment(tmp_path, network, small_release
     assert config["task"]["init_args"]["table"] == "utt2dec"
 
 
-def test_an_official_file_that_is_not_whole(tmp_path, network, small_release):
+def test_an_incomplete_official_file_is_refused(tmp_path, network, small_checkpoint):
     path, _ = official_file(tmp_path, network, **{"LL.bias": torch.full((32,), torch.nan)})
     with pytest.raises(InputError, match=r"NaN or infinite values in 1 tensor, first LL\.bias"):
         import_system("sastnet_dec", path, tmp_path / "exp")
@@ -380,7 +380,7 @@ def test_an_official_file_that_is_not_whole(tmp_path, network, small_release):
         import_system("sastnet_dec", path, tmp_path / "exp")
 
 
-def test_names_of_the_releases_do_not_overlap():
+def test_names_of_the_checkpoints_do_not_overlap():
     names = [official_name(name) for name in made(num_outputs=4).state_dict()]
     assert len(set(names)) == len(names)
     assert not any(a == b for a, b in itertools.combinations(OFFICIAL.values(), 2))

@@ -1,4 +1,4 @@
-"""Losses of a batch that several processes share: those of one process, with its gradients."""
+"""Losses and gradients of a batch on several ranks equal those on one rank."""
 
 import multiprocessing
 from pathlib import Path
@@ -67,7 +67,7 @@ def build(name: str) -> tuple[SimpleNamespace, Tensor, Tensor]:
 
 
 def same_places(batch, grid, ratio, device=None, draw=mae.draw_mask):
-    """What is hidden does not depend on the place in a batch; it is drawn, so processes draw differently."""
+    """Draw one mask for all items of a batch, because ranks would draw different masks."""
     with torch.random.fork_rng():
         torch.manual_seed(7)
         mask, order, seen = draw(1, grid, ratio, device)
@@ -106,7 +106,7 @@ def process(rank: int, world: int, folder: Path) -> None:
 
 
 def together(world: int, folder: Path) -> list[dict]:
-    """What each of so many processes has."""
+    """Loss and gradients of each of several ranks."""
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=process, args=(rank, world, folder)) for rank in range(world)]
     for other in processes:
@@ -117,7 +117,7 @@ def together(world: int, folder: Path) -> list[dict]:
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(world)]
 
 
-def test_every_backend_with_a_loss_of_its_own_is_here():
+def test_every_back_end_with_an_auxiliary_loss_is_tested():
     own = {name for name in backends.__all__ if getattr(backends, name).total_loss is not backends.Backend.total_loss}
     assert own == {name.split(",")[0] for name in CASES} & own
 
@@ -125,7 +125,7 @@ def test_every_backend_with_a_loss_of_its_own_is_here():
 @pytest.mark.slow  # each process loads torch
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("world", [2, 3])
-def test_several_processes_have_loss_and_gradients_of_one(world, tmp_path, monkeypatch):
+def test_loss_and_gradients_of_several_ranks_equal_those_of_one(world, tmp_path, monkeypatch):
     monkeypatch.setattr(mae, "draw_mask", mae.draw_mask)
     found = together(world, tmp_path)
     for name in CASES:

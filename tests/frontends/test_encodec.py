@@ -17,7 +17,7 @@ LENGTHS = [6400, 6399, 1, 320, 213, 214, 5000, 6400]  # 213 samples are 320 at 2
 
 
 def randomise(model):
-    """Codebooks that suit what the encoder puts out: as spread, so that all quantizers choose."""
+    """Scale the codebooks to the encoder's outputs, which makes all quantizers effective."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -99,7 +99,7 @@ def test_codes_do_not_change_under_autocast(tiny, batch):
         assert torch.equal(front_end(*batch)[0], expected)
 
 
-def test_what_is_refused(tiny, tmp_path):
+def test_unsuitable_checkpoints_are_refused(tiny, tmp_path):
     with pytest.raises(TypeError, match="bandwidth"):
         EnCodec(model=tiny)
     with pytest.raises(ValueError, match=r"bandwidth 2.0 kbit/s is none of 1\.5, 3\.0, 6\.0"):
@@ -124,7 +124,7 @@ def to_package(name):
 
 @pytest.fixture(scope="module")
 def full_size(tmp_path_factory):
-    """transformers' folder and the encodec package's file of one random model of the released size."""
+    """transformers' folder and the encodec package's file of one random model of the official size."""
     encodec = pytest.importorskip("encodec", reason="encodec is not installed: tools/install_encodec.sh")
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("both")

@@ -1,4 +1,4 @@
-"""What every front-end promises: see spooftrace.frontends.base.FrontEnd."""
+"""Guarantees of every front-end, see spooftrace.frontends.base.FrontEnd."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ LENGTHS = [1, 159, 160, 161, 399, 1000, 7777, 8000]
 
 
 class Projection(FrontEnd):
-    """A front-end with a weight and dropout, to see freezing at work."""
+    """A front-end with a weight and dropout, for tests of freezing."""
 
     def __init__(self, finetune=False):
         super().__init__("frames", dim=3, frame_rate=16000, finetune=finetune)

@@ -287,7 +287,7 @@ def test_the_fingerprint_tells_settings_apart(xlsr):
         ({"finetune": True, "frozen_layers": 4}, r"frozen_layers 4: must be 0\.\.3"),
     ],
 )
-def test_bad_arguments_are_refused(xlsr, arguments, message):
+def test_invalid_arguments_are_refused(xlsr, arguments, message):
     with pytest.raises(ValueError, match=message):
         HuggingFace(xlsr, normalize=False, **arguments)
 

@@ -14,7 +14,7 @@ LENGTHS = [6400, 6399, 1, 320, 321, 640, 641, 5000]
 
 @pytest.fixture(scope="module", params=[16000, 8000])
 def file(request, tmp_path_factory):
-    """A codec of three quantizers whose codebooks are as spread as what they code."""
+    """A codec of three quantizers with codebooks at the scale of their inputs."""
     torch.manual_seed(0)
     codec = NeuralCodec(
         sample_rate=request.param, channels=16, dim=8, num_quantizers=3, codebook_size=16, encoder_blocks=1,
@@ -34,7 +34,7 @@ def batch():
 
 
 def test_the_codes_are_those_of_the_copies(file, batch):
-    """At whatever level: the codec copies at its own one."""
+    """At any level: the codec works at its own level."""
     wave, codec, front_end = batch[0][:1], load_codec(file), SmallCodec(file)
     heard = wave if front_end.resample is None else front_end.resample(wave)
     codes, lengths = front_end(0.01 * wave, batch[1][:1])
@@ -66,7 +66,7 @@ def test_qaf_starts_from_its_codebooks(file):
         QAFStatic(num_quantizers=4, **arguments)
 
 
-def test_what_is_refused(file, tmp_path):
+def test_unsuitable_checkpoints_are_refused(file, tmp_path):
     with pytest.raises(ValueError, match=r"num_quantizers is 4; must be 1\.\.3"):
         SmallCodec(file, num_quantizers=4)
     with pytest.raises(InputError, match="no such codec file"):

@@ -1,4 +1,4 @@
-"""Speaker embeddings against speechbrain's own pipeline, with random weights of the released sizes."""
+"""Speaker embeddings against speechbrain's own pipeline, with random weights of the official sizes."""
 
 from importlib.util import find_spec
 

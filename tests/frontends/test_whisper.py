@@ -143,7 +143,7 @@ def test_bfloat16_autocast_is_close_and_finite(folder, batch):
     check_bfloat16_autocast(Whisper(str(folder), padding="none"), *batch)
 
 
-def test_bad_arguments_are_refused(folder):
+def test_invalid_arguments_are_refused(folder):
     with pytest.raises(ValueError, match=r"has no layer 3: -1 or 0\.\.2"):
         Whisper(str(folder), layer=3)
     with pytest.raises(ValueError, match="padding '20s'"):

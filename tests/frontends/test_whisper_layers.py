@@ -1,4 +1,4 @@
-"""Several layers of Whisper at once: each the numbers of ``Whisper`` for that layer."""
+"""Several layers of Whisper: each equals the output of ``Whisper`` for that layer."""
 
 import pytest
 import torch
@@ -73,6 +73,6 @@ def test_other_layers_are_another_stream(folder):
 
 
 @pytest.mark.parametrize(("layers", "message"), [([], "must be one or more"), ([0, 1], "from 1"), ([4], "no layer 4")])
-def test_layers_that_are_not_there(folder, layers, message):
+def test_missing_layers_are_refused(folder, layers, message):
     with pytest.raises(ValueError, match=message):
         WhisperLayers(layers, folder)

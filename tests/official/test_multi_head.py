@@ -1,4 +1,4 @@
-"""W2V2-AASIST with a graph for each of several tasks, and CodecFake+'s files of it with their two class orders."""
+"""W2V2-AASIST with a graph per task, and CodecFake+'s checkpoints of it with their two orders of classes."""
 
 import re
 
@@ -104,7 +104,7 @@ def waves(recipe):
 
 
 def official_names(model, branches):
-    """The file that the official code writes of a model."""
+    """The checkpoint that the official code writes for a model."""
     state = {}
     for number, branch in enumerate(branches):
         for name, tensor in select_weights(model, number).items():
@@ -115,7 +115,7 @@ def official_names(model, branches):
 
 @pytest.mark.parametrize("system", [pytest.param(s, marks=[pytest.mark.slow] * (s in SLOW)) for s in SYSTEMS])
 def test_an_official_file_scores_as_the_official_code_does(waves, network, capsys, tmp_path, system):
-    """Detection has spoof first and bona fide second there, the tracing tasks have real first."""
+    """In the official code detection has spoof first, the tracing tasks have real first."""
     branches = SYSTEMS[system]
     sizes = [len(CLASSES[branch]) for branch in branches]
     torch.manual_seed(3)

@@ -95,7 +95,7 @@ def test_wrong_arguments_are_named():
         AASIST(sinc_taps=128)
 
 
-def test_items_of_a_batch_do_not_meet_in_eval():
+def test_items_of_a_batch_are_independent_in_eval_mode():
     model = small_aasist().eval()
     wave = torch.randn(3, 4000)
     with torch.no_grad():

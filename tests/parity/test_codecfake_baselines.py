@@ -32,8 +32,8 @@ LISTED = sorted(SYSTEMS.keys() - {"D_DEC", "D_VQ"})  # There are no key lists of
 XLS_R = 315_437_696  # parameters that a front-end has
 
 
-def release_of(name):
-    return next(release for release in OFFICIAL_CHECKPOINTS if release.system == name.lower())
+def checkpoint_of(name):
+    return next(checkpoint for checkpoint in OFFICIAL_CHECKPOINTS if checkpoint.system == name.lower())
 
 
 def backend_keys(name):
@@ -65,11 +65,11 @@ def test_published_size(name):
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_every_official_tensor_has_its_place(tmp_path, name):
     parts, file = official_parts(name), Path(f"{name}.pth")
-    release = choose(name.lower(), parts, file)
-    assert release.title == f"{name} of CodecFake+"
-    model, needs = skeleton(write_config(release, parts, tmp_path), tmp_path)
+    checkpoint = choose(name.lower(), parts, file)
+    assert checkpoint.title == f"{name} of CodecFake+"
+    model, needs = skeleton(write_config(checkpoint, parts, tmp_path), tmp_path)
     expected = model.own_state()
-    filled, dropped = fill(expected, release, parts, file)
+    filled, dropped = fill(expected, checkpoint, parts, file)
     assert {key: tensor.shape for key, tensor in filled.items()} == {key: t.shape for key, t in expected.items()}
     assert len(filled) + len(dropped) == len(backend_keys(name)) + len(official_keys("fairseq_xlsr300m_wav2vec2model"))
     assert sorted(dropped) == sorted([*parts.dropped, "masked_spec_embed"])
@@ -111,7 +111,7 @@ def test_outputs_equal_official(name):
             if key.startswith(graph):
                 official[f"{branch}.{key}"] = tensor
     assert official.keys() == backend_keys(name).keys()
-    ours, unknown = renamed(release_of(name), official)
+    ours, unknown = renamed(checkpoint_of(name), official)
     model = W2V2AASIST(num_outputs=[SIZES[branch] for branch in branches]).eval()
     model.load_state_dict(ours, strict=True)
     assert not unknown and model.num_outputs == sum(SIZES[branch] for branch in branches)

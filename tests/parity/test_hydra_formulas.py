@@ -1,4 +1,4 @@
-"""Our balls compute the formulas that HYDRA's paper prints (arXiv 2506.12627), in single cells of which all is made."""
+"""Our balls compute the formulas that HYDRA's paper prints (arXiv 2506.12627), one operation at a time."""
 
 import pytest
 import torch

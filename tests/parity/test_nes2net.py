@@ -96,7 +96,7 @@ def test_stored_outputs(name, parameters):
 
 
 def test_selu_block_step_by_step():
-    """What no reference output is at hand for: SELU in the place of every ReLU but that of the gate."""
+    """SELU replaces every ReLU but that of the gate; there is no reference output."""
     torch.manual_seed(0)
     block = InnerBlockX(channels=4, scale=2, dilation=1, activation=F.selu).eval()
     x = torch.randn(2, 4, 9)
@@ -148,7 +148,7 @@ def test_wrong_input_is_named(shape):
         Nes2NetX(input_dim=64)(torch.zeros(shape))
 
 
-def test_items_of_a_batch_do_not_meet_in_eval():
+def test_items_of_a_batch_are_independent_in_eval_mode():
     torch.manual_seed(0)
     model = Nes2NetX(input_dim=128, pool="astp").eval()
     frames = torch.randn(3, 11, 128)

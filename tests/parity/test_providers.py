@@ -28,7 +28,7 @@ TOLERANCE = 1e-5  # of numbers up to about 4; each package sums in its own order
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """A function: name of a model -> the folder of transformers' random one (made once) and its weights."""
+    """Return a function: name of a model -> folder and weights of a random model of transformers, created once."""
     made = {}
 
     def make(name):
@@ -57,7 +57,7 @@ def reference(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def provide(reference, tmp_path_factory):
-    """A function: package, model, arguments -> its front-end with the weights of transformers' model."""
+    """Return a function: package, model, arguments -> front-end with the weights of transformers' model."""
     files = {}
 
     def make(package, model, **arguments):
@@ -74,7 +74,7 @@ def provide(reference, tmp_path_factory):
 
 
 def translated(network, rename, weights):
-    """The state dict of ``network`` with transformers' ``weights``; what those lack stays."""
+    """The state dict of ``network`` with transformers' ``weights``; missing ones stay unchanged."""
     state = {}
     for name, tensor in network.state_dict().items():
         ours = list(rename({name: tensor}))
@@ -254,7 +254,7 @@ def test_another_models_weights(provide, tmp_path, package):
 
 
 class Payload:
-    """Makes a file when it is unpickled by one who does as a pickle says."""
+    """Creates a file when an unpickler without restrictions reads it."""
 
     def __init__(self, path):
         self.path = str(path)

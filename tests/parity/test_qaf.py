@@ -1,4 +1,4 @@
-"""QAF-Static: the paper's formulas, its size, and how its parts are put together (there is no official code)."""
+"""QAF-Static: the paper's formulas, its size, and the composition of its parts (there is no official code)."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,9 @@ from spooftrace.official.matching import choose, renamed
 from spooftrace.official.sastnet import NAMES
 from spooftrace.system.system import count_parameters
 
-RELEASED = {release.system: release for release in OFFICIAL_CHECKPOINTS if release.system.startswith("sastnet")}
+CHECKPOINTS = {
+    checkpoint.system: checkpoint for checkpoint in OFFICIAL_CHECKPOINTS if checkpoint.system.startswith("sastnet")
+}
 OFFICIAL = {"sastnet_vq": "VQ", "sastnet_aux": "AUX", "sastnet_dec": "DEC", "sastnet_bin": "Bin"}
 PARAMETERS = {"VQ": 234_894_412, "AUX": 234_894_412, "DEC": 209_082_539, "Bin": 183_270_666}
 LOSS_WEIGHTS = 2  # of the automatic weighting, which the official code keeps outside of the model
@@ -29,7 +31,7 @@ SMALL = {"encoder": (64, 2, 4), "decoder": (32, 2, 4)}
 
 
 def small_mae(decoders):
-    """The autoencoder of a reference file, its images and everything that the official code makes of them."""
+    """The autoencoder of a reference file, its images and the official outputs."""
     case = reference(f"sast_mae_small_dec{decoders}")
     mae = MultiDecoderMAE(decoders, **SMALL).eval()
     mae.load_state_dict(case["state_dict"], strict=True)
@@ -71,7 +73,7 @@ def test_tokens_and_reconstruction_in_training(decoders):
 
 @pytest.mark.parametrize("decoders", [1, 4])
 def test_tokens_in_inference_but_for_their_order(decoders):
-    """There they are shuffled: inference hides none of the patches, by a random choice of all of them."""
+    """The official inference shuffles the tokens: it masks no patch, but draws a random order of all."""
     mae, image, case = small_mae(decoders)
     with torch.no_grad():
         tokens, errors = mae(image)
@@ -110,7 +112,7 @@ def test_weighting_of_the_losses():
 
 @pytest.mark.parametrize("system", OFFICIAL)
 def test_published_size(system):
-    outputs = len(RELEASED[system].config(1024, 24)["task"]["init_args"]["class_weight"])
+    outputs = len(CHECKPOINTS[system].config(1024, 24)["task"]["init_args"]["class_weight"])
     with torch.device("meta"):
         model = SASTNet(num_outputs=outputs)
     assert count_parameters(model) == PARAMETERS[OFFICIAL[system]] + LOSS_WEIGHTS
@@ -122,10 +124,10 @@ def test_published_size(system):
 @pytest.mark.parametrize("system", OFFICIAL)
 def test_every_official_name_is_one_of_ours(system):
     official = official_keys(f"sastnet_{OFFICIAL[system]}_without_ssl_whisper")
-    release = RELEASED[system]
-    ours, unknown = renamed(release, {name: torch.empty(shape, device="meta") for name, shape in official.items()})
+    checkpoint = CHECKPOINTS[system]
+    ours, unknown = renamed(checkpoint, {name: torch.empty(shape, device="meta") for name, shape in official.items()})
     with torch.device("meta"):
-        expected = SASTNet(**release.config(1024, 24)["backend"]["init_args"]).state_dict()
+        expected = SASTNet(**checkpoint.config(1024, 24)["backend"]["init_args"]).state_dict()
     assert unknown == []
     assert {name: tensor.shape for name, tensor in ours.items()} == {name: t.shape for name, t in expected.items()}
 
@@ -142,11 +144,11 @@ def test_every_official_tensor_has_its_place(tmp_path, system):
     whisper = {f"whisper.model.{name}": tuple(tensor.shape) for name, tensor in whisper.items()}
     state = {name: torch.empty(shape, device="meta") for name, shape in {**own, **ssl, **whisper}.items()}
     parts = split_checkpoint(state, Path("official.pth"))
-    release = choose(system, parts, Path("official.pth"))
-    assert release == RELEASED[system]
-    model, needs = skeleton(write_config(release, parts, tmp_path), tmp_path)
+    checkpoint = choose(system, parts, Path("official.pth"))
+    assert checkpoint == CHECKPOINTS[system]
+    model, needs = skeleton(write_config(checkpoint, parts, tmp_path), tmp_path)
     expected = model.own_state()
-    filled, dropped = fill(expected, release, parts, Path("official.pth"))
+    filled, dropped = fill(expected, checkpoint, parts, Path("official.pth"))
     assert {name: tensor.shape for name, tensor in filled.items()} == {n: t.shape for n, t in expected.items()}
     assert len(filled) - 1 + len(dropped) == len(state)  # but for the weights of the losses
     assert sum(why == "of the frozen Whisper" for why in dropped.values()) == len(whisper)
@@ -159,7 +161,7 @@ SIZES = {"encoder": (32, 2, 4), "decoder": (16, 1, 4), "fusion": (2, 4), "reduce
 
 
 def test_how_the_parts_are_put_together():
-    """Step by step in the order of the released `predict`, each part by its official name."""
+    """Step by step in the order of the official ``predict``, each part by its official name."""
     model = SASTNet(20, 3, semantic_dim=32, semantic_frames=40, image=(48, 32), **SIZES).eval()
     set_weights(model)
     state, parts = model.state_dict(), {}

@@ -1,4 +1,4 @@
-"""Released checkpoints become systems: every official tensor has its place, and the scores are the official ones."""
+"""Official checkpoints become systems: every official tensor has its place, and the scores are the official ones."""
 
 import argparse
 from pathlib import Path
@@ -22,7 +22,7 @@ from spooftrace.system.system import count_parameters
 FAIRSEQ, UNILM = "fairseq_xlsr300m_wav2vec2model", "unilm_wavlm_large"
 TINY = {FAIRSEQ: "fairseq_wav2vec2_tiny_xlsr_style", UNILM: "unilm_wavlm_tiny_large_style"}
 S3PRL, PLAIN, WRAPPED = "ssl_model.model.model.", "ssl_model.model.", "module.ssl_model.model."
-PARTS = {  # one for each release: system, official back-end, self-supervised model, its prefix
+PARTS = {  # one for each checkpoint: system, official back-end, self-supervised model, its prefix
     "AASIST": ("aasist", "aasist", None, ""),
     "AASIST-L": ("aasist_l", "aasist_l", None, ""),
     "W2V2-AASIST, LA": ("w2v2_aasist", "w2v2_aasist_without_ssl", FAIRSEQ, PLAIN),
@@ -96,11 +96,11 @@ def test_every_official_tensor_has_its_place(tmp_path, case, kept, pretraining, 
     system, file = PARTS[case][0], Path(case)
     state = official_state(case)
     parts = split_checkpoint(state, file)
-    release = choose(system, parts, file)
-    assert release.title.partition(",")[0] in case.replace("SLS", "XLS-R + SLS")
-    model, needs = skeleton(write_config(release, parts, tmp_path), tmp_path)
+    checkpoint = choose(system, parts, file)
+    assert checkpoint.title.partition(",")[0] in case.replace("SLS", "XLS-R + SLS")
+    model, needs = skeleton(write_config(checkpoint, parts, tmp_path), tmp_path)
     expected = model.own_state()
-    filled, dropped = fill(expected, release, parts, file)
+    filled, dropped = fill(expected, checkpoint, parts, file)
     assert {name: tensor.shape for name, tensor in filled.items()} == {n: t.shape for n, t in expected.items()}
     assert len(filled) == kept and len(filled) + len(dropped) == len(state)
     assert sum(why == PRETRAINING_ONLY for why in dropped.values()) == pretraining
@@ -110,7 +110,7 @@ def test_every_official_tensor_has_its_place(tmp_path, case, kept, pretraining, 
 
 
 @pytest.mark.slow
-def test_each_release_looks_like_itself_and_like_no_other():
+def test_each_checkpoint_looks_like_itself_and_like_no_other():
     seen = {}
     for case, (system, *_) in PARTS.items():
         parts = split_checkpoint(official_state(case), Path(case))
@@ -118,8 +118,8 @@ def test_each_release_looks_like_itself_and_like_no_other():
         assert system in seen[case]
     twins = {case: systems for case, systems in seen.items() if len(systems) > 1}
     assert set(twins) == {"Nes2Net-X, CtrSVDD", "Nes2Net-X-SeLU, CtrSVDD"}  # the same tensors
-    elsewhere = {release.system for release in OFFICIAL_CHECKPOINTS if release.title.endswith("of CodecFake+")}
-    assert {PARTS[case][0] for case in PARTS} | elsewhere == {release.system for release in OFFICIAL_CHECKPOINTS}
+    elsewhere = {checkpoint.system for checkpoint in OFFICIAL_CHECKPOINTS if checkpoint.title.endswith("of CodecFake+")}
+    assert {PARTS[case][0] for case in PARTS} | elsewhere == {checkpoint.system for checkpoint in OFFICIAL_CHECKPOINTS}
 
 
 def stored_waves(folder, waves):
@@ -143,7 +143,7 @@ def scores_of(exp, folder, waves):
     return torch.tensor([float(scores[f"utt{number}"]) for number in range(len(waves))])
 
 
-def test_aasist_l_as_released_from_file_to_score(tmp_path):
+def test_aasist_l_as_published_from_file_to_score(tmp_path):
     case = reference("aasist_l_official_ckpt")
     torch.save(case["state_dict"], tmp_path / "AASIST-L.pth")
     exp = tmp_path / "exp" / "aasist_l"

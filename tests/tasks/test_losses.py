@@ -43,7 +43,7 @@ def test_cross_entropy_weighs_the_classes():
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 2.0), (0.0, 0.0), (math.nan, 1.0), (1.0, math.inf)])
-def test_weights_that_make_no_loss_are_refused(weights):
+def test_invalid_class_weights_are_refused(weights):
     for make in (
         lambda: CrossEntropy(weights),
         lambda: Attribution("utt2codec", classes=["a", "b"], class_weight=list(weights)),
@@ -116,7 +116,7 @@ def test_p2sgrad_by_hand():
 
 
 @pytest.mark.parametrize("kind", MARGIN_LOSSES)
-def test_only_the_direction_of_an_embedding_counts(kind, batch):
+def test_the_norm_of_an_embedding_has_no_effect(kind, batch):
     embeddings, targets = batch
     torch.manual_seed(1)
     loss = kind(5).double()
@@ -125,7 +125,7 @@ def test_only_the_direction_of_an_embedding_counts(kind, batch):
 
 
 @pytest.mark.parametrize("loss", [CrossEntropy((0.5, 0.5)), BinaryFocal(), OCSoftmax(4), AMSoftmax(4), P2SGrad(4)])
-def test_descent_separates_the_classes_the_right_way_round(loss):
+def test_training_gives_bona_fide_the_higher_score(loss):
     torch.manual_seed(0)
     outputs = torch.randn(8, loss.num_outputs, requires_grad=True)
     targets = torch.arange(8) % 2
@@ -170,7 +170,7 @@ def test_a_system_keeps_the_directions_of_its_loss(write_config, tmp_path, name)
     torch.testing.assert_close(other.task.scores(other(batch)), system.task.scores(system(batch)))
 
 
-def test_a_loss_asks_for_its_outputs(write_config):
+def test_a_loss_sets_the_number_of_outputs(write_config):
     assert System(config_with(write_config, "BinaryFocal", 1), LFCC).task.num_outputs == 1
     with pytest.raises(InputError, match=r"num_outputs is 2, but the task Detection needs 16"):
         System(

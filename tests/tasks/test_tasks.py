@@ -58,7 +58,7 @@ def traced(make_data, write_config):
     return train
 
 
-def test_a_class_for_each_output_in_the_published_order():
+def test_classes_are_in_the_published_order():
     assert Attribution("utt2vq").classes == ("real", "mvq", "svq", "sq")
     assert Attribution("utt2aux").classes == ("real", "none", "sem", "disent")
     assert Attribution("utt2codec", ["real", "mimi"]).target("mimi") == 1
@@ -72,7 +72,7 @@ def test_a_class_for_each_output_in_the_published_order():
         (("utt2vq", None, [1.0, 2.0]), "2 class_weight for 4 classes"),
     ],
 )
-def test_classes_that_make_no_sense(arguments, message):
+def test_invalid_classes_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         Attribution(*arguments)
 
@@ -112,7 +112,7 @@ def test_parsing_learns_in_deviations_and_scores_in_units():
     assert task.scores(torch.tensor([[1.0, -1.0, 1.0]])).tolist() == targets.tolist()
 
 
-def test_unknown_values_take_no_part():
+def test_unknown_values_are_ignored():
     task = Parsing()
     nan = float("nan")
     task.fit([(16.0, nan, 4.0), (24.0, 6.0, 8.0), (24.0, 2.0, 8.0)])
@@ -129,7 +129,7 @@ def test_a_constant_target_is_refused():
         Parsing().fit([(16.0, 2.0, 4.0), (16.0, 6.0, 8.0)])
 
 
-def test_heads_side_by_side():
+def test_outputs_of_several_heads_are_concatenated():
     task = MultiAttribution({"utt2label": [0.9, 0.1], "utt2dec": None})
     outputs, targets = torch.tensor([[2.0, -1.0, 0.0, 3.0, 0.0]]), torch.tensor([[1, 2]])
     parts = [Attribution("utt2label", class_weight=[0.9, 0.1]), Attribution("utt2dec")]
@@ -140,7 +140,7 @@ def test_heads_side_by_side():
     assert task.other_files(["a"], scores.numpy()) == {"scores_dec.txt": ["utt\treal\ttime\tfreq", "a\t0.0\t3.0\t0.0"]}
 
 
-def test_without_a_detection_head_the_others_decide():
+def test_bona_fide_score_without_a_detection_head():
     task = MultiAttribution({"utt2aux": None, "utt2dec": None, "utt2vq": None})
     outputs = torch.randn(5, 11, generator=torch.Generator().manual_seed(1)).double()
     spoof = [1 - part.softmax(1)[:, 0] for part in outputs.split([4, 3, 4], 1)]
@@ -206,7 +206,7 @@ def test_bona_fide_speech_and_unknown_codecs_cannot_be_parsed(traced, capsys):
     assert "data/train_codecs/utt2nac:2: train_002: codec 'codec2' has no parameters; add 'codec2: {khz: ..." in error
 
 
-def test_the_figure_of_another_task_selects_no_epoch(traced, capsys):
+def test_the_metric_of_another_task_cannot_select_epochs(traced, capsys):
     traced("a", {"class_path": "Parsing"}, 3, suffix="_codecs", status=1, monitor="dev_eer")
     assert "trainer.monitor dev_eer: the task Parsing has dev_rmse, dev_loss" in capsys.readouterr().err
 
@@ -251,7 +251,7 @@ def test_audio_files_are_traced(traced, capsys):
     assert all(float(value) == pytest.approx(float(value)) for value in out[1].split()[:3])
 
 
-def test_detect_and_trace_know_their_systems(traced, capsys):
+def test_detect_and_trace_refuse_systems_of_the_other(traced, capsys):
     traced("vq", {"class_path": "Attribution", "init_args": {"table": "utt2vq"}}, 4)
     assert main(["detect", "--exp", "vq", "audio/dev/dev_001.flac"]) == 1
     assert "vq: does not tell bona fide speech from spoofs; spooftrace trace" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What is said of official files, and imported systems against the official way from waveform to score.
+"""Reports about official files, and imported systems against the official computation from waveform to score.
 
 No official weights are to be had here: the models are tiny, with random weights under the official names.
 """
@@ -28,7 +28,7 @@ MEL_LCNN = "d8b240a5d50782cf39780bb0ed4c75652cc405fb7aa0aeb1b433bf38faba5f43"
 
 
 def imported(capsys, system, path, exp, *words):
-    """What the command prints."""
+    """Run the command and return its output."""
     assert cli.main(["import-checkpoint", system, str(path), "--out", str(exp), *words]) == 0
     return capsys.readouterr().out
 
@@ -117,7 +117,7 @@ def xls_r(tmp_path_factory):
 
 @pytest.mark.parametrize(("rms", "samples"), [(0.0009, 70000), (0.00005, 20000)])
 def test_codecfake_at_any_level(tmp_path, capsys, monkeypatch, xls_r, rms, samples):
-    """The official way: crop or tile, transformers' feature extractor, hidden_states[5], softmax of output 0."""
+    """Official computation: crop or tile, transformers' feature extractor, hidden_states[5], softmax of output 0."""
     folder, network = xls_r
     monkeypatch.setenv("SPOOFTRACE_MODELS", str(folder))
     backend = randomised(W2V2AASIST())

@@ -1,4 +1,4 @@
-"""Released systems -> experiments, on made-up weights under the official names; nothing else is needed."""
+"""Official checkpoints become experiments, with random weights under the official names."""
 
 import json
 import re
@@ -198,22 +198,22 @@ def test_names_of_systems_without_torch():
     assert done.returncode == 0 and done.stdout.strip() == str(SYSTEMS)
 
 
-OVERRIDES = {  # releases whose settings are those of a recipe
+OVERRIDES = {  # checkpoints whose settings are those of a recipe
     "Nes2Net-X, ASVspoof 5": "asvspoof5",
     "Nes2Net-X, CtrSVDD": "ctrsvdd",
     "W2V2-AASIST of Codecfake": "codecfake",
 }
 
 
-@pytest.mark.parametrize("release", OFFICIAL_CHECKPOINTS, ids=lambda release: release.title)
-def test_an_imported_system_computes_what_the_recipes_train(tmp_path, release):
+@pytest.mark.parametrize("checkpoint", OFFICIAL_CHECKPOINTS, ids=lambda checkpoint: checkpoint.title)
+def test_an_imported_system_computes_what_the_recipes_train(tmp_path, checkpoint):
     """The streams, the back-end, the task and the cropping of ``conf/systems``, so that scores can be compared."""
-    files = [ROOT / "conf" / "systems" / f"{release.system}.yaml"]
-    if recipe := OVERRIDES.get(release.title):
-        files.append(ROOT / "egs" / recipe / "conf" / f"{release.system}.yaml")
+    files = [ROOT / "conf" / "systems" / f"{checkpoint.system}.yaml"]
+    if recipe := OVERRIDES.get(checkpoint.title):
+        files.append(ROOT / "egs" / recipe / "conf" / f"{checkpoint.system}.yaml")
     trained = load_config(files)
-    sizes = (1024, 12 if release.system == "attm_lstm" else 24)
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(release.config(*sizes)))
+    sizes = (1024, 12 if checkpoint.system == "attm_lstm" else 24)
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(checkpoint.config(*sizes)))
     imported = load_config([tmp_path / "config.yaml"])
     for config in (trained, imported):
         arguments = config["streams"].get("ssl", {}).get("init_args", {})

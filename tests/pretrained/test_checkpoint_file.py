@@ -161,7 +161,7 @@ def test_any_damaged_byte_is_one_line_or_changes_no_weight(tmp_path, whole, data
 
 
 @pytest.mark.parametrize("content", [b"<html>404</html>", b"version https://git-lfs.github.com/spec/v1\n", b""])
-def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
+def test_a_file_that_is_not_a_checkpoint_gives_one_line(tmp_path, content):
     (tmp_path / "page.pt").write_bytes(content)
     with pytest.raises(InputError, match=r"page\.pt: cut short or not a PyTorch checkpoint"):
         read_checkpoint(tmp_path / "page.pt")

@@ -1,4 +1,4 @@
-"""The models folder: imports, copies and downloads are whole and stay what they were; tools/get_model.sh around it."""
+"""The models folder: imports, copies and downloads are complete and verified; tools/get_model.sh."""
 
 import os
 import subprocess
@@ -52,7 +52,7 @@ def test_a_copy_is_complete_recorded_and_checked(folder, tmp_path, monkeypatch):
     assert sorted(path.name for path in models.iterdir()) == ["tiny", "twin"]
 
 
-def test_another_source_under_a_name_that_is_taken_is_refused(folder, tmp_path):
+def test_another_source_for_an_existing_name_is_refused(folder, tmp_path):
     get_model("tiny", tmp_path, folder)
     assert get_model("tiny", tmp_path, folder).endswith(f"exists already and agrees with its {SUMS}")
     other = tmp_path / "other"
@@ -66,7 +66,7 @@ def test_another_source_under_a_name_that_is_taken_is_refused(folder, tmp_path):
             get_model("tiny", tmp_path, source)
 
 
-def test_weights_that_are_cut_short_or_not_there_are_one_line(folder, tmp_path):
+def test_missing_or_truncated_weights_give_one_line(folder, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
     with pytest.raises(InputError, match=r"no config\.json with model\.safetensors or pytorch_model\.bin"):

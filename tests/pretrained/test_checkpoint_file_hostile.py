@@ -1,4 +1,4 @@
-"""Pickles, archives and headers that are made to harm: one line, nothing run, written, or taken into memory."""
+"""Malicious pickles, archives and headers: one line, without running, writing or allocating anything."""
 
 import io
 import os
@@ -97,7 +97,7 @@ def test_every_way_to_call(tmp_path, name, write):
 
 
 @pytest.mark.parametrize("write", [legacy, zipped])
-def test_stand_ins_do_nothing_whatever_is_done_with_them(tmp_path, write):
+def test_stand_ins_do_nothing(tmp_path, write):
     """partial, __setstate__ and attributes of stand-ins and of the functions that rebuild tensors."""
     partial = b"cfunctools\npartial\n" + TEXT + b"\x85R" + b"(" + TEXT + b"(t}}tb"
     path = b"cpathlib\nPosixPath\n" + TEXT + b"\x85R"
@@ -144,7 +144,7 @@ def test_shared_and_circular_containers_end(tmp_path):
     assert content["circle"]["weights"].tolist() == [1, 1] and len(content["shared"]) == 2
 
 
-def test_large_builtins_are_not_made(tmp_path):
+def test_large_builtins_are_not_created(tmp_path):
     for kind in (b"bytes", b"bytearray", b"list", b"range", b"frozenset", b"str"):
         body = PROTOCOL + b"cbuiltins\n" + kind + b"\n\x8a\x06\x00\x00\x00\x00\x00\x40\x85R" + STOP  # 64 TiB
         assert read_checkpoint(legacy(body, tmp_path / "x.pt")) == 1 << 46
@@ -240,7 +240,7 @@ def test_headers_of_safetensors(tmp_path):
         refused(tmp_path / f"{name}.pt", "cut short or not")
 
 
-def test_the_scan_leaves_the_file_where_it_was():
+def test_the_scan_restores_the_position_of_the_file():
     for protocol in range(5):
         content = {"a": [(1, "x", 2.5), {"b": {3, 4}}], "c": [b"y" * 300] * 2, "d": list(range(3000))}
         file = io.BytesIO(b"before" + pickle.dumps(content, protocol))

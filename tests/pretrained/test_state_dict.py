@@ -1,4 +1,4 @@
-"""Weights are found in whatever containers and under whatever prefixes training scripts save them."""
+"""Weights are found in the containers and under the prefixes of training scripts."""
 
 import argparse
 import collections
@@ -35,7 +35,7 @@ def prefixed(prefix, state=STATE):
 
 
 def found(tmp_path, content, choice=None):
-    """What is found in ``content`` after torch has saved it, with the notes as one text."""
+    """Save ``content`` with torch, and return the selected weights and the notes as one text."""
     torch.save(content, tmp_path / "x.pth.tar")
     weights = select_weights(read_checkpoint(tmp_path / "x.pth.tar"), tmp_path / "x.pth.tar", choice, any_prefix=True)
     return weights, "; ".join(weights.notes)
@@ -121,7 +121,7 @@ def test_a_loss_beside_the_model(tmp_path):
          ["model", "ema_model"]),
     ],
 )  # fmt: skip
-def test_several_sets_of_weights_are_asked_for(tmp_path, content, choices):
+def test_several_sets_of_weights_need_a_choice(tmp_path, content, choices):
     with pytest.raises(InputError, match="choose by --weights ") as error:
         found(tmp_path, content)
     for number, choice in enumerate(choices):
@@ -133,7 +133,7 @@ def test_several_sets_of_weights_are_asked_for(tmp_path, content, choices):
         found(tmp_path, content, "nothing")
 
 
-def test_one_set_under_two_keys_is_one(tmp_path):
+def test_one_set_under_two_keys_needs_no_choice(tmp_path):
     assert_state(found(tmp_path, {"model": STATE, "state_dict": STATE})[0])
     with pytest.raises(InputError, match="no weights under 'ema'; there are model"):
         found(tmp_path, {"model": STATE}, "ema")

@@ -64,7 +64,7 @@ def test_fairseq_and_unilm(tmp_path, kind, large):
     assert json.loads((tmp_path / "out" / "source.json").read_text())["sha256"] == made.sha256
 
 
-def test_settings_wherever_they_are(tmp_path):
+def test_settings_are_read_from_every_place(tmp_path):
     model = tiny("wav2vec2", True)
     state = fairseq_names(model, True)
     nested = {"model": arguments(True), "task": {"normalize": True}}
@@ -91,9 +91,9 @@ def test_settings_wherever_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["base", "large"])
-def test_a_bare_state_dict_is_read_by_its_shapes_and_says_what_it_assumes(tmp_path, large):
+def test_a_bare_state_dict_is_read_by_its_shapes_and_reports_assumptions(tmp_path, large):
     model = tiny("wav2vec2", large, width=768)
-    prefix = "module.ssl_model.model."  # as in released anti-spoofing systems
+    prefix = "module.ssl_model.model."  # as in official anti-spoofing systems
     state = {prefix + name: tensor.half() for name, tensor in fairseq_names(model, large).items()}
     torch.save(state | {"module.LL.weight": torch.ones(1)}, tmp_path / "x.pt")
     made = import_checkpoint(tmp_path / "x.pt", tmp_path / "out")
@@ -150,7 +150,7 @@ def test_another_architecture_lists_what_does_not_fit(tmp_path):
     refused(tmp_path, content, r"no tensor feature_projection\.projection\.weight: a model of another architecture")
 
 
-def test_what_is_refused(tmp_path):
+def test_unsuitable_checkpoints_are_refused(tmp_path):
     state = fairseq_names(tiny("wav2vec2", True), True)
     refused(
         tmp_path,
@@ -185,7 +185,7 @@ def test_weights_that_are_not_finite_and_a_full_disk_are_one_line(tmp_path, monk
     )
 
 
-def test_a_folder_that_is_there_is_left_alone(tmp_path):
+def test_an_existing_folder_is_not_changed(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("precious")
     with pytest.raises(InputError, match="exists already"):
