@@ -1,7 +1,13 @@
-"""Neural codecs and vocoders, and copies of data directories made with them.
+"""Neural codecs and vocoders. This package imports nothing; import its modules.
 
-``table`` knows the codecs of conf/codecs.yaml, ``coder`` loads one of them: our own (``codec`` is the model,
-``quantizers`` its bottleneck, ``training`` makes it) or a ``published`` one. ``recoding`` sends a directory through
-codecs, or through the channels of ``classical``; ``resynthesis`` makes the copies that data directories list, by codecs
-or ``vocoders``. Import what you need from these modules: this one loads nothing.
+| module | does |
+|---|---|
+| ``table`` | reads ``conf/codecs.yaml``: the known codecs, their taxonomy and settings |
+| ``providers`` | loads a codec of the table, or of ``spooftrace codec train``, as a ``coder.Coder`` |
+| ``published`` | runs the codecs of transformers, and EnCodec of Meta's package |
+| ``codec``, ``weights`` | our own small codecs and their files |
+| ``quantizers``, ``factorised``, ``scalar``, ``single_codebook``, ``semantic`` | their quantizers |
+| ``decoders``, ``blocks``, ``disentanglement`` | their other parts |
+| ``training``, ``crops``, ``losses``, ``settings`` | their training |
+| ``vocoders`` | WORLD and Griffin-Lim |
 """

@@ -1,4 +1,4 @@
-"""Building blocks of the codecs: ConvNeXt at the frame rate, snake and upsampling layers towards the waveform."""
+"""Layers of the codecs: ConvNeXt blocks at the frame rate, snake and upsampling layers in the time-domain decoder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ConvNeXtBlock(nn.Module):
 
 
 class Snake(nn.Module):
-    """x + sin^2(a x) / a with one learnt a per channel: keeps what is periodic (Ziyin et al. 2020; BigVGAN)."""
+    """x + sin^2(a x) / a with a learnt a per channel, for periodic signals (Ziyin et al. 2020; BigVGAN)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -60,6 +60,6 @@ class Upsample(nn.Module):
         self.layer = nn.ConvTranspose1d(channels, out_channels, 2 * factor, factor)
 
     def forward(self, x: Tensor) -> Tensor:
-        # the kernel reaches one factor beyond the end: half of that is cut from either side
+        # The output is one factor too long: cut half of it from either side.
         first = self.factor // 2
         return self.layer(x)[..., first : first + self.factor * x.shape[-1]]

@@ -1,8 +1,8 @@
 """A family of small neural speech codecs: log-spectrum encoder, one of four quantizers, one of two decoders.
 
-Each axis of the taxonomy of codecs is a switch: how vectors are quantized, which auxiliary objective shaped the codes,
-and whether the decoder predicts a spectrum or the waveform. The models are small enough to train on one processor core
-in minutes; they are meant for making spoofed speech with known codec parameters, not for listening.
+Each axis of the codec taxonomy is an option: the quantizer, the auxiliary objective, and whether the decoder predicts a
+spectrum or the waveform. The models train on one processor core in minutes. They generate spoofed speech with known
+codec parameters and are not meant for listening.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ class CodecOutput(NamedTuple):
 
 
 class NeuralCodec(nn.Module):
-    """Waveform -> codes -> waveform. A quantizer adds ``log2(codebook_size) * frame_rate`` bit/s.
+    """A codec: waveform -> codes -> waveform. Each quantizer adds ``log2(codebook_size) * frame_rate`` bit/s.
 
-    With ``disentanglement`` the decoder also needs 33 numbers an utterance, its ``voice``, which the bitrate leaves
-    out.
+    With ``disentanglement`` the decoder also needs the ``voice``, 33 numbers per utterance, which the bitrate does not
+    include.
 
     Args:
         sample_rate: Hz.
@@ -81,18 +81,18 @@ class NeuralCodec(nn.Module):
         encoder_blocks: ConvNeXt blocks before the quantizer.
         decoder_blocks: ConvNeXt blocks after it.
         codebook_size: Entries of each codebook; levels of each scalar.
-        num_quantizers: Codebooks; scalars.
-        level: Root mean square to which ``copy`` brings its input, the level seen in training.
-        quantizer: ``residual`` codebooks that follow averages, ``factorised`` ones in few dimensions, a ``single``
-            large one, or ``scalar`` rounding.
+        num_quantizers: Number of codebooks or scalars.
+        level: RMS of the training data, to which ``copy`` scales its input.
+        quantizer: ``residual``, codebooks updated by moving averages; ``factorised``, codebooks of few dimensions;
+            ``single``, a large codebook; ``scalar``, rounding.
         auxiliary: ``none``; ``semantic``, the first codebook is distilled from Whisper (frame rate 50, 16 kHz, several
-            codebooks); ``disentanglement``, the voice is taken out of the codes (16 kHz).
-        decoder: Domain of its output: ``frequency`` or ``time``.
-        overlap: Length of the encoder's and decoder's transforms, in hops.
-        tokens: Codes that a single codebook spends on a frame, one after the other; 1 for all other quantizers.
+            codebooks); ``disentanglement``, the voice is removed from the codes (16 kHz).
+        decoder: Domain of the decoder's output: ``frequency`` or ``time``.
+        overlap: Length of the transforms of encoder and decoder, in hops.
+        tokens: Codes per frame of a single codebook; 1 for all other quantizers.
 
     Raises:
-        ValueError: Arguments that do not go together.
+        ValueError: The arguments are incompatible.
 
     >>> codec = NeuralCodec(channels=16, dim=8, num_quantizers=2).eval()
     >>> codec.encode(torch.zeros(1, 16000)).shape
@@ -142,13 +142,13 @@ class NeuralCodec(nn.Module):
         self.decoder = DECODERS[decoder](bins if disentangled else dim, channels, decoder_blocks, self.hop, overlap)
 
     def kbps(self, num_quantizers: int) -> float:
-        """Bitrate in kbit/s of the first ``num_quantizers`` codebooks."""
+        """Return the bitrate in kbit/s of the first ``num_quantizers`` codebooks."""
         return num_quantizers * math.log2(self.config["codebook_size"]) * self.frame_rate * self.config["tokens"] / 1000
 
     def forward(
         self, wave: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> CodecOutput:
-        """Code and decode in one differentiable pass.
+        """Encode and decode in one differentiable pass.
 
         Args:
             wave: (B, N).
@@ -166,9 +166,12 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def encode(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:
-        """Waveform (B, N), N >= 1, -> codes (B, Q, T).
+        """Encode waveforms (B, N), N >= 1, into codes (B, Q, T).
 
-        T = ``tokens`` (ceil(N / hop) + 1); frame t is centred on sample t * hop.
+        T = ``tokens`` (ceil(N / hop) + 1). Frame t is centred on sample t * hop.
+
+        Raises:
+            ValueError: ``num_quantizers`` is not between 1 and the number of quantizers.
         """
         count = self.config["num_quantizers"] if num_quantizers is None else num_quantizers
         if not 1 <= count <= self.config["num_quantizers"]:
@@ -178,10 +181,10 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def voice(self, wave: Tensor) -> Tensor:
-        """Waveform (B, N) -> voice (B, 33), for ``decode``.
+        """Measure the voices (B, 33) of waveforms (B, N), for ``decode``.
 
         Raises:
-            ValueError: This codec has no voice.
+            ValueError: The codec has no disentanglement.
         """
         voice = self._analyse(wave)[1]
         if voice is None:
@@ -190,15 +193,18 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def decode(self, codes: Tensor, length: int | None = None, voice: Tensor | None = None) -> Tensor:
-        """Codes (B, Q, T), and the voice (B, 33) where there is one, -> waveform (B, ``length``).
+        """Decode codes (B, Q, T) into waveforms (B, ``length``).
 
-        The length is (T - 1) * hop by default.
+        Args:
+            codes: (B, Q, T).
+            length: Number of samples N; (T - 1) * hop by default.
+            voice: (B, 33), for a codec with disentanglement only.
 
         Raises:
-            ValueError: Impossible codes, or a voice is missing or superfluous.
+            ValueError: The codes are impossible, or the voice is missing or superfluous.
         """
         if (voice is None) != (self.restorer is None):
-            raise ValueError("a voice goes with a codec with disentanglement, and only with that")
+            raise ValueError("a codec with disentanglement needs a voice, and no other codec has one")
         vectors = self.quantizer.decode(codes)
         if self.restorer is not None:
             vectors = self.restorer(vectors, voice).transpose(1, 2)  # (B, F, T) -> (B, T, F)
@@ -206,23 +212,23 @@ class NeuralCodec(nn.Module):
 
     @torch.no_grad()
     def copy(self, wave: Tensor, num_quantizers: int | None = None) -> Tensor:
-        """Decoded copy (B, N) of ``wave`` (B, N) at any level; the copy has the codec's own level."""
+        """Encode and decode ``wave`` (B, N), at any level; the copy (B, N) has the level of the codec."""
         wave = self.normalize(wave)
         voice = None if self.restorer is None else self.voice(wave)
         return self.decode(self.encode(wave, num_quantizers), wave.shape[-1], voice)
 
     def normalize(self, wave: Tensor) -> Tensor:
-        """``wave`` (B, N) at the level that the codec was trained on."""
+        """Scale ``wave`` (B, N) to the level of the training data."""
         loudness = wave.square().mean(-1, keepdim=True).sqrt().clamp(min=1e-8)
         return wave * (self.level / loudness)
 
     def _analyse(self, wave: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Log spectrum (B, F, T) of a waveform (B, N), and its voice (B, 33) with disentanglement."""
-        # reflect padding of the STFT needs more than n_fft / 2 samples; whole hops let decode() return every sample
+        """Return the log spectrum (B, F, T) of a waveform (B, N), and with disentanglement its voice (B, 33)."""
+        # The reflect padding of the STFT needs more than n_fft / 2 samples; decode() returns whole hops.
         short = max(self.n_fft - wave.shape[-1], -wave.shape[-1] % self.hop)
         padded = F.pad(wave, (0, short + -(wave.shape[-1] + short) % self.hop))
         spectrum = torch.stft(padded, self.n_fft, self.hop, window=self.window, return_complex=True)  # (B, F, T)
-        # The floor hides what lies far below speech: noise that the codes should not be spent on.
+        # The floor hides noise far below speech, which should not use up bits of the codes.
         spectrum = torch.log(spectrum.abs() + 1e-2)
         return spectrum, None if self.restorer is None else measure_voice(wave, spectrum, self.sample_rate)
 

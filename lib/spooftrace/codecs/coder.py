@@ -1,4 +1,4 @@
-"""What all codecs have in common when speech is sent through them."""
+"""The common interface of codecs and channels."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Coder:
-    """A codec ready to run.
+    """A codec or channel that is ready to run.
 
-    ``copy`` takes float32 (N,) at ``rate`` Hz, N at least ``frame``, and returns float32 of about the same length:
-    encoded and decoded. ``delays``: the result may come later than the input by a time that has to be found.
+    Attributes:
+        rate: Sampling rate in Hz.
+        frame: Minimum number of samples.
+        copy: Encodes and decodes float32 (N,) at ``rate``; returns float32 of about the same length.
+        delays: Whether the copy may have an unknown delay.
     """
 
     rate: int
@@ -22,14 +25,14 @@ class Coder:
     delays: bool = False
 
     def at(self, rate: int) -> Callable[[np.ndarray], np.ndarray]:
-        """``copy`` for float32 (N,) at another sampling rate, converted there and back with soxr (HQ)."""
+        """Return ``copy`` for float32 (N,) at another sampling rate, converted with soxr (HQ)."""
         return lambda wave: resample(self.copy(resample(wave, rate, self.rate)), self.rate, rate)
 
 
 def resample(wave: np.ndarray, source: int, target: int) -> np.ndarray:
-    """float32 (N,) at ``source`` Hz -> (about N * target / source,), computed in float64."""
+    """Convert float32 (N,) from ``source`` to ``target`` Hz in float64: (about N * target / source,)."""
     if source == target:
         return wave
-    import soxr  # only here: often the rates agree
+    import soxr  # imported here because often the rates agree
 
     return soxr.resample(wave.astype(np.float64), source, target, quality="HQ").astype(np.float32)

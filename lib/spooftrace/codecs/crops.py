@@ -1,4 +1,4 @@
-"""What a training step is given: random crops of a data directory, a function of (seed, step) and nothing else."""
+"""Training data of the codecs: random crops of a data directory that depend on (seed, step) only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from spooftrace.datadir import DataDir
 if TYPE_CHECKING:
     from spooftrace.codecs.settings import CodecTraining
 
-QUIET = 0.012  # rms, a quarter of the usual level; crops below are pauses
+QUIET = 0.012  # RMS, a quarter of the usual level; quieter crops are pauses
 
 
 class Batch(NamedTuple):
-    """One step's data.
+    """The data of a training step.
 
     Attributes:
         wave: (B, N) crops.
-        num_quantizers: (B,) how many codebooks each of them is to use.
+        num_quantizers: (B,), number of codebooks that each crop uses.
         places: Utterance and first frame of each crop.
     """
 
@@ -36,12 +36,15 @@ class Batch(NamedTuple):
 
 
 class CropSampler:
-    """Random crops of a data directory, all of it in memory as 16-bit samples (two bytes each: 115 MB an hour).
+    """Random crops of a data directory, which is kept in memory as 16-bit samples (115 MB per hour at 16 kHz).
 
     Args:
-        data: Data directory; every utterance counts in proportion to its length.
-        codec: For its rate, hop and level.
-        settings: For the seed, batch size and crop length.
+        data: Data directory. Utterances are drawn in proportion to their length.
+        codec: Codec with the rate, hop and level of the crops.
+        settings: Settings with the seed, batch size and crop length.
+
+    Raises:
+        InputError: All utterances are silent, or an audio file cannot be read.
     """
 
     def __init__(self, data: DataDir, codec: NeuralCodec, settings: CodecTraining) -> None:
@@ -65,21 +68,21 @@ class CropSampler:
         self.cumulative = np.cumsum(lengths / lengths.sum())
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, the same for the same step."""
+        """Return the batch of a step; equal steps have equal batches."""
         draws = np.random.default_rng([self.settings.seed, step])
         crops: list[np.ndarray] = []
         places: list[tuple[int, int]] = []
         while len(crops) < self.settings.batch_size:
             index = min(int(np.searchsorted(self.cumulative, draws.random())), len(self.waves) - 1)
             wave = self.waves[index]
-            # Whole hops, so that a frame sees the same samples whenever it is drawn.
+            # Crops start at whole hops: a frame then always consists of the same samples.
             frame = int(draws.integers(max(len(wave) - self.length, 0) // self.hop + 1))
             crop = wave[frame * self.hop :][: self.length].astype(np.float32) * np.float32(self.gains[index])
             crop = np.pad(crop, (0, self.length - len(crop)))
             loudness = float(crop.std())
             if loudness < QUIET and len(self.waves) > 1:
                 continue
-            # Half-way to the common level, and 4 dB either way: the codec should not depend on an exact level.
+            # Scale half-way to the common level, with 4 dB of variation: the codec must not depend on an exact level.
             gain = self.level / (0.5 * loudness + 0.5 * self.level) * 10 ** (draws.uniform(-4, 4) / 20)
             crops.append(crop * np.float32(gain))
             places.append((index, frame))

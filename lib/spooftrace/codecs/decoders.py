@@ -1,6 +1,6 @@
-"""The two decoder domains: a spectrum that goes through an inverse STFT, and a waveform built by upsampling.
+"""Decoders of the two domains: a spectrum with an inverse STFT, and a waveform built by upsampling.
 
-Both begin with the same trunk at the frame rate, so that a frequency and a time decoder differ in their domain alone.
+Both have the same trunk at the frame rate, so they differ in their domain only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Decoder(nn.Sequential, ABC):
         dim: Size of the code vectors.
         channels: Width of the trunk.
         blocks: ConvNeXt blocks.
-        head: From (B, channels, T) to what the subclass makes a waveform of.
+        head: Layers from (B, channels, T) to the input of ``synthesize``.
     """
 
     def __init__(self, dim: int, channels: int, blocks: int, head: nn.Module) -> None:
@@ -31,12 +31,12 @@ class Decoder(nn.Sequential, ABC):
         super().__init__(nn.Conv1d(dim, channels, 3, padding=1), *trunk, head)
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """Vectors (B, T, D) -> output of the head."""
+        """Return the output of the head for vectors (B, T, D)."""
         return super().forward(vectors.transpose(1, 2))  # (B, T, D) -> (B, D, T) -> ...
 
     @abstractmethod
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
-        """Vectors (B, T, D) -> waveform (B, ``length``); frame t is centred on sample t * hop."""
+        """Return the waveforms (B, ``length``) of vectors (B, T, D); frame t is centred on sample t * hop."""
 
 
 class FrequencyDecoder(Decoder):
@@ -58,8 +58,8 @@ class FrequencyDecoder(Decoder):
 
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
         log_magnitude, phase = self(vectors).chunk(2, 1)  # (B, 2 F, T) -> 2 x (B, F, T)
-        # An untrained decoder can ask for huge magnitudes, or for such small ones that their phase has no gradient;
-        # speech at this level stays far below e^6.
+        # An untrained decoder may output huge magnitudes, or magnitudes so small that their phase has no gradient.
+        # Speech at this level stays far below e^6.
         spectrum = torch.polar(torch.exp(log_magnitude.clamp(-40, 6)), phase)
         return torch.istft(spectrum, self.n_fft, self.hop, window=self.window, length=length)
 
@@ -70,7 +70,7 @@ class TimeDecoder(Decoder):
     Args:
         dim, channels, blocks: See ``Decoder``.
         hop: Samples between two frames; the product of the four upsampling factors.
-        overlap: Not used; the encoder's alone.
+        overlap: Not used, for the same signature as ``FrequencyDecoder``.
     """
 
     WIDTHS = (96, 48, 24, 12)
@@ -80,7 +80,7 @@ class TimeDecoder(Decoder):
         width = channels
         for factor, narrower in zip(four_factors(hop), self.WIDTHS, strict=True):
             stages += [Snake(width), Upsample(width, narrower, factor)]
-            if narrower != self.WIDTHS[-1]:  # at the full rate a residual unit would cost as much as all the rest
+            if narrower != self.WIDTHS[-1]:  # at the full rate a residual unit would cost as much as all other layers
                 stages.append(ResidualUnit(narrower))
             width = narrower
         stages += [Snake(width), nn.Conv1d(width, 1, 7, padding=3)]
@@ -89,13 +89,13 @@ class TimeDecoder(Decoder):
 
     def synthesize(self, vectors: Tensor, length: int) -> Tensor:
         wave = self(vectors)[:, 0]  # (B, 1, T hop) -> (B, T hop)
-        # Upsampling makes hop samples of a frame, of which the frame is to be the middle.
+        # Upsampling turns a frame into hop samples; shift them to centre the frame.
         wave = wave[:, self.hop // 2 : self.hop // 2 + length]
         return F.pad(wave, (0, length - wave.shape[-1]))
 
 
 def four_factors(number: int) -> list[int]:
-    """``number`` as a product of four factors, as even as merging its prime factors makes them, largest first.
+    """Factorise ``number`` into four similar factors, largest first, by merging its prime factors.
 
     >>> four_factors(320)
     [5, 4, 4, 4]

@@ -1,10 +1,10 @@
-"""Disentanglement: what makes a voice a voice goes beside the codes, as 33 numbers an utterance, and not through them.
+"""Disentanglement: the voice of an utterance is transmitted beside the codes, as 33 numbers.
 
-A learnt vector alone changes little: the codes hold the speaker anyway, and a decoder has no reason to look elsewhere.
-So the voice is measured and *taken away* from what the encoder sees: frequencies are stretched until pitch and formants
-lie where an average voice has them (as in vocal-tract length normalization), and the long-term spectrum is made flat.
-After the quantizer a few layers rebuild this neutral spectrum, the voice is put back, and the decoder goes on from
-there. With another utterance's numbers the copy has that one's voice.
+A learnt speaker vector alone has little effect: the codes contain the speaker anyway, and the decoder ignores the
+vector. Therefore the voice is measured and removed from the input of the encoder: frequencies are stretched to move
+pitch and formants to those of an average voice (as in vocal-tract length normalization), and the long-term spectrum is
+flattened. After the quantizer a few layers rebuild this neutral spectrum, the voice is restored, and the decoder
+follows. The 33 numbers of another utterance give the copy the voice of that utterance.
 """
 
 from __future__ import annotations
@@ -20,26 +20,27 @@ from spooftrace.codecs.mel import hann_window
 
 BANDS = 32  # of the long-term spectrum
 NEUTRAL_PITCH = 180.0  # Hz
-PITCH_SHARE = 0.7  # formants differ less between voices than pitch does: stretch by this power of the ratio
+PITCH_EXPONENT = 0.7  # formants differ less between voices than pitch: stretch by this power of the pitch ratio
 STRETCH = (0.6, 1.7)
 PITCH_RANGE = (70.0, 400.0)  # Hz
 OCTAVE_COST = 0.05
-BREAK = 0.5  # share of the neutral band up to which stretching is linear; the rest goes up to the old upper end
+BREAK = 0.5  # fraction of the neutral band with a linear stretch; the rest is mapped to the remaining band
 
 
 def measure_voice(wave: Tensor, log_spectrum: Tensor, rate: int) -> Tensor:
-    """Voice (B, 33) of waves (B, N) with log spectra (B, F, T): log stretch, then the long-term spectrum in 32 bands.
+    """Measure the voices (B, 33) of waves (B, N) with log spectra (B, F, T).
 
-    The bands hold natural logarithms and average 0: a voice has no level.
+    A voice is the logarithm of the stretch, and the long-term spectrum in 32 bands. The bands are natural logarithms
+    with a mean of 0: a voice has no level.
     """
-    stretch = (pitch(wave, rate) / NEUTRAL_PITCH).pow(PITCH_SHARE).clamp(*STRETCH)  # (B,)
+    stretch = (pitch(wave, rate) / NEUTRAL_PITCH).pow(PITCH_EXPONENT).clamp(*STRETCH)  # (B,)
     power = torch.exp(2 * log_spectrum).mean(-1)  # (B, F, T) -> (B, F): loud frames count most
     colour = 0.5 * torch.log(F.adaptive_avg_pool1d(power.unsqueeze(1), BANDS)[:, 0])  # (B, F) -> (B, 32)
     return torch.cat([stretch.log()[:, None], colour - colour.mean(1, keepdim=True)], 1)
 
 
 def pitch(wave: Tensor, rate: int) -> Tensor:
-    """Median pitch in Hz of the voiced frames of waves (B, N), by autocorrelation: (B,). 180 where nothing is."""
+    """Return the median pitch (B,) in Hz of the voiced frames of waves (B, N), by autocorrelation; 180 without any."""
     size = rate * 64 // 1000
     wave = F.pad(wave, (0, max(size - wave.shape[-1], 0)))
     window = hann_window(size).to(wave)
@@ -49,22 +50,22 @@ def pitch(wave: Tensor, rate: int) -> Tensor:
     first, last = (round(rate / frequency) for frequency in reversed(PITCH_RANGE))
     energy = correlation[..., :1]
     lags = torch.arange(first, last, device=wave.device, dtype=wave.dtype)
-    # relative to the window's own, or short lags would win; multiples of the period, as good, cost a little
+    # Divide by the autocorrelation of the window, which favours short lags. Multiples of the period have a small cost.
     height = correlation[..., first:last] / (energy + 1e-9) * (own[0] / own[first:last])
     strength, lag = (height - OCTAVE_COST * torch.log2(lags / first)).max(-1)  # (B, T)
     energy = energy[..., 0]
     voiced = (strength > 0.5) & (energy > 0.03 * energy.amax(-1, keepdim=True)) & (energy > 1e-6)
-    found = torch.where(voiced, rate / (lag + first), math.nan).nanmedian(-1).values
-    return torch.where(found.isnan(), NEUTRAL_PITCH, found)
+    median = torch.where(voiced, rate / (lag + first), math.nan).nanmedian(-1).values
+    return torch.where(median.isnan(), NEUTRAL_PITCH, median)
 
 
 def neutralize(log_spectrum: Tensor, voice: Tensor) -> Tensor:
-    """Log spectra (B, F, T) without the voice (B, 33): flat on average, pitch and formants in neutral places."""
+    """Remove the voice (B, 33) from log spectra (B, F, T): flat on average, neutral pitch and formants."""
     return _stretch(log_spectrum - _colour(voice, log_spectrum.shape[1]), voice[:, 0].exp(), restore=False)
 
 
 def restore(neutral: Tensor, voice: Tensor) -> Tensor:
-    """The inverse of ``neutralize``, but for what interpolation loses."""
+    """Invert ``neutralize``, up to the loss of interpolation."""
     return _stretch(neutral, voice[:, 0].exp(), restore=True) + _colour(voice, neutral.shape[1])
 
 
@@ -91,7 +92,7 @@ def _stretch(spectrum: Tensor, factor: Tensor, restore: bool) -> Tensor:
 
 
 class VoiceRestorer(nn.Module):
-    """Vectors (B, T, D) and voice (B, 33) -> log spectra (B, F, T) that have the voice.
+    """Layers from vectors (B, T, D) and voices (B, 33) to log spectra (B, F, T) with these voices.
 
     Args:
         dim: Size D of the vectors.

@@ -12,7 +12,7 @@ CODE_DIM = 8
 
 
 class FactorisedQuantizer(Quantizer):
-    """``num_quantizers`` codebooks in a row; each looks up its entry by angle, in eight dimensions of its own.
+    """``num_quantizers`` consecutive codebooks; each selects its entry by angle, in its own eight dimensions.
 
     Args:
         dim: Size D of the vectors.
@@ -30,7 +30,7 @@ class FactorisedQuantizer(Quantizer):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As ``ResidualVectorQuantizer.forward``; nothing is drawn. The commitment loss moves the codebooks."""
+        """Quantize as ``Quantizer.forward``, without random draws. The commitment loss updates the codebooks."""
         batch = x.shape[0]
         if num_quantizers is None:
             num_quantizers = torch.full((batch,), self.num_quantizers, device=x.device)

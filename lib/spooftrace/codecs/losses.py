@@ -1,4 +1,4 @@
-"""Reconstruction loss of the codec: spectra compared at several resolutions, no waveform term and no discriminator."""
+"""Reconstruction loss of the codecs: spectra at several resolutions, without a waveform term or a discriminator."""
 
 from __future__ import annotations
 
@@ -13,8 +13,13 @@ MEL_BANDS = {16: 24, 32: 40, 64: 80, 128: 100}  # window in ms -> bands
 
 
 class SpectralLosses(NamedTuple):
-    """Mean absolute differences of natural logarithms: of mel spectra and of magnitude spectra; and the spectral
-    convergence, root of the squared difference of magnitudes relative to the target's, by item."""
+    """Terms of the loss.
+
+    Attributes:
+        mel: Mean absolute difference of natural log mel spectra.
+        magnitude: Mean absolute difference of natural log magnitude spectra.
+        convergence: Norm of the difference of magnitudes relative to the norm of the target, averaged over items.
+    """
 
     mel: Tensor
     magnitude: Tensor
@@ -22,8 +27,9 @@ class SpectralLosses(NamedTuple):
 
 
 class MultiResolutionSpectralLoss(nn.Module):
-    """Log-mel and log-magnitude distance averaged over four window lengths (cf. Parallel WaveGAN,
-    Yamamoto et al. 2020, section 2.2).
+    """Log-mel and log-magnitude distance averaged over four window lengths.
+
+    Cf. Parallel WaveGAN (Yamamoto et al. 2020, section 2.2).
 
     Args:
         sample_rate: Hz; the windows of 16 to 128 ms scale with it.
@@ -34,7 +40,7 @@ class MultiResolutionSpectralLoss(nn.Module):
         self.sizes = [duration * sample_rate // 1000 for duration in MEL_BANDS]
         for size, bands in zip(self.sizes, MEL_BANDS.values(), strict=True):
             window = torch.hann_window(size)
-            # Windows of unit energy make white noise equally loud at every resolution.
+            # With windows of unit energy, white noise has the same level at every resolution.
             self.register_buffer(f"window{size}", window, persistent=False)
             self.register_buffer(f"gain{size}", window.square().sum().rsqrt(), persistent=False)
             self.register_buffer(f"bank{size}", mel_filterbank(bands, size, sample_rate), persistent=False)
@@ -45,7 +51,7 @@ class MultiResolutionSpectralLoss(nn.Module):
         for size in self.sizes:
             a, b = self._spectrum(estimate, size), self._spectrum(target, size)  # (B, F, T)
             bank = self.get_buffer(f"bank{size}")
-            # The floors sit below the noise of the recordings: differences there are not worth learning.
+            # The floors hide differences below the noise of the recordings.
             mel = mel + (torch.log(bank @ a + 2e-4) - torch.log(bank @ b + 2e-4)).abs().mean()
             magnitude = magnitude + (torch.log(a + 5e-4) - torch.log(b + 5e-4)).abs().mean()
             norms = (a - b).square().sum((1, 2)).sqrt() / (b.square().sum((1, 2)).sqrt() + 1e-3)  # (B,)
@@ -56,5 +62,5 @@ class MultiResolutionSpectralLoss(nn.Module):
     def _spectrum(self, wave: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window{size}")
         x = torch.stft(wave, size, size // 4, window=window, return_complex=True)  # (B, N) -> (B, F, T)
-        # sqrt has no gradient at 0, hence not abs()
+        # Not abs(): it has no gradient at 0.
         return (x.real.square() + x.imag.square() + 1e-12).sqrt() * self.get_buffer(f"gain{size}")

@@ -1,4 +1,4 @@
-"""The mel filterbank shared by the codec's loss and the Griffin-Lim vocoder."""
+"""The mel filterbank of the codecs' loss and of Griffin-Lim."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def hann_window(size: int) -> torch.Tensor:
-    """Periodic Hann window (``size``,), float32, computed in float64: the same bits on every processor."""
+    """Return a periodic Hann window (``size``,), float32, computed in float64: equal bits on every processor."""
     return torch.hann_window(size, dtype=torch.float64).float()
 
 
 def mel_filterbank(num_bands: int, n_fft: int, rate: int) -> Tensor:
-    """Triangular filters, equally spaced on the HTK mel scale from 0 to ``rate / 2``, each with weights summing to 1.
+    """Return triangular filters, equally spaced on the HTK mel scale from 0 to ``rate / 2``, with weights of sum 1.
 
     Args:
         num_bands: Number of filters.
@@ -32,5 +32,5 @@ def mel_filterbank(num_bands: int, n_fft: int, rate: int) -> Tensor:
     rising = (bins - left) / (centre - left)  # (M, F)
     falling = (right - bins) / (right - centre)  # (M, F)
     weights = torch.minimum(rising, falling).clamp(min=0)
-    # A low filter of a short transform can fall between two bins; it then stays empty instead of dividing by zero.
+    # A low filter of a short transform may lie between two bins; it stays empty instead of dividing by zero.
     return (weights / weights.sum(1, keepdim=True).clamp(min=1e-9)).float()

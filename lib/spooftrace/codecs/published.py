@@ -1,7 +1,7 @@
-"""Published codecs that transformers carries, and EnCodec as Meta's own package computes it.
+"""Published codecs: those of transformers, and EnCodec of Meta's package.
 
-Each is called as its authors' example does: a whole recording at a time, through encoder, quantizer and decoder, with
-the number of quantizers given explicitly (the libraries' own defaults are the least or the most there is).
+Each codec is called as in its authors' example: a whole recording at once, through encoder, quantizer and decoder. The
+number of quantizers is always explicit, because the defaults of the libraries are the minimum or the maximum.
 """
 
 from __future__ import annotations
@@ -23,17 +23,25 @@ from spooftrace.common.errors import InputError
 
 @dataclass(frozen=True)
 class Kind:
-    """How one class of transformers is used: where its configuration has what, what its ``forward`` is told."""
+    """The interface of a model class of transformers.
+
+    Attributes:
+        model_class: Name of the class.
+        rate: Configuration -> sampling rate in Hz.
+        hop: Configuration -> samples of a frame.
+        options: Configuration and number of quantizers -> arguments of ``forward``.
+        lost: Configuration -> samples by which the output is shorter than the input.
+    """
 
     model_class: str
     rate: Callable[[Any], int]
     hop: Callable[[Any], int]
-    options: Callable[[Any, int], dict[str, Any]]  # configuration, number of quantizers -> arguments
-    lost: Callable[[Any], int] = lambda config: 0  # samples that the decoder gives back less than it was sent
+    options: Callable[[Any, int], dict[str, Any]]
+    lost: Callable[[Any], int] = lambda config: 0
 
 
 def _bandwidth(config: Any, quantizers: int) -> dict[str, float]:
-    """The bandwidth (kbit/s) of the configuration that gives so many quantizers."""
+    """Return the bandwidth (kbit/s) of the configuration with this number of quantizers."""
     rate = getattr(config, "sampling_rate", None) or config.sample_rate
     frame_rate = -(-rate // _hop_of_bandwidths(config))
     bits = (config.codebook_size - 1).bit_length()
@@ -48,7 +56,7 @@ def _hop_of_bandwidths(config: Any) -> int:
 
 
 def _count(argument: str, held: str) -> Callable[[Any, int], dict[str, Any]]:
-    """The number of quantizers itself, as ``argument``; the configuration's ``held`` is how many there are."""
+    """Return options with the number of quantizers as ``argument``; the configuration has the maximum as ``held``."""
 
     def options(config: Any, quantizers: int) -> dict[str, Any]:
         if quantizers > getattr(config, held):
@@ -78,17 +86,17 @@ KINDS = {
 
 
 def load_published(kind: str, model: str, quantizers: int) -> Coder:
-    """A codec of transformers, or with a ``.th`` file EnCodec of Meta's package (tools/install_encodec.sh).
+    """Load a codec of transformers, or for a ``.th`` file EnCodec of Meta's package (tools/install_encodec.sh).
 
     Args:
         kind: A key of ``KINDS``.
-        model: A folder, a name on the Hugging Face hub (``spooftrace.pretrained.finding`` says where it is looked for),
-            or for ``encodec`` the package's checkpoint, such as ``encodec_24khz-d7cc33bc.th``.
+        model: A folder, a name on the Hugging Face hub (see ``spooftrace.pretrained``), or for ``encodec`` the
+            checkpoint of the package, such as ``encodec_24khz-d7cc33bc.th``.
         quantizers: Number of codebooks.
 
     Raises:
-        InputError: The weights cannot be had or are those of another model, this release of transformers lacks the
-            class, or the model cannot run with so many quantizers.
+        InputError: The weights are missing or belong to another model, this version of transformers lacks the class,
+            or the model does not support this number of quantizers.
     """
     if kind == "encodec" and model.endswith(".th"):
         return _load_package(model, quantizers)
@@ -96,31 +104,31 @@ def load_published(kind: str, model: str, quantizers: int) -> Coder:
 
     from spooftrace.pretrained.finding import from_pretrained
 
-    about = KINDS[kind]
-    model_class = getattr(transformers, about.model_class, None)
+    interface = KINDS[kind]
+    model_class = getattr(transformers, interface.model_class, None)
     if model_class is None:
-        raise InputError(f"codec '{model}': transformers {transformers.__version__} has no {about.model_class}")
+        raise InputError(f"codec '{model}': transformers {transformers.__version__} has no {interface.model_class}")
     network = from_pretrained(model_class, model).eval()
-    hop, lost = about.hop(network.config), about.lost(network.config)
+    hop, lost = interface.hop(network.config), interface.lost(network.config)
     try:
-        options = about.options(network.config, quantizers)
+        options = interface.options(network.config, quantizers)
     except ValueError as error:
         raise InputError(f"{model}: {error}") from None
     channels = getattr(network.config, "audio_channels", 1)
 
     @torch.inference_mode()
     def copy(wave: np.ndarray) -> np.ndarray:
-        # Whole frames, of which something comes back for every sample of the wave.
+        # Pad to whole frames whose output covers every sample of the wave.
         padded = F.pad(torch.from_numpy(wave), (0, lost + -(len(wave) + lost) % hop))  # (N,) -> (M,)
         padded = padded.expand(1, channels, -1)  # (M,) -> (1, C, M)
-        made = network(padded, **options).audio_values  # (1, C, M') or (1, M')
-        return _mono(made, len(wave))
+        decoded = network(padded, **options).audio_values  # (1, C, M') or (1, M')
+        return _mono(decoded, len(wave))
 
-    return Coder(about.rate(network.config), hop, copy)
+    return Coder(interface.rate(network.config), hop, copy)
 
 
 def _load_package(checkpoint: str, quantizers: int) -> Coder:
-    """EnCodec at 24 or 48 kHz, as the file's name says."""
+    """Load EnCodec at 24 or 48 kHz, depending on the name of the file."""
     from spooftrace.pretrained.checkpoint_file import read_checkpoint
     from spooftrace.pretrained.packages import import_package
 
@@ -141,13 +149,13 @@ def _load_package(checkpoint: str, quantizers: int) -> Coder:
 
     @torch.inference_mode()
     def copy(wave: np.ndarray) -> np.ndarray:
-        made = network(torch.from_numpy(wave).expand(1, network.channels, -1))  # (N,) -> (1, C, N)
-        return _mono(made, len(wave))
+        decoded = network(torch.from_numpy(wave).expand(1, network.channels, -1))  # (N,) -> (1, C, N)
+        return _mono(decoded, len(wave))
 
     return Coder(network.sample_rate, network.encoder.hop_length, copy)
 
 
-def _mono(made: Tensor, length: int) -> np.ndarray:
-    """(1, C, M) or (1, M) -> (M,), at most ``length``: channels averaged, filling of the last frame cut off."""
-    made = made[0].float()
-    return (made.mean(0) if made.dim() > 1 else made)[:length].numpy()
+def _mono(decoded: Tensor, length: int) -> np.ndarray:
+    """Average channels and cut the padding: (1, C, M) or (1, M) -> (N,), N at most ``length``."""
+    decoded = decoded[0].float()
+    return (decoded.mean(0) if decoded.dim() > 1 else decoded)[:length].numpy()

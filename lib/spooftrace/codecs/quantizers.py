@@ -1,4 +1,4 @@
-"""Residual vector quantization with codebooks that follow the data by exponential moving averages.
+"""Residual vector quantization with codebooks that are exponential moving averages of the data.
 
 Sources: residual quantization and quantizer dropout as in SoundStream (Zeghidour et al. 2021, sections III-C, III-D),
 codebook updates as in VQ-VAE-2 (Razavi et al. 2019, appendix), k-means start and restart of dead entries as in EnCodec
@@ -12,15 +12,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from spooftrace.common.english import counted
+
 
 class Quantized(NamedTuple):
-    """What a quantizer returns.
+    """Result of a quantizer.
 
     Attributes:
-        values: (B, T, D), sum of the chosen code vectors; its gradient goes to the input unchanged.
+        values: (B, T, D), sum of the chosen code vectors, with the gradient of the input (straight-through).
         codes: (B, Q, T) int64, entry chosen by each quantizer.
         commitment: Scalar, mean squared distance of each residual to its code vector, relative to the input's variance.
-        semantic: (B, T, D), what a semantic quantizer alone contributes, if there is one.
+        semantic: (B, T, D), contribution of the semantic codebook; None without one.
     """
 
     values: Tensor
@@ -62,17 +64,17 @@ class Quantizer(nn.Module):
 
 
 class ResidualVectorQuantizer(Quantizer):
-    """``num_quantizers`` codebooks in a row, each coding what the ones before left over.
+    """``num_quantizers`` consecutive codebooks; each codes the residual of those before.
 
-    In training mode a forward pass also moves the codebooks. The first one sets them by k-means.
+    In training mode a forward pass also updates the codebooks. The first pass initialises them by k-means.
 
     Args:
         dim: Size D of the vectors.
         codebook_size: Entries K of each codebook.
         num_quantizers: Number of codebooks.
-        decay: Of the moving averages, per training step.
-        dead_below: An entry used less than this share of its fair part, 1 / K of the vectors, is set to a random one.
-        kmeans_iterations: Of the start on the first batch.
+        decay: Decay of the moving averages per training step.
+        dead_below: An entry that codes less than this fraction of 1 / K of the vectors is replaced by a random vector.
+        kmeans_iterations: Iterations of the initialisation on the first batch.
     """
 
     codebooks: Tensor
@@ -93,7 +95,7 @@ class ResidualVectorQuantizer(Quantizer):
         self.codebook_size, self.num_quantizers = codebook_size, num_quantizers
         self.decay, self.dead_below, self.kmeans_iterations = decay, dead_below, kmeans_iterations
         self.register_buffer("codebooks", torch.zeros(num_quantizers, codebook_size, dim))  # (Q, K, D)
-        # Averages per entry: how many vectors chose it, and the sum of these. Needed for training only.
+        # Moving averages of each entry, for training: number and sum of the vectors that chose it.
         self.register_buffer("usage", torch.ones(num_quantizers, codebook_size))  # (Q, K)
         self.register_buffer("sums", torch.zeros(num_quantizers, codebook_size, dim))  # (Q, K, D)
         self.register_buffer("started", torch.tensor(False))
@@ -101,12 +103,12 @@ class ResidualVectorQuantizer(Quantizer):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """Quantize, and in training mode learn.
+        """Quantize, and in training mode update the codebooks.
 
         Args:
             x: (B, T, D).
-            num_quantizers: (B,) how many codebooks each item uses (quantizer dropout); all by default.
-            generator: Source of the random draws of training (k-means start, restart of dead entries).
+            num_quantizers: (B,), how many codebooks each item uses (quantizer dropout); all by default.
+            generator: Source of the random draws of training (k-means, replacement of dead entries).
         """
         batch, frames, dim = x.shape
         if num_quantizers is None:
@@ -127,7 +129,7 @@ class ResidualVectorQuantizer(Quantizer):
             total = total + vectors * active[:, None]
             residual = residual - vectors
             codes.append(chosen.view(batch, frames))
-        values = flat + (total - flat).detach()  # straight through: the gradient skips the rounding
+        values = flat + (total - flat).detach()  # straight-through gradient
         return Quantized(values.view_as(x), torch.stack(codes, 1), commitment / self.num_quantizers)
 
     def decode(self, codes: Tensor) -> Tensor:
@@ -136,7 +138,7 @@ class ResidualVectorQuantizer(Quantizer):
         return torch.stack([self.codebooks[q][codes[:, q]] for q in range(codes.shape[1])]).sum(0)
 
     def resume_from_codebooks(self) -> None:
-        """Take the codebooks as they are, in place of a start by k-means: they come from a file without averages."""
+        """Keep the current codebooks, loaded from a file without moving averages, instead of running k-means."""
         self.started.fill_(True)
         self.usage.fill_(1.0)
         self.sums.copy_(self.codebooks)
@@ -147,7 +149,7 @@ class ResidualVectorQuantizer(Quantizer):
         residual = x
         for index in range(self.num_quantizers):
             centres = self._sample(residual, self.codebook_size, generator)
-            # Two equal vectors would stay one centre for ever: move the copies of a small batch apart.
+            # Equal centres would stay equal: move the repeated vectors of a small batch apart.
             noise = torch.randn(centres.shape, generator=generator, device=x.device)
             centres = centres + 1e-3 * residual.std() * noise
             for _ in range(self.kmeans_iterations):
@@ -161,7 +163,7 @@ class ResidualVectorQuantizer(Quantizer):
 
     @torch.no_grad()
     def _learn(self, index: int, x: Tensor, chosen: Tensor, generator: torch.Generator | None) -> None:
-        """Move codebook ``index`` towards the vectors ``x`` (N, D) that chose its entries ``chosen`` (N,)."""
+        """Update codebook ``index`` with the vectors ``x`` (N, D) that chose its entries ``chosen`` (N,)."""
         if not len(x):
             return
         usage, sums = self.usage[index], self.sums[index]  # views: in-place changes below reach the buffers
@@ -172,40 +174,40 @@ class ResidualVectorQuantizer(Quantizer):
         dead = usage < self.dead_below * fair
         count = int(dead.sum())
         if count:
-            usage[dead] = 0.5 * fair  # time to win vectors before it can die again
+            usage[dead] = 0.5 * fair  # enough for several steps without vectors
             sums[dead] = 0.5 * fair * self._sample(x, count, generator)
-        # Laplace smoothing keeps the division safe for entries that are hardly used.
+        # Laplace smoothing avoids a division by almost zero for rare entries.
         total = usage.sum()
         smoothed = (usage + 1e-5) / (total + self.codebook_size * 1e-5) * total
         self.codebooks[index] = sums / smoothed[:, None]
 
     def _count(self, x: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """How many of ``x`` (N, D) chose each entry (K,), and their sums (K, D)."""
+        """Return the number (K,) and the sum (K, D) of the vectors ``x`` (N, D) that chose each entry."""
         counts = torch.bincount(chosen, minlength=self.codebook_size).to(x.dtype)
         sums = x.new_zeros(self.codebook_size, x.shape[1]).index_add_(0, chosen, x)
         return counts, sums
 
     @staticmethod
     def _sample(x: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
-        """``count`` rows of ``x`` (N, D), without repetition while there are enough."""
+        """Draw ``count`` rows of ``x`` (N, D), with repetition only if N is smaller."""
         rounds = -(-count // len(x))
         order = [torch.randperm(len(x), generator=generator, device=x.device) for _ in range(rounds)]
         return x[torch.cat(order)[:count]]
 
 
 def check_codes(codes: Tensor, codebook_size: int, num_quantizers: int) -> None:
-    """Whether ``codes`` (B, Q, T) can be decoded.
+    """Check that ``codes`` (B, Q, T) can be decoded.
 
     Raises:
-        ValueError: More codebooks than there are, or a code outside 0 .. K-1.
+        ValueError: Q exceeds the number of quantizers, or a code is outside of 0 .. K-1.
     """
     if codes.shape[1] > num_quantizers:
-        raise ValueError(f"codes of {codes.shape[1]} quantizers; this codec has {num_quantizers}")
+        raise ValueError(f"codes of {counted(codes.shape[1], 'quantizer')}; this codec has {num_quantizers}")
     if codes.numel() and (codes.min() < 0 or codes.max() >= codebook_size):
         raise ValueError(f"codes must lie in 0 .. {codebook_size - 1}")
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
-    """Index (N,) of the entry of ``codebook`` (K, D) closest to each row of ``x`` (N, D)."""
+    """Return the index (N,) of the entry of ``codebook`` (K, D) closest to each row of ``x`` (N, D)."""
     # |x - c|^2 = |x|^2 - 2 x.c + |c|^2, and |x|^2 is the same for all entries.
     return (codebook.square().sum(1) - 2 * x @ codebook.T).argmin(1)

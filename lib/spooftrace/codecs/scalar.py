@@ -1,4 +1,4 @@
-"""Finite scalar quantization: each dimension is rounded by itself, without a codebook (Mentzer et al. 2024)."""
+"""Finite scalar quantization: each dimension is rounded separately, without a codebook (Mentzer et al. 2024)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from spooftrace.codecs.quantizers import Quantized, Quantizer, check_codes
 
 
 class ScalarQuantizer(Quantizer):
-    """``num_quantizers`` scalars, each rounded to one of ``codebook_size`` levels; so a scalar counts as a quantizer.
+    """``num_quantizers`` scalars, each rounded to one of ``codebook_size`` levels. A scalar counts as a quantizer.
 
-    Trained with dropout it serves several bitrates: the first scalars carry what matters most.
+    With quantizer dropout in training, the model supports several bitrates: the first scalars are the most important.
 
     Args:
         dim: Size D of the vectors.
         codebook_size: Levels K.
-        num_quantizers: Scalars that a vector is reduced to.
+        num_quantizers: Number of scalars per vector.
     """
 
     def __init__(self, dim: int, codebook_size: int = 9, num_quantizers: int = 24) -> None:
@@ -29,15 +29,17 @@ class ScalarQuantizer(Quantizer):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As ``ResidualVectorQuantizer.forward``. In training mode half of the items, drawn with ``generator``, get
-        noise of one level's width in the place of rounding: a gradient that the decoder and the rounding agree on.
+        """Quantize as ``Quantizer.forward``.
+
+        In training mode, half of the items (drawn with ``generator``) get uniform noise of the width of a level instead
+        of rounding, which gives an exact gradient.
         """
         batch = x.shape[0]
         if num_quantizers is None:
             num_quantizers = torch.full((batch,), self.num_quantizers, device=x.device)
         scalars = self.top * torch.tanh(self.reduce(x))  # (B, T, D) -> (B, T, Q)
         codes = torch.round(scalars + self.top)
-        values = scalars + (codes - self.top - scalars).detach()  # straight through
+        values = scalars + (codes - self.top - scalars).detach()  # straight-through gradient
         if self.training:
             noise = torch.rand(scalars.shape, generator=generator, device=x.device) - 0.5
             noisy = torch.rand(batch, 1, 1, generator=generator, device=x.device) < 0.5

@@ -1,7 +1,7 @@
-"""Semantic distillation: a codebook of its own that learns to predict a frozen Whisper layer, beside the acoustic ones.
+"""Semantic distillation: a separate codebook learns to predict a frozen Whisper layer.
 
-The split into one semantic and several acoustic quantizers that see the same vectors is Mimi's (Défossez et al. 2024,
-section 3.3.3), the cosine loss on the quantized vectors SpeechTokenizer's and Mimi's.
+A semantic and several acoustic quantizers with the same input are the design of Mimi (Défossez et al. 2024, section
+3.3.3). The cosine loss on the quantized vectors is that of SpeechTokenizer and Mimi.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from torch.nn import functional as F
 from spooftrace.codecs.quantizers import Quantized, Quantizer, ResidualVectorQuantizer, check_codes
 from spooftrace.common.atomic import atomic_write
 
-# Integers (N,) at 16 kHz of many utterances -> float16 (ceil(N / 320), E) of each.
+# int16 waves (N,) at 16 kHz -> features float16 (ceil(N / 320), E) of each wave.
 Teacher = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
 FRAME_RATE = 50
 
 
 class SemanticQuantizer(Quantizer):
-    """One codebook for the semantic objective, and an acoustic quantizer beside it; their vectors are added.
+    """A codebook for the semantic objective and an acoustic quantizer, whose vectors are added.
 
     Args:
         dim: Size D of the vectors.
-        acoustic: Residual or factorised quantizer; the semantic codebook has as many entries as each of its.
+        acoustic: Residual or factorised quantizer. The semantic codebook has the same number of entries.
     """
 
     def __init__(self, dim: int, acoustic: Quantizer) -> None:
@@ -44,14 +44,14 @@ class SemanticQuantizer(Quantizer):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As ``ResidualVectorQuantizer.forward``; the first codebook is the semantic one."""
+        """Quantize as ``Quantizer.forward``; the first codebook is the semantic one."""
         if num_quantizers is None:
             num_quantizers = torch.full((x.shape[0],), self.num_quantizers, device=x.device)
         semantic = self.semantic(self.enter(x), None, generator)
         values, codes, commitment = self.leave(semantic.values), [semantic.codes], semantic.commitment
         if int(num_quantizers.max()) > 1:
             acoustic = self.acoustic(x, num_quantizers - 1, generator)
-            # utterances with the semantic codebook alone get nothing from the others, not even their offsets
+            # Utterances with the semantic codebook alone get no contribution of the others, not even a bias.
             values = values + acoustic.values * (num_quantizers > 1)[:, None, None]
             codes.append(acoustic.codes)
             commitment = commitment + acoustic.commitment
@@ -78,7 +78,7 @@ class SemanticDistillation(nn.Module):
         self.head = nn.Linear(dim, targets.dim)
 
     def forward(self, semantic: Tensor, crops: Sequence[tuple[int, int]]) -> Tensor:
-        """Loss of semantic vectors (B, T, D) of the crops that begin at (utterance, frame)."""
+        """Return the loss of semantic vectors (B, T, D) of crops that begin at (utterance, frame)."""
         loss, frames = semantic.new_zeros(()), 0
         predicted = self.head(semantic)  # (B, T, D) -> (B, T, E)
         for row, (utterance, first) in zip(predicted, crops, strict=True):
@@ -89,13 +89,13 @@ class SemanticDistillation(nn.Module):
 
 
 class TeacherFeatures:
-    """Whisper features of many utterances, one array of 16-bit floats; each dimension is standardised when read.
+    """Whisper features of many utterances as float16; each dimension is standardised when it is read.
 
-    Without that all frames look alike (mean cosine between two of them 0.6) and the loss has little to say.
+    Without standardisation all frames are similar (mean cosine 0.6), and the loss is not informative.
 
     Args:
-        features: (T of all utterances, E).
-        lengths: Frames of each utterance.
+        features: (sum of T, E), the frames of all utterances.
+        lengths: Number of frames of each utterance.
     """
 
     def __init__(self, features: np.ndarray, lengths: np.ndarray) -> None:
@@ -105,16 +105,21 @@ class TeacherFeatures:
         self.mean, self.deviation = sample.mean(0), sample.std(0) + 1e-5
 
     def frames(self, utterance: int, first: int, count: int) -> np.ndarray:
-        """Up to ``count`` frames of an utterance from ``first`` on: float32 (T, E)."""
+        """Return up to ``count`` frames of an utterance from ``first`` on: float32 (T, E)."""
         start, end = self.starts[utterance] + first, self.starts[utterance + 1]
         return (self.features[start : min(start + count, end)].astype(np.float32) - self.mean) / self.deviation
 
     @classmethod
     def of(cls, waves: Sequence[np.ndarray], path: Path, teacher: Teacher) -> TeacherFeatures:
-        """Features that ``teacher`` computes of ``waves``; kept in the file ``path``, and read from there if they fit.
+        """Compute the features of ``waves`` with ``teacher``, or read them from the file ``path`` of an earlier run.
+
+        Args:
+            waves: int16 waves (N,) at 16 kHz.
+            path: File for the features. It is replaced if it holds features of other waves.
+            teacher: Computes the features.
 
         Raises:
-            InputError: The teacher's weights cannot be had.
+            InputError: The weights of the teacher are missing.
         """
         content = sha256()
         for wave in waves:
@@ -124,11 +129,11 @@ class TeacherFeatures:
                 if str(file["content"]) == content.hexdigest():
                     return cls(file["features"], file["lengths"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            pass  # not there, damaged, or of other audio: it is made anew
-        parts = teacher(waves)
+            pass  # missing or damaged: compute the features
+        per_wave = teacher(waves)
         buffer = io.BytesIO()
-        lengths = np.array([len(part) for part in parts])
-        features = np.concatenate(parts)
+        lengths = np.array([len(frames) for frames in per_wave])
+        features = np.concatenate(per_wave)
         np.savez(buffer, features=features, lengths=lengths, content=content.hexdigest())
         with atomic_write(path, "wb") as out:
             out.write(buffer.getbuffer())

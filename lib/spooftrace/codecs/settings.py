@@ -7,23 +7,24 @@ from dataclasses import dataclass, field
 
 @dataclass
 class CodecTraining:
-    """How a codec is trained.
+    """Settings of a training.
 
     Args:
-        seed: Of the initial weights and of every batch.
-        max_steps: End of the training and of the learning-rate schedule.
-        max_minutes: Stop earlier, with the schedule squeezed to fit; the result then depends on the machine's speed.
-        batch_size: Crops of a step.
-        crop_seconds: Their length.
-        lr: Highest learning rate (AdamW).
-        warmup_steps: Of linear growth to ``lr``; it stays until 40 % of the training, then falls to 5 % (cosine).
-        quantizers: Each crop uses one of these numbers of codebooks, at random; the first quarter of a batch uses all.
+        seed: Seed of the initial weights and of all batches.
+        max_steps: Number of training steps, and length of the learning-rate schedule.
+        max_minutes: Maximum duration. The schedule is shortened to fit, so the result depends on the machine's speed.
+        batch_size: Crops per step.
+        crop_seconds: Length of a crop.
+        lr: Maximum learning rate (AdamW).
+        warmup_steps: Steps of linear warm-up to ``lr``, which is kept up to 40 % of the training and then falls to 5 %
+            (cosine).
+        quantizers: Numbers of codebooks. Each crop uses a random one; the first quarter of a batch uses the largest.
         commitment: Weight of the commitment loss.
         convergence: Weight of the spectral convergence; it helps time-domain decoders.
         distillation: Weight of the semantic distillation, for a codec that has it.
         restoration: Weight of the distance of the restored spectrum, for a codec with disentanglement.
-        initial: Weights file of another codec; what has the same name and shape starts from there.
-        checkpoint_steps: Between two resumable checkpoints.
+        initial: Weights file of another codec, from which weights of the same name and shape are copied.
+        checkpoint_steps: Steps between two checkpoints.
     """
 
     seed: int = 0

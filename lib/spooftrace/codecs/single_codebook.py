@@ -1,7 +1,7 @@
-"""One codebook and one stream of codes: each frame is cut into parts that the same codebook codes one after the other.
+"""Quantization with a single codebook: each vector is split into several tokens, which the same codebook codes in turn.
 
-Raising the frame rate of the whole codec would not do: neighbouring frames overlap, and a convolutional encoder gives
-them nearly the same code. Parts of one frame can be made to say different things.
+A higher frame rate is no alternative: neighbouring frames overlap, and a convolutional encoder gives them nearly the
+same code. The tokens of a frame can carry different information.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from spooftrace.codecs.quantizers import Quantized, Quantizer, ResidualVectorQua
 
 
 class SingleVectorQuantizer(Quantizer):
-    """One codebook that codes ``tokens`` parts of each vector: (B, T, D) -> codes (B, 1, ``tokens`` T).
+    """A codebook that codes ``tokens`` segments of each vector: (B, T, D) -> codes (B, 1, ``tokens`` T).
 
     Args:
         dim: Size D of the vectors, a multiple of ``tokens``.
         codebook_size: Entries K, of D / ``tokens`` numbers each.
-        num_quantizers: 1.
-        tokens: Codes a frame.
+        num_quantizers: Must be 1.
+        tokens: Codes per frame.
+
+    Raises:
+        ValueError: ``num_quantizers`` is not 1, or ``tokens`` does not divide ``dim``.
     """
 
     def __init__(self, dim: int, codebook_size: int = 1024, num_quantizers: int = 1, tokens: int = 4) -> None:
@@ -30,7 +33,7 @@ class SingleVectorQuantizer(Quantizer):
             raise ValueError(f"tokens {tokens} does not divide dim {dim}")
         self.codebook_size, self.num_quantizers, self.tokens, self.dim = codebook_size, 1, tokens, dim
         self.enter, self.leave = nn.Linear(dim, dim), nn.Linear(dim, dim)
-        for layer in (self.enter, self.leave):  # begins as a plain cut
+        for layer in (self.enter, self.leave):  # initially the vector is only split
             nn.init.eye_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.codebook = ResidualVectorQuantizer(dim // tokens, codebook_size, 1, decay=0.99)
@@ -38,10 +41,10 @@ class SingleVectorQuantizer(Quantizer):
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
-        """As ``ResidualVectorQuantizer.forward``."""
+        """Quantize as ``Quantizer.forward``."""
         batch, frames, dim = x.shape
-        parts = self.enter(x).reshape(batch, frames * self.tokens, dim // self.tokens)
-        quantized = self.codebook(parts, None, generator)
+        segments = self.enter(x).reshape(batch, frames * self.tokens, dim // self.tokens)
+        quantized = self.codebook(segments, None, generator)
         return quantized._replace(values=self.leave(quantized.values.reshape(batch, frames, dim)))
 
     def decode(self, codes: Tensor) -> Tensor:

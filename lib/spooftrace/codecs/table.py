@@ -1,8 +1,8 @@
-"""The table of neural codecs, ``conf/codecs.yaml``: taxonomy, quantizers, bitrates, and which corpus used which codec.
+"""The table of neural codecs, ``conf/codecs.yaml``: taxonomy, quantizers, bitrates, and the codecs of each corpus.
 
-The head of that file says what its cells mean. Reading is strict: an unknown, missing or contradictory cell is an error
-that names the line. A codec at one of its settings has a name of its own, ``encodec_24khz_q8`` for the first 8
-codebooks; such names stand in ``utt2attack``, and the codec's own, ``encodec_24khz``, in ``utt2codec``.
+The comment at the top of that file describes its cells. An unknown, missing or contradictory cell is an error that
+names the line. A codec with its first 8 codebooks has the name ``encodec_24khz_q8``, which ``utt2attack`` uses;
+``utt2codec`` has the name without the number, ``encodec_24khz``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ CELLS = (*TAXONOMY, *FIGURES)  # what ``verified`` can name
 REQUIRED = ("family", *CELLS, "source", "verified")
 OPTIONAL = ("settings", "run", "arithmetic")
 PROVIDERS = ("own", "encodec", "dac", "mimi", "xcodec")
-LARGEST = 1_000_000  # no cell is anywhere near; a slip of the keyboard is
+LARGEST = 1_000_000  # larger values are typing errors
 LABELS = ("utt2label", "utt2attack", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2nac")
 
 
 @dataclass(frozen=True)
 class Codec:
-    """One row; ``None`` is a value that is not known. ``codebook`` and ``frame_rate`` have one entry per codebook."""
+    """A row of the table; None is an unknown value. ``codebook`` and ``frame_rate`` have an entry per codebook."""
 
     name: str
     family: str
@@ -55,17 +55,17 @@ class Codec:
     arithmetic: str | None = None
 
     def computed_kbps(self, quantizers: int) -> float | None:
-        """kbit/s of the first codebooks as frame rate x log2(entries) gives it; None where one of them is not known."""
+        """Return frame rate x log2(entries) of the first codebooks in kbit/s; None if a value is unknown."""
         if self.frame_rate is None or self.codebook is None or self.quantizers is None:
             return None
         bits = [rate * math.log2(size) for rate, size in zip(self.frame_rate, self.codebook, strict=True)]
         return sum(bits[:quantizers]) / 1000
 
     def setting(self, quantizers: int | None = None) -> CodecSetting:
-        """This codec with its first ``quantizers`` codebooks, by default with all.
+        """Return this codec with its first ``quantizers`` codebooks, by default with all.
 
         Raises:
-            InputError: It is not run with so many.
+            InputError: The codec does not support this number.
         """
         if quantizers in (None, self.quantizers):
             return CodecSetting(self, self.quantizers)
@@ -77,26 +77,26 @@ class Codec:
 
 @dataclass(frozen=True)
 class CodecSetting:
-    """A codec with its first ``quantizers`` codebooks; ``None`` where their number is unknown."""
+    """A codec with its first ``quantizers`` codebooks; None if their number is unknown."""
 
     codec: Codec
     quantizers: int | None
 
     @property
     def name(self) -> str:
-        """As in ``utt2attack``: the codec's name where it has one setting only, otherwise with ``_qN``."""
+        """The name in ``utt2attack``: that of the codec, with ``_qN`` if the codec has several settings."""
         return f"{self.codec.name}_q{self.quantizers}" if self.codec.settings else self.codec.name
 
     @property
     def kbps(self) -> float | None:
-        """kbit/s."""
+        """Bitrate in kbit/s; None if unknown."""
         if self.quantizers is None or self.quantizers == self.codec.quantizers:
             return self.codec.kbps
         return self.codec.computed_kbps(self.quantizers)
 
     @property
     def nac(self) -> str:
-        """As in ``utt2nac``: kHz, kbit/s, quantizers; ``-`` where not known.
+        """The entry in ``utt2nac``: kHz, kbit/s, quantizers; ``-`` for unknown values.
 
         >>> find_setting("encodec_24khz_q8").nac
         '24 6 8'
@@ -105,7 +105,7 @@ class CodecSetting:
 
     @property
     def labels(self) -> dict[str, str]:
-        """What the tables of a data directory say about speech of this codec."""
+        """Table of a data directory -> its entry for speech of this codec."""
         codec = self.codec
         return dict(
             zip(LABELS, ("spoof", self.name, codec.vq, codec.aux, codec.dec, codec.name, self.nac), strict=True)
@@ -114,7 +114,7 @@ class CodecSetting:
 
 @dataclass(frozen=True)
 class CodecUse:
-    """Which codec a corpus used: a name of ``find_setting``, and whether the corpus itself says so."""
+    """The codec of a corpus: its name for ``find_setting``, and whether the documentation of the corpus confirms it."""
 
     codec: str
     verified: bool
@@ -122,16 +122,16 @@ class CodecUse:
 
 @dataclass(frozen=True)
 class CodecTable:
-    """Codecs by name, and corpus -> its own name of a codec -> which one that is."""
+    """Codecs by name, and corpus -> name in the corpus -> codec."""
 
     codecs: dict[str, Codec]
     corpora: dict[str, dict[str, CodecUse]]
 
     def find(self, name: str) -> CodecSetting:
-        """The codec and setting that ``NAME`` or ``NAME_qN`` means.
+        """Return the codec and setting of ``NAME`` or ``NAME_qN``.
 
         Raises:
-            InputError: No such codec (the nearest names are offered), or it has no such setting.
+            InputError: The codec is unknown (the message has similar names), or does not have this setting.
         """
         match = re.fullmatch(r"(.+)_q([1-9]\d*)", name)
         base, count = (match[1], int(match[2])) if match and name not in self.codecs else (name, None)
@@ -142,7 +142,7 @@ class CodecTable:
 
 @functools.cache
 def codec_table(path: Path = TABLE) -> CodecTable:
-    """Read the table, once.
+    """Read the table; the result is cached.
 
     Raises:
         InputError: The file is missing, is not YAML, or a cell is wrong (file and line are named).
@@ -166,12 +166,12 @@ def codec_table(path: Path = TABLE) -> CodecTable:
 
 
 def find_setting(name: str) -> CodecSetting:
-    """``codec_table().find(name)``."""
+    """Return ``codec_table().find(name)``."""
     return codec_table().find(name)
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """A hint for an unknown name: what was perhaps meant, or all there is.
+    """Return a hint for an unknown name: similar names, or all names.
 
     >>> nearest("opsu", ["opus", "mp3"])
     'did you mean opus?'
@@ -179,7 +179,7 @@ def nearest(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if close:
         return f"did you mean {', '.join(close)}?"
-    return f"there are {', '.join(known)}" if len(known) <= 20 else "'spooftrace codec list' shows what there is"
+    return f"known: {', '.join(known)}" if len(known) <= 20 else "'spooftrace codec list' shows all names"
 
 
 def _figure(value: float | None) -> str:
@@ -189,7 +189,7 @@ def _figure(value: float | None) -> str:
 def _entries(
     node: yaml.Node, path: Path, required: tuple[str, ...] = (), optional: tuple[str, ...] | None = None
 ) -> Iterator[tuple[str, int, yaml.Node]]:
-    """Key, line and value node of a mapping; with ``required``, these keys and ``optional`` ones and no others."""
+    """Yield key, line and value node of a mapping; with ``required``, accept only these and ``optional`` keys."""
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         raise InputError(f"{path}:{line}: expected 'name: value' entries")

@@ -10,9 +10,9 @@ from spooftrace.common.sample_rate import SAMPLE_RATE
 
 
 def world(wave: np.ndarray, rate: int = SAMPLE_RATE, coded_dims: int | None = None) -> np.ndarray:
-    """Analyse speech into pitch, spectral envelope and aperiodicity with WORLD and synthesize it again.
+    """Analyse speech into pitch, spectral envelope and aperiodicity with WORLD, and resynthesize it.
 
-    Pitch is found by DIO and refined by StoneMask, which is several times faster than Harvest.
+    DIO and StoneMask estimate the pitch; they are several times faster than Harvest.
 
     Args:
         wave: (N,) float.
@@ -48,9 +48,9 @@ def griffin_lim(
     hop: int = 256,
     iterations: int = 32,
 ) -> np.ndarray:
-    """Reduce speech to a mel spectrogram and find a waveform that has it, from a fixed random start.
+    """Reduce speech to a mel spectrogram and reconstruct a waveform, from fixed random phases.
 
-    Computed in float64: the iterations amplify rounding, and the copies should be the same on every processor.
+    Computed in float64: the iterations amplify rounding errors, and copies must be equal on every processor.
 
     Args:
         wave: (N,) float, N > ``n_fft`` / 2.
@@ -58,7 +58,7 @@ def griffin_lim(
         num_mels: Bands of the mel spectrogram.
         n_fft: Length of window and transform, samples.
         hop: Samples between frames.
-        iterations: Of the phase estimate.
+        iterations: Iterations of the phase estimate.
 
     Returns:
         float32 (N,).
