@@ -177,7 +177,7 @@ def test_the_table_is_found_from_any_folder(tmp_path, monkeypatch, capsys):
     assert all(name in text for name in (*ROWS, "opus_9k", "amrnb_12.2k", "mulaw"))
     line = next(line for line in text.splitlines() if line.startswith("soundstream_16khz "))
     assert line.split() == "soundstream_16khz SoundStream mvq? none? time? 16? - - - - - -".split()
-    assert nearest("x", ["a", "b"]) == "there are a, b"
+    assert nearest("x", ["a", "b"]).endswith("a, b")
 
 
 # ---- reading strictly ----

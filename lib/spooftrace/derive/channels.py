@@ -1,8 +1,8 @@
-"""Telephone, radio and music codecs as channels: speech that went through them is as genuine or spoofed as before.
+"""Telephone, radio and music codecs as channels, which do not change whether speech is bona fide or spoofed.
 
-Two ways: those of ``spooftrace.audio.channels``, in this process (``mulaw``, ``alaw``, and ``mp3``, ``vorbis``,
-``opus`` at a compression level that the audio itself decides); and coders at a fixed bitrate by ffmpeg, ``opus_9k``.
-Debian's ffmpeg has all of these but amrnb and amrwb, for which it needs libavcodec-extra.
+The channels of ``spooftrace.audio.channels`` run in this process: ``mulaw``, ``alaw``, and ``mp3``, ``vorbis``,
+``opus`` at a compression level that depends on the audio. ffmpeg runs coders at a fixed bitrate, such as ``opus_9k``.
+Debian's ffmpeg has all of them except amrnb and amrwb, which need libavcodec-extra.
 """
 
 from __future__ import annotations
@@ -20,15 +20,23 @@ from spooftrace.codecs.table import nearest
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 
-# A bare "gsm" is left out: transmission has only the 13 bits that GSM's coder gets, gsm_13k is the coder.
+# Without "gsm", which only rounds to the 13 bits at the input of the GSM coder; gsm_13k is the coder.
 IN_PROCESS = ("mulaw", "alaw", "mp3", "vorbis", "opus")
 PROBE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
 class Line:
-    """One of ffmpeg's encoders: its name, the format it is stored in (to be read as ``demuxer`` where ffmpeg calls that
-    otherwise), sampling rate (Hz), bitrates (kbit/s), how it is told the bitrate."""
+    """An encoder of ffmpeg.
+
+    Attributes:
+        encoder: Name of the encoder.
+        container: Format of its output.
+        rate: Sampling rate in Hz.
+        kbps: Bitrates in kbit/s.
+        options: Bitrate in kbit/s -> options of ffmpeg.
+        demuxer: Name of the format for reading, if it differs.
+    """
 
     encoder: str
     container: str
@@ -57,16 +65,15 @@ CHANNELS = {f"{kind}_{kbps:g}k": (line, kbps) for kind, line in LINES.items() fo
 
 
 def load_channel(name: str) -> Coder:
-    """The channel of this name.
+    """Load a channel by name.
 
     Raises:
-        InputError: There is none (the nearest names are offered), or it needs an ffmpeg that is not installed or lacks
-            the coder.
+        InputError: The channel is unknown (the message has similar names), or ffmpeg is missing or lacks the coder.
     """
     if name in IN_PROCESS:
         from spooftrace.audio.channels import transmit
 
-        # The level is drawn from the audio, so that a file comes out the same in whatever job and order.
+        # The audio seeds the compression level: a copy does not depend on the job or the order.
         return Coder(
             SAMPLE_RATE,
             SAMPLE_RATE // 50,
@@ -98,10 +105,10 @@ def _encode_and_decode(ffmpeg: str, wave: np.ndarray, line: Line, kbps: float) -
 
 
 def _run(command: list[str], data: bytes) -> bytes:
-    """Standard output of ffmpeg.
+    """Return the standard output of ffmpeg.
 
     Raises:
-        ValueError: It fails.
+        ValueError: ffmpeg fails.
     """
     quiet = ["-hide_banner", "-nostdin", "-loglevel", "error"]
     done = subprocess.run([command[0], *quiet, *command[1:]], input=data, capture_output=True, check=False)

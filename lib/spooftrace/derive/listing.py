@@ -1,4 +1,4 @@
-"""``spooftrace codec list``: the table of codecs, the channels, and what of them can be run here."""
+"""``spooftrace codec list``: the codecs and channels, and which of them run on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CELLS = ("vq", "aux", "dec", "khz", "frame_rate", "quantizers", "codebook", "kbp
 
 
 def print_table() -> None:
-    """Print codecs and channels; ``?`` marks a figure that has not been confirmed, ``-`` one that is not known."""
+    """Print codecs and channels; ``?`` marks a value that has not been confirmed, ``-`` an unknown value."""
     rows = [HEAD, *(_row(codec) for codec in codec_table().codecs.values())]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     for row in rows:
@@ -28,8 +28,8 @@ def print_table() -> None:
 def _row(codec: Codec) -> tuple[str, ...]:
     cells = [_cell(getattr(codec, cell)) + ("" if cell in codec.verified else "?") for cell in CELLS]
     cells = ["-" if cell == "-?" else cell for cell in cells]
-    some = f"1..{codec.quantizers}" if len(codec.settings) == codec.quantizers else _cell(codec.settings)
-    return (codec.name, codec.family, *cells, some if codec.settings else _cell(codec.quantizers), _weights(codec))
+    settings = f"1..{codec.quantizers}" if len(codec.settings) == codec.quantizers else _cell(codec.settings)
+    return (codec.name, codec.family, *cells, settings if codec.settings else _cell(codec.quantizers), _weights(codec))
 
 
 def _cell(value: object) -> str:
@@ -41,7 +41,7 @@ def _cell(value: object) -> str:
 
 
 def _weights(codec: Codec) -> str:
-    """Whether this codec can be run: ``here``, which weights it needs, or ``-`` without a provider."""
+    """Return ``here`` if the codec runs on this machine, the missing weights, or ``-`` without a provider."""
     if codec.model is None:
         return "-"
     if codec.provider == "own":
@@ -50,5 +50,5 @@ def _weights(codec: Codec) -> str:
 
     from spooftrace.pretrained.finding import find_folder
 
-    here = find_folder(codec.model) or isinstance(try_to_load_from_cache(codec.model, "config.json"), str)
-    return "here" if here else f"get {codec.model}"
+    available = find_folder(codec.model) or isinstance(try_to_load_from_cache(codec.model, "config.json"), str)
+    return "here" if available else f"get {codec.model}"

@@ -1,4 +1,4 @@
-"""How good a codec's copies are, and whether its auxiliary objective did anything: what the codec table measures."""
+"""Measures of the quality of a codec's copies and of the effect of its auxiliary objective, for the codec table."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ FLOOR = 1e-5
 
 
 def mel_distance(copy: np.ndarray, original: np.ndarray, top: float = SAMPLE_RATE / 2) -> float:
-    """Mean absolute difference in dB of two 80-band mel spectra at one level, over the frames that are not pauses.
+    """Return the mean absolute difference in dB of two 80-band mel spectra at equal level, over frames with speech.
 
     Args:
         copy: (N,) at 16 kHz.
-        original: (N,) at 16 kHz, aligned with it.
-        top: Hz; bands that reach beyond are left out, for codecs that work at 8 kHz.
+        original: (N,) at 16 kHz, aligned with the copy.
+        top: Upper limit of the bands in Hz, for codecs at 8 kHz.
 
     Raises:
-        ValueError: The lengths differ, or one is silent.
+        ValueError: The lengths differ, or a wave is silent.
     """
     if copy.shape != original.shape:
         raise ValueError(f"a copy of {copy.shape} samples and an original of {original.shape}")
     spectra = [_mel_spectrum(wave) for wave in (copy, original)]  # (F, T) each
     loudness = 20 * spectra[1].mean(0).log10()  # (T,)
-    heard = loudness > loudness.max() - RANGE
+    active = loudness > loudness.max() - RANGE
     bank = mel_filterbank(BANDS, N_FFT, SAMPLE_RATE)
     bins = torch.arange(N_FFT // 2 + 1) * SAMPLE_RATE / N_FFT  # Hz
     inside = ((bank > 0) * bins).amax(1) <= top
-    levels = [20 * (bank[inside] @ spectrum[:, heard] + FLOOR).log10() for spectrum in spectra]
+    levels = [20 * (bank[inside] @ spectrum[:, active] + FLOOR).log10() for spectrum in spectra]
     return float((levels[0] - levels[1]).abs().mean())
 
 
@@ -51,28 +51,29 @@ def _mel_spectrum(wave: np.ndarray) -> torch.Tensor:
 
 
 def character_error_rate(reference: str, hypothesis: str) -> float:
-    """Edit distance by character over the reference's length, at most 1; case and punctuation do not count.
+    """Return the character edit distance divided by the length of the reference, at most 1, without case, punctuation.
 
     >>> character_error_rate("Press one.", "press won")
     0.2222222222222222
     """
-    wanted, got = (re.sub(r"[^\w ]", "", text.lower()).strip() for text in (reference, hypothesis))
-    row = list(range(len(got) + 1))
-    for i, one in enumerate(wanted, 1):
+    expected, actual = (re.sub(r"[^\w ]", "", text.lower()).strip() for text in (reference, hypothesis))
+    row = list(range(len(actual) + 1))
+    for i, expected_character in enumerate(expected, 1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(got, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (one != other))
-    return min(1.0, row[-1] / max(1, len(wanted)))
+        for j, character in enumerate(actual, 1):
+            substitution = diagonal + (expected_character != character)
+            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, substitution)
+    return min(1.0, row[-1] / max(1, len(expected)))
 
 
 class Transcriber:
-    """Greedy Whisper-base transcripts of short recordings, many at once.
+    """Greedy Whisper-base transcription of batches of short recordings.
 
     Args:
-        seconds: Whisper's window, 30 s in its own use. A shorter one costs less; recordings must fit into it.
+        seconds: Length of Whisper's window, originally 30 s. A shorter window is faster; recordings must fit into it.
 
     Raises:
-        InputError: The model's weights are not there.
+        InputError: The weights of the model are missing.
     """
 
     def __init__(self, seconds: int = 10) -> None:
@@ -93,7 +94,7 @@ class Transcriber:
         encoder.max_source_positions = positions
 
     def __call__(self, waves: Sequence[np.ndarray], language: str) -> list[str]:
-        """Transcripts of float32 waves (N,) at 16 kHz, in a language such as ``en``.
+        """Transcribe float32 waves (N,) at 16 kHz, in a language such as ``en``.
 
         Raises:
             ValueError: A wave is longer than the window.
@@ -114,9 +115,9 @@ class Transcriber:
 
 
 def mutual_information(a: np.ndarray, b: np.ndarray) -> float:
-    """Bits that two sequences of small integers (N,) tell about each other, from their counts (Miller-Madow corrected).
+    """Estimate the mutual information in bits of two sequences of small integers (N,), with Miller-Madow correction.
 
-    Counts of many classes look informative by chance; the correction takes the expected part of that away.
+    Counts of many classes are informative by chance; the correction subtracts the expected value of this bias.
 
     >>> x = np.arange(1000) % 4
     >>> round(mutual_information(x, x), 2)
@@ -127,5 +128,5 @@ def mutual_information(a: np.ndarray, b: np.ndarray) -> float:
 
 def _entropy(values: np.ndarray) -> float:
     counts = np.unique(values, axis=-1, return_counts=True)[1]
-    shares = counts / counts.sum()
-    return float(-(shares * np.log2(shares)).sum() + (len(counts) - 1) / (2 * counts.sum() * np.log(2)))
+    probabilities = counts / counts.sum()
+    return float(-(probabilities * np.log2(probabilities)).sum() + (len(counts) - 1) / (2 * counts.sum() * np.log(2)))
