@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Which settings of which codecs are good enough for the mini corpus? A maintainer's script.
+"""Check which settings of which codecs are good enough for the mini corpus; a script for maintainers.
 
     python3 local/codec_data.py --packages packages --out codec_data
     spooftrace codec train ../../conf/codec/rvq_time.yaml --data codec_data/train --out exp/rvq_time
@@ -7,20 +7,20 @@
     python3 local/codec_table.py corpus/codecs
 
 Copies the prompts of OUT/unseen, three voices that no codec was trained on, with every number of quantizers that the
-codec was trained for, and writes its figures, with the summary of its training, to corpus/codecs/NAME.json:
+codec was trained for. Writes the metrics and the summary of the training to corpus/codecs/NAME.json:
 
   CER     Whisper-base's transcript of the copy against its transcript of the original: mean over the Italian and the
-          English prompts, each at most 1; the Spanish ones apart: they were recorded at home, in a room that one hears,
-          and Whisper errs on the originals themselves
+          English prompts, each at most 1. The Spanish prompts are separate: they were recorded at home with audible
+          reverberation, and Whisper errs on the originals
   mel     distance of 80-band mel spectra in dB (up to 3.4 kHz for a codec at 8 kHz)
   DNSMOS  overall quality by Microsoft's model, of the originals too; needs the PyPI packages speechmos and onnxruntime
   speed   seconds of audio coded and decoded in one second of one processor core
-  effect  of semantic distillation: bits that the first code tells about clusters of Whisper-base features (the teacher
-          is another model, Whisper-tiny); of disentanglement: speaker similarity before and after the voices of two
-          prompts are swapped, which needs the PyPI package resemblyzer (without its dependencies)
+  effect  of semantic distillation: mutual information in bits of the first code and clusters of Whisper-base features
+          (the teacher is another model, Whisper-tiny); of disentanglement: speaker similarity before and after swapping
+          the voices of two prompts, which needs the PyPI package resemblyzer (without its dependencies)
 
-A setting passes the gate with a CER below 0.1, if the mel distance falls over all settings of the codec. The weights
-are copied to corpus/codecs/NAME.safetensors if any setting passes.
+A setting passes with a CER below 0.1 if the mel distance decreases with each setting of the codec. If any setting
+passes, the weights are copied to corpus/codecs/NAME.safetensors.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ Rates = dict[str, list[float]]
 
 
 def read_voices(folder: Path) -> Voices:
-    """Speaker -> waves at 16 kHz of a data directory."""
+    """Read a data directory as speaker -> waves at 16 kHz."""
     data = DataDir.read(folder)
     voices: Voices = {}
     for utt in data.utts:
@@ -78,7 +78,7 @@ def read_voices(folder: Path) -> Voices:
 
 
 def at_16k(codec: NeuralCodec, wave: np.ndarray, decode: Callable[[torch.Tensor], torch.Tensor]) -> np.ndarray:
-    """``decode`` a wave (N,) at the codec's rate and level; float32 (N,) at 16 kHz again."""
+    """Apply ``decode`` to a wave (N,) at the codec's rate and level; returns float32 (N,) at 16 kHz."""
     own = soxr.resample(wave, SAMPLE_RATE, codec.sample_rate) if codec.sample_rate != SAMPLE_RATE else wave
     copy = decode(codec.normalize(torch.from_numpy(np.ascontiguousarray(own))[None]))[0].numpy()
     copy = soxr.resample(copy, codec.sample_rate, SAMPLE_RATE) if codec.sample_rate != SAMPLE_RATE else copy
@@ -86,7 +86,7 @@ def at_16k(codec: NeuralCodec, wave: np.ndarray, decode: Callable[[torch.Tensor]
 
 
 class Judge:
-    """Whisper's transcripts and DNSMOS of the originals, and the comparison of copies with them."""
+    """Transcripts and DNSMOS of the originals, and the comparison of copies with them."""
 
     def __init__(self, voices: Voices) -> None:
         self.voices = voices
@@ -96,13 +96,14 @@ class Judge:
         self.original_quality = self.quality(voices)
 
     def quality(self, voices: Voices) -> float | None:
-        """Mean DNSMOS of the first prompts of each voice; None without the packages."""
-        if self.score_quality is None:
+        """Return the mean DNSMOS of the first prompts of each voice; None without the packages."""
+        score_quality = self.score_quality
+        if score_quality is None:
             return None
-        return float(np.mean([self.score_quality(wave) for waves in voices.values() for wave in waves[:SCORED]]))
+        return float(np.mean([score_quality(wave) for waves in voices.values() for wave in waves[:SCORED]]))
 
     def compare(self, codec: NeuralCodec, count: int) -> dict[str, Any]:
-        """One setting of a codec."""
+        """Return the metrics of a codec with ``count`` quantizers."""
         began = time.process_time()
         copies = {
             name: [at_16k(codec, wave, lambda own: codec.copy(own, count)) for wave in waves]
@@ -121,7 +122,7 @@ class Judge:
         return {
             "quantizers": count,
             "kbps": round(codec.kbps(count), 2),
-            "cer": round(float(np.mean([rate for found in rates.values() for rate in found])), 4),
+            "cer": round(float(np.mean([rate for of_voice in rates.values() for rate in of_voice])), 4),
             "cer_hard": round(float(np.mean(hard)), 4),
             "mel_db": round(float(np.mean(distances)), 3),
             "dnsmos": self.quality(copies),
@@ -130,19 +131,18 @@ class Judge:
 
 
 def language(voice: str) -> str:
-    """Language of a source: ``it`` of ``ast-it``."""
+    """Return the language of a source: ``it`` of ``ast-it``."""
     return voice.split("-", 1)[1]
 
 
 def load_dnsmos() -> Callable[[np.ndarray], float] | None:
-    """Overall DNSMOS P.835 of a wave (N,) at 16 kHz (Reddy et al. 2022), if its model and a runtime are installed."""
-    found = [importlib.util.find_spec(name) for name in ("speechmos", "onnxruntime")]
-    if None in found:
+    """Return a function wave (N,) at 16 kHz -> overall DNSMOS P.835 (Reddy et al. 2022); None without its packages."""
+    package = importlib.util.find_spec("speechmos")
+    if package is None or package.origin is None or importlib.util.find_spec("onnxruntime") is None:
         print("check_codecs.py: no DNSMOS (needs the packages speechmos and onnxruntime); skipped", file=sys.stderr)
         return None
-    import onnxruntime
-
-    model = Path(found[0].origin).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
+    onnxruntime = importlib.import_module("onnxruntime")
+    model = Path(package.origin).parent / "dnsmos_models" / "sig_bak_ovr.onnx"
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(model), options)
@@ -158,7 +158,7 @@ def load_dnsmos() -> Callable[[np.ndarray], float] | None:
 
 @cache
 def probe_clusters(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Waves of the Italian voice, and for each the clusters (T,) of its frames' Whisper-base features, 50 a second."""
+    """Return waves of the Italian voice, and for each the clusters (T,) of Whisper-base features, 50 per second."""
     from sklearn.cluster import MiniBatchKMeans
 
     paths = sorted((data / "audio" / "ast-it").glob("*.flac"))
@@ -168,23 +168,23 @@ def probe_clusters(data: Path) -> tuple[list[np.ndarray], list[np.ndarray]]:
     stacked = np.concatenate(features).astype(np.float32)
     stacked = (stacked - stacked.mean(0)) / (stacked.std(0) + 1e-5)
     labels = MiniBatchKMeans(CLUSTERS, batch_size=4096, n_init=3, random_state=0).fit_predict(stacked)
-    return waves, np.split(labels, np.cumsum([len(part) for part in features])[:-1])
+    return waves, np.split(labels, np.cumsum([len(frames) for frames in features])[:-1])
 
 
 def semantic_effect(codec: NeuralCodec, data: Path) -> dict[str, float]:
-    """Bits that the first code of each frame tells about the frame's cluster."""
+    """Return the mutual information in bits of the first code and the cluster of each frame."""
     codes, clusters = [], []
     for wave, labels in zip(*probe_clusters(data), strict=True):
-        found = codec.encode(codec.normalize(torch.from_numpy(wave)[None]), 1)[0, 0].numpy()
-        count = min(len(found), len(labels))
-        codes.append(found[:count])
+        first_codes = codec.encode(codec.normalize(torch.from_numpy(wave)[None]), 1)[0, 0].numpy()
+        count = min(len(first_codes), len(labels))
+        codes.append(first_codes[:count])
         clusters.append(labels[:count])
     bits = mutual_information(np.concatenate(codes), np.concatenate(clusters))
     return {"first_code_bits": round(bits, 3), "frames": sum(map(len, codes))}
 
 
 def swap_effect(codec: NeuralCodec, voices: Voices) -> dict[str, float]:
-    """Similarity to the other speaker, and to one's own, of copies with one's own voice and with the other's."""
+    """Return the similarity to both speakers of copies with the own voice and with that of the other speaker."""
     weights = find_weights()
     if weights is None:
         print("check_codecs.py: no swap test (needs the package resemblyzer); skipped", file=sys.stderr)
@@ -192,28 +192,31 @@ def swap_effect(codec: NeuralCodec, voices: Voices) -> dict[str, float]:
     encoder = SpeakerEncoder(weights)
     centres = {name: np.mean([encoder(wave) for wave in waves], axis=0) for name, waves in voices.items()}
     centres = {name: centre / np.linalg.norm(centre) for name, centre in centres.items()}
-    found: dict[str, list[float]] = {}
-    for one, other in (tuple(voices), tuple(voices)[::-1]):
-        for wave, lent in zip(voices[one], voices[other], strict=True):
-            voice = codec.voice(codec.normalize(torch.from_numpy(lent)[None]))
+    similarities: dict[str, list[float]] = {}
+    for speaker, other in (tuple(voices), tuple(voices)[::-1]):
+        for wave, other_wave in zip(voices[speaker], voices[other], strict=True):
+            voice = codec.voice(codec.normalize(torch.from_numpy(other_wave)[None]))
             own = encoder(at_16k(codec, wave, codec.copy))
-            swapped = encoder(
-                at_16k(codec, wave, lambda x, voice=voice: codec.decode(codec.encode(x), x.shape[-1], voice))
-            )
+            swapped = encoder(at_16k(codec, wave, partial(copy_with_voice, codec, voice)))
             for kind, embedding in (("own", own), ("swapped", swapped)):
-                found.setdefault(f"{kind}_to_speaker", []).append(float(embedding @ centres[one]))
-                found.setdefault(f"{kind}_to_other", []).append(float(embedding @ centres[other]))
-    return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
+                similarities.setdefault(f"{kind}_to_speaker", []).append(float(embedding @ centres[speaker]))
+                similarities.setdefault(f"{kind}_to_other", []).append(float(embedding @ centres[other]))
+    return {name: round(float(np.mean(values)), 3) for name, values in similarities.items()}
+
+
+def copy_with_voice(codec: NeuralCodec, voice: torch.Tensor, wave: torch.Tensor) -> torch.Tensor:
+    """Encode and decode ``wave`` (1, N) with another voice (1, 33)."""
+    return codec.decode(codec.encode(wave), wave.shape[-1], voice)
 
 
 def check(folder: Path, name: str, judge: Judge, data: Path) -> dict[str, Any]:
-    """All figures of a codec."""
+    """Return all metrics of a codec."""
     codec = load_codec(folder / WEIGHTS)
     summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
     settings = [judge.compare(codec, count) for count in sorted(summary["training"]["quantizers"])]
     falls = all(a["mel_db"] > b["mel_db"] for a, b in pairwise(settings))
     passed = [setting["quantizers"] for setting in settings if setting["cer"] < MAX_CER and falls]
-    effect = {}
+    effect: dict[str, float] = {}
     if codec.config["auxiliary"] == "semantic" or name == SEMANTIC_BASELINE:
         effect |= semantic_effect(codec, data)
     if codec.config["auxiliary"] == "disentanglement":
@@ -241,14 +244,14 @@ def main() -> int:
     try:
         judge = Judge(read_voices(args.data / "unseen"))
         for folder in args.codecs:
-            found = check(folder, folder.name, judge, args.data)
+            result = check(folder, folder.name, judge, args.data)
             args.out.mkdir(parents=True, exist_ok=True)
-            write_json(args.out / f"{folder.name}.json", found, sort_keys=False)
-            if found["passed"]:
+            write_json(args.out / f"{folder.name}.json", result, sort_keys=False)
+            if result["passed"]:
                 shutil.copyfile(folder / WEIGHTS, args.out / f"{folder.name}.safetensors")
-            rates = [f"Q={s['quantizers']} CER {s['cer']:.3f} mel {s['mel_db']:.2f}" for s in found["settings"]]
+            rates = [f"Q={s['quantizers']} CER {s['cer']:.3f} mel {s['mel_db']:.2f}" for s in result["settings"]]
             print(
-                f"{folder.name}: passes at {found['passed'] or 'no setting'}; {', '.join(rates)}; {found['effect']}",
+                f"{folder.name}: passes at {result['passed'] or 'no setting'}; {', '.join(rates)}; {result['effect']}",
                 flush=True,
             )
     except InputError as error:

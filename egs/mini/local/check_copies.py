@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Compare the copies of the mini corpus with those that the README's figures were measured on, sample by sample.
+"""Compare the copies of the mini corpus, sample by sample, with those behind the metrics in the README.
 
 Usage: local/check_copies.py DATA [--write]      DATA holds train, dev, eval and their 8 kHz sets
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Can the codec's copies still be understood? Whisper's transcript of a copy against that of its original.
+"""Check whether a codec's copies are intelligible: Whisper's transcript of a copy against that of its original.
 
     spooftrace codec resynthesize OUT/heldout --out copies --attack codec_q8 codec_q4 \\
         --codec corpus/codec_rvq8.safetensors

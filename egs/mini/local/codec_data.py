@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""The data that the mini corpus's codecs are trained on and judged by, as data directories; a maintainer's script.
+"""Prepare the training and test data of the mini corpus's codecs as data directories; a script for maintainers.
 
     python3 local/codec_data.py --packages DIR --out DIR
 
 Unpacks the Debian packages (see packages.py; G.722 needs ffmpeg), decodes the recordings of the train split and writes
 
   OUT/train     all of them, 16 kHz FLAC, for 'spooftrace codec train'
-  OUT/train24   the same recordings for a codec at 24 kHz: those that go beyond 8 kHz again, at that rate
+  OUT/train24   the same recordings for a codec at 24 kHz, at that rate if they have content above 8 kHz
   OUT/heldout   ten prompts of 4 to 7 s, left out of OUT/train, for 'local/check_codecs.py'
-  OUT/unseen    prompts of three voices that no codec hears: Italian (dev), English (read for LibriVox, not in the
-                corpus) and Spanish (eval)
+  OUT/unseen    prompts of three voices that no codec is trained on: Italian (dev), English (read for LibriVox, not in
+                the corpus) and Spanish (eval)
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from spooftrace.datadir import DataDir
 HELD_OUT = "ast-en"
 UNSEEN = ("ast-it", "librivox-en", "tuxpaint-es")
 WIDE_RATE = 24000
-NARROW = "ast"  # this family is coded by G.722: nothing above 8 kHz
+NARROW = "ast"  # this family is coded by G.722, without content above 8 kHz
 PROMPTS = 10
 SECONDS = (4.0, 7.0)
 
 
 def spread(utts: list[str], durations: dict[str, float]) -> list[str]:
-    """``PROMPTS`` utterances of ``SECONDS`` length, evenly spread over the sorted list; all of a shorter list."""
+    """Select ``PROMPTS`` utterances of ``SECONDS`` length, evenly over the sorted list; all of a shorter list."""
     if len(utts) <= PROMPTS:
         return utts
     fitting = [utt for utt in utts if SECONDS[0] < durations[utt] < SECONDS[1]]
@@ -63,7 +63,7 @@ def store(source: Source, unpacked: Path, folder: Path, ffmpeg: str, rate: int =
 def write(
     out: Path, name: str, utts: list[str], speakers: dict[str, str], durations: dict[str, float], wide: bool = False
 ) -> None:
-    """Write the data directory ``out/name``; with ``wide`` it names the recordings at 24 kHz, where there are any."""
+    """Write the data directory ``out/name``; with ``wide`` it lists recordings at 24 kHz if they exist."""
     folders = {spk: "audio24" if wide and not spk.startswith(NARROW) else "audio" for spk in speakers.values()}
     tables = {
         "utt2spk": {utt: speakers[utt] for utt in utts},
@@ -89,11 +89,11 @@ def main() -> int:
         with Progress("decoding sources", len(names)) as progress:
             for name in names:
                 source = Source(name)
-                found = store(source, unpacked, args.out / "audio", ffmpeg)
+                of_source = store(source, unpacked, args.out / "audio", ffmpeg)
                 if name not in UNSEEN and source.family != NARROW:
                     store(source, unpacked, args.out / "audio24", ffmpeg, WIDE_RATE)
-                durations |= found
-                speakers |= dict.fromkeys(found, name)
+                durations |= of_source
+                speakers |= dict.fromkeys(of_source, name)
                 progress.advance()
     except InputError as error:
         print(f"codec_data.py: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ RULE = "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|"
 
 
 def rows(found: dict[str, Any]) -> list[str]:
-    """A line for each setting of a codec; what all have in common stands in the first."""
+    """Return a row for each setting of a codec; common values are in the first row only."""
     config, summary = found["summary"]["codec"], found["summary"]
     lines = []
     for number, setting in enumerate(found["settings"]):
@@ -46,7 +46,7 @@ def rows(found: dict[str, Any]) -> list[str]:
 
 
 def table(folder: Path) -> str:
-    """The whole table, in Markdown."""
+    """Return the whole table in Markdown."""
     codecs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
     lines = [HEAD, RULE, *(line for found in codecs for line in rows(found))]
     originals = next((found["originals_dnsmos"] for found in codecs if found["originals_dnsmos"]), None)

@@ -3,7 +3,7 @@
 
     python3 local/draw_codecs.py corpus --out ../../docs/images/codecs.png
 
-The copies are made here, by the steps that the corpus's copies go through. Every panel has the same scale of colours.
+The copies are made in the same way as those of the corpus. All panels have the same colour scale.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ COLOURS = 64
 
 
 def read_original(archive: Path, utt: str) -> np.ndarray:
-    """One utterance of the corpus as float64 (N,).
+    """Read an utterance of the corpus as float64 (N,).
 
     Raises:
         InputError: The archive is missing or does not hold it.
@@ -55,14 +55,14 @@ def read_original(archive: Path, utt: str) -> np.ndarray:
 
 
 def spectrogram(wave: np.ndarray) -> np.ndarray:
-    """dB of full scale: (N,) -> (N_FFT / 2 + 1, frames)."""
+    """Return the spectrogram in dB relative to full scale: (N,) -> (N_FFT / 2 + 1, frames)."""
     frames = np.lib.stride_tricks.sliding_window_view(wave, N_FFT)[::HOP]  # (frames, N_FFT)
     power = np.abs(np.fft.rfft(frames * np.hanning(N_FFT), axis=1)) ** 2
     return 10 * np.log10(power.T + 1e-12)
 
 
 def heading(attack: str) -> str:
-    """What a panel shows: the attack, and of a codec its taxonomy, rate and bitrate."""
+    """Return the title of a panel: the attack, and for a codec its taxonomy, rate and bitrate."""
     if mini.SUBSETS[attack] == "vocoder":
         return f"{attack}\nvocoder"
     setting = find_setting(attack)

@@ -17,13 +17,15 @@ LEVEL = 10 ** (-30 / 20)  # root mean square
 
 
 def find_weights() -> Path | None:
-    """The package's weights file, if the package is installed."""
+    """Return the weights file of the package; None if the package is not installed."""
     spec = importlib.util.find_spec("resemblyzer")
     return Path(spec.origin).with_name("pretrained.pt") if spec is not None and spec.origin else None
 
 
 class SpeakerEncoder(nn.Module):
-    """Float32 wave (N,) at 16 kHz -> unit vector (256,), averaged over overlapping stretches of 1.6 s."""
+    """Network from a float32 wave (N,) at 16 kHz to a unit vector (256,), averaged over overlapping 1.6 s windows."""
+
+    bank: torch.Tensor
 
     def __init__(self, weights: Path) -> None:
         super().__init__()

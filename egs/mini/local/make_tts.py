@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""data/eval_tts: speech of text-to-speech programs beside the bona fide speech of data/eval, a test set of its own.
+"""Make data/eval_tts, a separate test set: speech of text-to-speech programs and the bona fide speech of data/eval.
 
     python3 local/make_tts.py data
 
-Uses those of its programs that are installed and says which are not: espeak-ng (formants) and flite (statistical), from
-the distribution's packages of these names, and hibari (a small neural voice), by 'pip install hibari-tts'. Every
-program speaks the same sentences, its voices in turn; silence is cut, and the last steps are those of the rest of the
-corpus (spooftrace.audio.postprocessing). Nothing is a copy here: words, language and voices differ from the bona fide
-speech, so this set shows what a detector makes of synthesis from text, not of one way to generate a waveform.
+Uses the installed programs and names the missing ones: espeak-ng (formants) and flite (statistical), from the
+distribution's packages of these names, and hibari (a small neural voice), by 'pip install hibari-tts'. Every program
+speaks the same sentences, alternating its voices. Silence is removed, and the post-processing is that of the corpus
+(spooftrace.audio.postprocessing). These are no copies: words, language and voices differ from the bona fide speech. The
+set shows how a detector handles synthesis from text as a whole, not only the generation of a waveform.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ TABLES = ("wav.scp", "utt2spk", "utt2dur", "utt2label", "utt2attack")
 
 @dataclass(frozen=True)
 class Engine:
-    """A program with its arguments, in which voice, output file and text are filled in, and its voices."""
+    """A program, its arguments with placeholders for voice, output file and text, and its voices."""
 
     program: str
     arguments: tuple[str, ...]
@@ -81,7 +81,7 @@ SENTENCES = (
 
 
 def speak(engine: Engine, voice: str, text: str, utt: str, target: Path) -> None:
-    """Let ``engine`` say ``text`` and write what the corpus's last steps make of it to ``target``.
+    """Synthesize ``text`` with ``engine``, post-process the speech and write it to ``target``.
 
     Raises:
         InputError: The program fails, or its speech is silent.
@@ -98,7 +98,7 @@ def speak(engine: Engine, voice: str, text: str, utt: str, target: Path) -> None
 
 
 def make_set(data: Path) -> DataDir | None:
-    """Make what is missing of ``data/eval_tts``; None if no program is installed and nothing was made earlier.
+    """Make the missing files of ``data/eval_tts``; returns None if no program is installed and no file exists.
 
     Raises:
         InputError: ``data/eval`` is not there, or a program fails.

@@ -1,15 +1,16 @@
-"""The Debian packages behind the mini corpus: which speech is in them, how it is unpacked and decoded.
+"""The Debian packages of the mini corpus: their speech, how to unpack and how to decode it.
 
-A *source* is one speaker's contribution to one package, as far as the packages let one tell: they credit voices by
-language, not by file. Sources of one split may share a voice; sources of different splits must not. Kept together on
-purpose: ``ast-en`` and ``ast-es`` (both Allison Smith), ``tuxpaint-be`` and ``ktuberling-ru`` (speaker embeddings
-nearly as close as two halves of one source). Left out: recordings that clip (klettres ml), are broken (klettres tn) or
-noisy (ktuberling gl), have a 4 kHz band (ktuberling es fi it nds nl pt sv), or are four copies of each other
+A *source* is the contribution of one speaker to one package, as far as is known: the packages credit voices by
+language, not by file. Sources of the same split may share a voice, sources of different splits must not. These are
+deliberately in the same split: ``ast-en`` and ``ast-es`` (both Allison Smith), ``tuxpaint-be`` and ``ktuberling-ru``
+(speaker embeddings nearly as similar as two halves of one source). Excluded are recordings that clip (klettres ml), are
+broken (klettres tn) or noisy (ktuberling gl), have a 4 kHz band (ktuberling es fi it nds nl pt sv), or are identical
 (ktuberling sr*).
 """
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,7 +43,7 @@ NOT_SPEECH |= {"tt-monkeys", "tt-weasels"}
 
 @dataclass(frozen=True)
 class Source:
-    """One voice of one package, e.g. ``klettres-cs``."""
+    """A voice of a package, e.g. ``klettres-cs``."""
 
     name: str
 
@@ -74,36 +75,36 @@ class Source:
         return "GPL-2.0-only" if self.family == "tuxpaint" else "GPL-2.0-or-later"
 
     def files(self, unpacked: Path) -> list[Path]:
-        """The source's recordings below the folder of unpacked packages, sorted by path."""
+        """Return the recordings of the source in the folder of unpacked packages, sorted by path."""
         share = unpacked / self.package / "usr/share"
         if self.family == "ast":
-            found = share.glob(f"asterisk/sounds/{self.language}_*/**/*.g722")
-            found = [path for path in found if path.stem not in NOT_SPEECH and path.parent.name != "silence"]
+            paths = [*share.glob(f"asterisk/sounds/{self.language}_*/**/*.g722")]
+            paths = [path for path in paths if path.stem not in NOT_SPEECH and path.parent.name != "silence"]
         elif self.family == "klettres":
-            found = [*share.glob(f"klettres/{self.language}/*/*.ogg")]
+            paths = [*share.glob(f"klettres/{self.language}/*/*.ogg")]
         elif self.family == "ktuberling":
-            found = [path for path in share.glob(f"ktuberling/sounds/{self.language}/*") if path.suffix != ".xml"]
+            paths = [path for path in share.glob(f"ktuberling/sounds/{self.language}/*") if path.suffix != ".xml"]
         elif self.family == "librivox":
-            found = [*share.glob("pocketsphinx/test/data/librivox/*.wav")]
+            paths = [*share.glob("pocketsphinx/test/data/librivox/*.wav")]
         else:
-            found = [*share.glob(f"tuxpaint/stamps/**/*_desc_{self.language}.ogg")]
-        if not found:
+            paths = [*share.glob(f"tuxpaint/stamps/**/*_desc_{self.language}.ogg")]
+        if not paths:
             raise InputError(f"{share}: no recordings of {self.name}; unpack {self.package} of Debian 12 there")
-        return sorted(found)
+        return sorted(paths)
 
 
 def all_sources() -> Iterator[tuple[str, Source]]:
-    """``(split, source)`` of the whole corpus, in a fixed order."""
+    """Yield ``(split, source)`` of the whole corpus, in a fixed order."""
     for split, names in SPLITS.items():
         for name in names:
             yield split, Source(name)
 
 
 def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
-    """Get the packages that are missing as .deb files in ``folder``, unpack each to ``folder/unpacked/PACKAGE``:
-    those of the corpus, and of ``more`` sources.
+    """Download missing packages of the corpus and of ``more`` sources to ``folder`` and unpack them.
 
-    Nothing is installed and root rights are not needed; the Debian 12 (bookworm) archive must be configured in apt.
+    Each package is unpacked to ``folder/unpacked/PACKAGE``. Nothing is installed, and no root rights are needed. The
+    Debian 12 (bookworm) archive must be configured in apt.
 
     Returns:
         The folder of unpacked packages.
@@ -129,9 +130,9 @@ def fetch_and_unpack(folder: Path, more: Sequence[Source] = ()) -> Path:
 
 
 def decode(path: Path, ffmpeg: str, rate: int = SAMPLE_RATE) -> np.ndarray:
-    """One recording as float32 mono at ``rate`` Hz. libsndfile reads everything but G.722, which goes through ffmpeg.
+    """Decode a recording as float32 mono at ``rate`` Hz, G.722 with ffmpeg and other formats with libsndfile.
 
-    Not ``read_audio``, which would warn: all Ogg files of klettres-ar lack the mark that ends a stream.
+    ``read_audio`` would warn about klettres-ar, whose Ogg files all lack the mark that ends a stream.
     """
     if path.suffix != ".g722":
         wave, own_rate = sf.read(path, dtype="float32", always_2d=True)  # (N, C)
@@ -142,11 +143,11 @@ def decode(path: Path, ffmpeg: str, rate: int = SAMPLE_RATE) -> np.ndarray:
 
 
 def find_ffmpeg(given: str | None) -> str:
-    """The ffmpeg to use: the one given, or that of the PyPI package imageio-ffmpeg."""
+    """Return the given path of ffmpeg, or that of the PyPI package imageio-ffmpeg."""
     if given:
         return given
     try:
-        import imageio_ffmpeg
+        imageio_ffmpeg = importlib.import_module("imageio_ffmpeg")
     except ImportError:
         raise InputError("G.722 needs ffmpeg: give --ffmpeg PATH, or pip install imageio-ffmpeg in your venv") from None
     return imageio_ffmpeg.get_ffmpeg_exe()

@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""Make the bona fide half of the mini corpus again from the Debian packages; a maintainer's script, users never run it.
+"""Rebuild the bona fide half of the mini corpus from the Debian packages; a script for maintainers.
 
     python3 -m venv VENV && VENV/bin/pip install numpy scipy soundfile soxr rich imageio-ffmpeg
     cd egs/mini && PYTHONPATH=../../lib VENV/bin/python local/rebuild_bonafide.py --packages DIR --out DIR
 
-Gets the packages with 'apt-get download' where DIR does not hold them yet, unpacks them without installing, and writes
-bonafide.tar, bonafide.tsv, licences/ and SHA256SUMS. With the same library versions the archive comes out the same
-byte by byte; --compare DIR says how far another build is from the committed one.
+Downloads missing packages with 'apt-get download', unpacks them without installing, and writes bonafide.tar,
+bonafide.tsv, licences/ and SHA256SUMS. The archive is identical byte by byte for the same library versions; --compare
+DIR prints the difference of another build from the committed one.
 
-An utterance is one prompt, or several words of one voice in a row, of 2.0 to 3.2 s. Every word is high-passed, trimmed
-and brought to one level before joining, and the utterance goes through the chain that its spoofed copies go through.
+An utterance is one prompt, or several consecutive words of one voice, of 2.0 to 3.2 s. Every word is high-passed,
+trimmed and scaled to the same level before joining, and the utterance receives the same post-processing as its spoofed
+copies.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from spooftrace.common.sample_rate import SAMPLE_RATE
 PER_SOURCE = 7
 SHORTEST, LONGEST = 2.0, 3.2  # seconds
 COLUMNS = ("utt", "speaker", "split", "package", "licence", "duration", "files")
-# Where a copyright file refers to for the full text of its licence.
+# The copyright files refer to this folder for the full texts of the licences.
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 
 def words(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[str, np.ndarray]]:
-    """``(file name, samples)`` of the usable recordings of a source, in a fixed order that mixes its contents."""
+    """Yield ``(file name, samples)`` of the usable recordings of a source, in a fixed shuffled order."""
     files = source.files(unpacked)
     root = unpacked / source.package / "usr/share"
     for path in sorted(files, key=lambda path: (zlib.crc32(path.name.encode()), str(path))):
@@ -55,7 +56,7 @@ def words(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[str, np
 
 
 def cut_at_pause(wave: np.ndarray) -> np.ndarray:
-    """Shorten to ``LONGEST`` at most, where it is quietest, so that no word stops in full voice."""
+    """Shorten a wave to ``LONGEST`` at most, at its quietest frame, to avoid a cut within a word."""
     if len(wave) <= LONGEST * SAMPLE_RATE:
         return wave
     size = SAMPLE_RATE // 50
@@ -65,22 +66,24 @@ def cut_at_pause(wave: np.ndarray) -> np.ndarray:
 
 
 def utterances(source: Source, unpacked: Path, ffmpeg: str) -> Iterator[tuple[str, list[str], np.ndarray]]:
-    """``(utt, files, int16 samples)`` for the first ``PER_SOURCE`` utterances of a source."""
-    count, files, parts = 0, [], []
+    """Yield ``(utt, files, int16 samples)`` of the first ``PER_SOURCE`` utterances of a source."""
+    count = 0
+    files: list[str] = []
+    waves: list[np.ndarray] = []
     for name, wave in words(source, unpacked, ffmpeg):
         files.append(name)
-        parts.append(wave)
-        if sum(map(len, parts)) < SHORTEST * SAMPLE_RATE:
+        waves.append(wave)
+        if sum(map(len, waves)) < SHORTEST * SAMPLE_RATE:
             continue
         utt = f"{source.name}-{count:03d}"
         try:
-            samples = postprocess(cut_at_pause(np.concatenate(parts)), utt)
+            samples = postprocess(cut_at_pause(np.concatenate(waves)), utt)
         except InputError as error:
             print(f"left out: {error}", file=sys.stderr)
         else:
             yield utt, files, samples
             count += 1
-        files, parts = [], []
+        files, waves = [], []
         if count == PER_SOURCE:
             return
     raise InputError(f"{source.name}: speech for {count} of {PER_SOURCE} utterances only; take another source")
@@ -100,7 +103,7 @@ def add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def copy_licences(unpacked: Path, out: Path) -> None:
-    """Copyright file of every package; the asterisk packages share one text. And the GPL they refer to."""
+    """Copy the copyright file of every package (the asterisk packages share one text) and the text of the GPL."""
     out.mkdir(parents=True, exist_ok=True)
     for package in sorted({source.package for _, source in all_sources()}):
         name = "asterisk-core-sounds" if package.startswith("asterisk") else package
@@ -108,15 +111,22 @@ def copy_licences(unpacked: Path, out: Path) -> None:
     shutil.copyfile(COMMON_LICENCES / "GPL-2", out / "GPL-2.txt")
 
 
+def read_samples(archive: tarfile.TarFile, name: str) -> np.ndarray:
+    """Read an audio file of an archive as int16 (N,)."""
+    file = archive.extractfile(name)
+    assert file is not None, name  # only links and folders have no content
+    return sf.read(io.BytesIO(file.read()), dtype="int16")[0]
+
+
 def compare(new: Path, old: Path) -> None:
-    """Print how two archives differ: names, then the largest difference of samples."""
+    """Print the difference of two archives: their names, or the largest difference of samples."""
     with tarfile.open(new) as a, tarfile.open(old) as b:
         if a.getnames() != b.getnames():
             print(f"{new} and {old} hold different utterances")
             return
         largest = 0
         for name in a.getnames():
-            x, y = (sf.read(io.BytesIO(tar.extractfile(name).read()), dtype="int16")[0] for tar in (a, b))
+            x, y = (read_samples(tar, name) for tar in (a, b))
             if len(x) != len(y):
                 print(f"{name}: {len(x)} samples here, {len(y)} in {old}")
                 return
