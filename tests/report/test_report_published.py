@@ -139,7 +139,7 @@ def test_columns_are_sets_and_metrics(tmp_path):
         ([HEADER, GOOD.replace("1.92", "nan")], r":2: value 'nan' is no number"),
         ([HEADER, GOOD.replace("best of 3", "median")], r":2: runs 'median' must be single, best or mean"),
         ([HEADER, GOOD.replace("authors", "us")], r":2: by 'us' must be authors or others"),
-        ([HEADER, GOOD, GOOD.replace("1.92", "1.91")], r":3: this figure is there already"),
+        ([HEADER, GOOD, GOOD.replace("1.92", "1.91")], r":3: this value is listed already"),
     ],
 )
 def test_bad_files_are_named_with_the_line(tmp_path, lines, message):

@@ -253,8 +253,8 @@ def test_per_class_attacks_subsets_and_confusions(recipe):
     assert header[2:] == ["fsq", "rvq_q4", "rvq_q8", "single"]
     assert row[2] == spread([one["by_attack"]["fsq"]["accuracy"] for one in both])
     parts = table_with(text, heading, "unseen_setting")
-    assert parts[0] == ["System", "Runs", "Figure", "all", "seen", "unseen_codec", "unseen_setting"]
-    rows = rows_by(parts, "System", "Figure")
+    assert parts[0] == ["System", "Runs", "Metric", "all", "seen", "unseen_codec", "unseen_setting"]
+    rows = rows_by(parts, "System", "Metric")
     values = [one["by_subset"]["unseen_codec"]["weighted_f1"] for one in both]
     assert rows["s_vq", "Weighted F1 %"]["unseen_codec"] == spread(values)
     at_random = both[0]["by_subset"]["unseen_codec"]["chance"]["random"]
@@ -278,7 +278,7 @@ def test_trimmed_set_is_a_second_block_with_differences(recipe):
     make_report()
     text = page()
     assert "## eval_trim" not in text
-    rows = rows_by(table_with(text, "eval: attribution by utt2vq", "all, trimmed"), "System", "Figure")
+    rows = rows_by(table_with(text, "eval: attribution by utt2vq", "all, trimmed"), "System", "Metric")
     row = rows["s_vq", "Macro F1 %"]
     pairs = [[100 * metrics_of(f"s_vq_s{s}", name)["macro_f1"] for name in ("eval", "eval_trim")] for s in (1, 2)]
     differences = [trimmed - original for original, trimmed in pairs]
@@ -289,7 +289,22 @@ def test_trimmed_set_is_a_second_block_with_differences(recipe):
     assert "Differences are trimmed - original" in text
 
 
-def test_open_set_figures(recipe):
+def test_metrics_of_earlier_versions_are_read(recipe):
+    """They called the convention of subsets that of parts."""
+    add_tracer("s_vq_s1")
+    make_report()
+    expected = page()
+    files = list((recipe / "exp/s_vq_s1").glob("*/metrics.json"))
+    assert files
+    for path in files:
+        text = path.read_text()
+        assert '"subset_convention"' in text and json.loads(text)["subset_convention"] in expected
+        path.write_text(text.replace('"subset_convention"', '"part_convention"'))
+    make_report()
+    assert page() == expected
+
+
+def test_open_set_metrics(recipe):
     add_tracer("s_vq_s1", classes=("real", "mvq", "svq"))
     make_report()
     header, row, _ = table_with(page(), "eval: attribution by utt2vq", "Rejection by")
@@ -312,7 +327,7 @@ def test_many_classes_are_drawn_but_not_listed(recipe):
     )  # fmt: skip
     make_report()
     assert len(tables_of(page(), "codecs: attribution by utt2codec")) == 1
-    assert "- 30 classes: their figures are in the tables of each run." in page()
+    assert "- 30 classes: their metrics are in the tables of each run." in page()
     assert (recipe / "my figures/confusion_utt2codec_codecs.png").exists()
 
 
@@ -389,7 +404,7 @@ def test_parsing_tables(recipe):
             assert rows["mean of the training set",][column] == f"{floor:.2f}"
         values = [100 * one[part]["nearest_codec_accuracy"] for one in both]
         expected = f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
-        assert rows["hydra",]["Nearest codec right %"] == expected
+        assert rows["hydra",]["Nearest codec %"] == expected
     rows = rows_by(table_with(text, heading, "Codec"), "Codec")
     assert [row["Set"] for row in rows.values()] == ["closed set"] * 3 + ["open set"]
     assert rows["fsq",]["Utterances"] == "6"
@@ -403,7 +418,7 @@ def test_parsing_tables(recipe):
 def test_parsing_of_the_trimmed_set(recipe):
     add_parser("hydra_s1", sets=("eval", "eval_trim"))
     make_report()
-    row = rows_by(table_with(page(), "eval: parsing", "all, difference"), "System", "Figure")["hydra", "kHz RMSE"]
+    row = rows_by(table_with(page(), "eval: parsing", "all, difference"), "System", "Metric")["hydra", "kHz RMSE"]
     assert row["all"] == row["all, trimmed"] and row["all, difference"] == "+0.00"
 
 

@@ -203,9 +203,9 @@ def attend(experiment: Experiment, data: Path, dump: Path, utts: Sequence[str]) 
             except InputError as error:
                 raise InputError(f"{data}: {error}") from None
             maps = backend.attention_maps(*seen.pop())
-            maps = {name: one[0].numpy() for name, one in maps.items()}
+            arrays = {name: batch[0].numpy() for name, batch in maps.items()}
             spectrogram, heard = _spectrogram(utterances, utt, seconds)
-            found.append(Attention(maps, seconds, backend.mae.grid[1], spectrogram, heard))
+            found.append(Attention(arrays, seconds, backend.mae.grid[1], spectrogram, heard))
     return tuple(found)
 
 

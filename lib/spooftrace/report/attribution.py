@@ -27,22 +27,39 @@ from spooftrace.report.markdown import (
     spread,
 )
 from spooftrace.report.names import ATTRIBUTION, F1S
-from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
 from spooftrace.report.published import Result, quoted
 from spooftrace.report.runs import Group, Run, group_by_seed
+from spooftrace.report.subsets import (
+    TRIM,
+    TRIM_CONVENTION,
+    Cell,
+    Metric,
+    TaskMetrics,
+    evaluated_on,
+    main_sets,
+    subsets_table,
+)
 
 TITLES = {key: name[0].upper() + name[1:] for key, name in F1S.items()}
 
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
-    """A section for each test set, those of trimmed copies apart; confusion matrices go to ``figures``."""
+    """A section for each test set but trimmed copies; confusion matrices are written to ``figures``."""
     labels = next(metrics["label_table"] for run in runs for metrics in run.metrics.values())
     metrics_of_table = [metric for metric in ATTRIBUTION if metric.startswith(f"{labels}.")]
     for test_set in main_sets(runs):
         groups = marked(group_by_seed(runs), [test_set, test_set + TRIM])
         there = evaluated_on(groups, test_set)
         claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], metrics_of_table)
-        tables = (results_table, seeds_table, _parts_table, class_table, attack_table, confusion_table, open_set_table)
+        tables = (
+            results_table,
+            seeds_table,
+            _subsets_table,
+            class_table,
+            attack_table,
+            confusion_table,
+            open_set_table,
+        )
         parts = [make(groups, test_set) for make in tables]
         parts += [bullets(trial_notes(there, test_set)), claims]
         title = f"{test_set}: attribution by {labels}"
@@ -63,20 +80,20 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 
 
 def results_table(groups: Sequence[Group], test_set: str) -> str:
-    """F1 and accuracy of all runs on one test set, and what decisions without listening reach."""
+    """F1 and accuracy of all runs on one test set, and chance level."""
     rows: list[list[str]] = []
-    floors: dict[str, Cell] = {}
+    baselines: dict[str, Cell] = {}
     for group in groups:
         if runs := group.on(test_set):
             values = np.array([[run.metrics[test_set][key] for key in F1S] for run in runs])
             rows += run_rows(group.name, runs, values)
-            floors |= {name: cell for run in runs for name, cell in _floors_of(run.metrics[test_set]).items()}
-    rows += [[name, "", "", *(percent(cell[key]) for key in F1S)] for name, cell in floors.items()]
+            baselines |= {name: cell for run in runs for name, cell in _baselines_of(run.metrics[test_set]).items()}
+    rows += [[name, "", "", *(percent(cell[key]) for key in F1S)] for name, cell in baselines.items()]
     return markdown_table(["System", "Seed", "Parameters (trained)", *TITLES.values()], rows, left=2)
 
 
 def seeds_table(groups: Sequence[Group], test_set: str) -> str:
-    """What several seeds of a system make of these figures; "" where all ran once."""
+    """Best, mean, SD and range over the seeds of each system; "" if no system has several seeds."""
     rows = []
     for group in groups:
         if len(runs := group.on(test_set)) > 1:
@@ -104,8 +121,8 @@ def open_set_table(groups: Sequence[Group], test_set: str) -> str:
         scores = dict.fromkeys(score for run in runs for score in run.metrics[test_set]["open_set"])
         for score in scores:
             cells = [run.metrics[test_set]["open_set"].get(score, {}) for run in runs]
-            figures = [spread((cell.get(key) for cell in cells), percent) for key in OPEN_SET_METRICS]
-            rows.append([group.name, score, str(len(runs)), *figures])
+            values = [spread((cell.get(key) for cell in cells), percent) for key in OPEN_SET_METRICS]
+            rows.append([group.name, score, str(len(runs)), *values])
     header = ["System", "Rejection by", "Runs", *(f"{name} %" for name in OPEN_SET_METRICS.values())]
     return markdown_table(header, rows, left=2) if rows else ""
 
@@ -120,16 +137,18 @@ def _figure(groups: Sequence[Group], test_set: str, labels: str, figures: Path, 
 
 
 def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
-    """What a reader must know before comparing numbers: how many utterances of what, and how they were scored."""
+    """What a reader must know to compare the results: numbers of utterances, and how they were scored."""
     own = [run for run in runs if test_set in run.metrics]
     first = own[0].metrics[test_set]
     classes = {name: cell["utterances"] for name, cell in first["by_class"].items()}
     notes = [f"{first['trials']:,} utterances; of classes that the model knows: {_counted(classes)}."]
     if "unknown_classes" in first:
-        notes.append(f"Of unknown classes: {_counted(first['unknown_classes'])}; in no figure but those of rejection.")
+        notes.append(
+            f"Of unknown classes: {_counted(first['unknown_classes'])}; used for the metrics of rejection only."
+        )
     for key, what in (("by_class", "classes"), ("by_attack", "attacks")):
         if len(first.get(key, ())) > MAX_COLUMNS:
-            notes.append(f"{len(first[key])} {what}: their figures are in the tables of each run.")
+            notes.append(f"{len(first[key])} {what}: their metrics are in the tables of each run.")
     for run in runs:
         counts = [run.metrics[name]["trials"] for name in (test_set, test_set + TRIM) if name in run.metrics]
         if len(set(counts)) > 1:
@@ -137,24 +156,24 @@ def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
     return notes + incomplete_notes(runs, [test_set, test_set + TRIM]) + scoring_notes(own, test_set)
 
 
-def _parts_table(groups: Sequence[Group], test_set: str) -> str:
-    figures = [Figure(title, itemgetter(key), percent) for key, title in TITLES.items()]
-    return parts_table(groups, test_set, Layout(figures, _cells_of, _floors_of))
+def _subsets_table(groups: Sequence[Group], test_set: str) -> str:
+    metrics = [Metric(title, itemgetter(key), percent) for key, title in TITLES.items()]
+    return subsets_table(groups, test_set, TaskMetrics(metrics, _cells_of, _baselines_of))
 
 
 def _cells_of(metrics: Cell) -> Mapping[str, Cell]:
     return {"all": metrics, **metrics.get("by_subset", {})}
 
 
-def _floors_of(cell: Cell) -> dict[str, Cell]:
+def _baselines_of(cell: Cell) -> dict[str, Cell]:
     if "chance" not in cell:
         return {}
     at_random = cell["chance"]["random"]
     return {f"random, {at_random['choices']} classes": at_random, "majority class": cell["chance"]["majority"]}
 
 
-def _named_table(groups: Sequence[Group], test_set: str, title: str, key: str, figure: str, count: str) -> str:
-    """One figure of everything with a name (a class, an attack) in columns; "" where there are none, or too many."""
+def _named_table(groups: Sequence[Group], test_set: str, title: str, key: str, metric: str, count: str) -> str:
+    """A metric by class or attack, one per column; "" if there are none or too many."""
     found = {group.name: [run.metrics[test_set] for run in group.on(test_set)] for group in groups}
     every = [metrics for of_group in found.values() for metrics in of_group]
     counts = {name: cell[count] for metrics in every for name, cell in metrics.get(key, {}).items()}
@@ -164,7 +183,7 @@ def _named_table(groups: Sequence[Group], test_set: str, title: str, key: str, f
     rows = []
     for group, of_group in found.items():
         if of_group:
-            cells = [[metrics.get(key, {}).get(name, {}).get(figure) for metrics in of_group] for name in names]
+            cells = [[metrics.get(key, {}).get(name, {}).get(metric) for metrics in of_group] for name in names]
             rows.append([group, str(len(of_group)), *(spread(values, percent) for values in cells)])
     rows.append(["utterances", "", *(f"{counts[name]:,}" for name in names)])
     return markdown_table([title, "Runs", *names], rows, left=2)

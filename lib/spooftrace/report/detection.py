@@ -1,4 +1,4 @@
-"""Detection in RESULTS.md: for each test set the EERs of all runs, what seeds make of them, costs, and DET curves."""
+"""Detection in RESULTS.md: EERs of all runs on each test set, statistics over the seeds, costs, and DET curves."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from spooftrace.report.runs import Group, Run, group_by_seed, test_sets
 
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
-    """A section for each test set; DET curves go to ``figures``."""
+    """A section for each test set; DET curves are written to ``figures``."""
     for test_set in test_sets(runs):
         groups = marked(group_by_seed(runs), [test_set])
         tables = [make(groups, test_set) for make in (results_table, seeds_table, costs_table)]
@@ -67,18 +67,18 @@ def results_table(groups: Sequence[Group], test_set: str) -> str:
 
 
 def costs_table(groups: Sequence[Group], test_set: str) -> str:
-    """The other metrics of all runs on one test set, those that were computed."""
+    """All other metrics that were computed for the runs on a test set."""
     runs = [(group.name, run) for group in groups for run in group.on(test_set)]
     known = [key for key in METRICS if key != "eer" and any(key in run.metrics[test_set] for _, run in runs)]
     rows = [
-        [name, text_of(run.seed), *(_figure(key, run.metrics[test_set].get(key)) for key in known)]
+        [name, text_of(run.seed), *(_value_text(key, run.metrics[test_set].get(key)) for key in known)]
         for name, run in runs
     ]
     return markdown_table(["System", "Seed", *(METRICS[key] for key in known)], rows, left=2)
 
 
 def seeds_table(groups: Sequence[Group], test_set: str) -> str:
-    """What several seeds of a system make of the pooled EER and the primary metric; "" where all ran once."""
+    """Pooled EER and primary metric over the seeds of each system; "" if no system has several seeds."""
     rows = []
     for group in groups:
         runs = group.on(test_set)
@@ -88,7 +88,7 @@ def seeds_table(groups: Sequence[Group], test_set: str) -> str:
             if all(key in run.metrics[test_set] for run in runs):
                 values = np.array([run.metrics[test_set][key] for run in runs])
                 best = int(values.argmin())  # of METRICS, all are the better the lower
-                rows.append(seeds_row(group.name, METRICS[key], runs, values, partial(_figure, key), best))
+                rows.append(seeds_row(group.name, METRICS[key], runs, values, partial(_value_text, key), best))
     return markdown_table(SEEDS_HEADER, rows, left=2) if rows else ""
 
 
@@ -99,7 +99,7 @@ def shown_attacks(metrics: Mapping[str, Any]) -> list[str]:
 
 
 def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
-    """What a reader must know before comparing numbers: sizes, coarse cells, ties, scores that look flipped."""
+    """What a reader must know to compare the results: sizes, small cells, ties, scores of the wrong sign."""
     runs = [run for group in groups for run in group.on(test_set)]
     first = runs[0].metrics[test_set]
     notes = [f"{first['trials']:,} trials: {first['bonafide']:,} bona fide, {first['spoof']:,} spoof."]
@@ -108,7 +108,7 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     cells = {"all spoof": first["spoof"], "bona fide": first["bonafide"]}
     cells |= {attack: first["by_attack"][attack]["spoof"] for attack in shown_attacks(first)}
     if len(first["by_attack"]) > MAX_COLUMNS:
-        notes.append(f"{len(first['by_attack'])} attacks: their figures are in the tables of each run.")
+        notes.append(f"{len(first['by_attack'])} attacks: their metrics are in the tables of each run.")
     if "subset" in first:
         notes.append(f"The official subset '{first['subset']}' of the test set.")
     if few := few_note(few_trials({name: [count] for name, count in cells.items()}), mark=""):
@@ -117,7 +117,9 @@ def trial_notes(groups: Sequence[Group], test_set: str) -> list[str]:
     ties = {run.name: run.metrics[test_set].get("ties_across_classes") for run in runs}
     tied = [f"{name} {count:,}" for name, count in ties.items() if count]
     if tied:
-        notes.append(f"Trials that share a score with the other class (see the tie rule below): {', '.join(tied)}.")
+        notes.append(
+            f"Trials with the same score as a trial of the other class (see the tie rule below): {', '.join(tied)}."
+        )
     notes += [
         f"WARNING, {run.name}: {text}."
         for run in runs
@@ -143,7 +145,7 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 
 
 def det_figure(groups: Sequence[Group], test_set: str, folder: Path, page_folder: Path) -> list[str]:
-    """Draw the DET curves of one test set; returns the Markdown that shows them, or says why a curve is not there."""
+    """Draw the DET curves of one test set; returns Markdown that shows them, and notes on curves that are missing."""
     from spooftrace.report.det import Curve, draw_det
 
     curves, parts = [], []
@@ -177,7 +179,7 @@ def _rates(metrics: Mapping[str, Any], attacks: Sequence[str]) -> list[float]:
     return [metrics["eer"], np.nan if mean is None else mean, *cells]
 
 
-def _figure(key: str, value: float | None) -> str:
+def _value_text(key: str, value: float | None) -> str:
     """A value of ``metrics.json`` as its column in METRICS says."""
     if value is None:
         return MISSING

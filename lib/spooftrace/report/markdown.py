@@ -1,6 +1,6 @@
-"""What the pages of all tasks are written with: tables, numbers as text, several seeds, how each run was made.
+"""Markdown for the pages of all tasks: tables, statistics over seeds, and how each run was made.
 
-Every number comes from ``metrics.json`` and ``run.json``; what is not there reads ``n/a``.
+Every number comes from ``metrics.json`` and ``run.json``; missing values read ``n/a``.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def seeds_row(
 ) -> list[str]:
     """What several seeds make of one metric, as SEEDS_HEADER says; ``best`` is the index of the best run."""
     mean, deviation = values.mean(), values.std(ddof=1)
-    figures = [f"{show(values[best])} ({runs[best].seed})", show(mean), show(deviation)]
-    return [name, metric, str(len(runs)), *figures, f"{show(values.min())}-{show(values.max())}"]
+    values_text = [f"{show(values[best])} ({runs[best].seed})", show(mean), show(deviation)]
+    return [name, metric, str(len(runs)), *values_text, f"{show(values.min())}-{show(values.max())}"]
 
 
 def spread(values: Iterable[float | None], show: Callable[[float], str]) -> str:

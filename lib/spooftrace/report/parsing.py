@@ -11,12 +11,21 @@ from spooftrace.metrics.regression import TARGETS
 from spooftrace.report.incomplete import marked
 from spooftrace.report.incomplete import notes as incomplete_notes
 from spooftrace.report.markdown import MAX_COLUMNS, Section, bullets, image, scoring_notes, spread
-from spooftrace.report.names import MEASURES, PARSING, PARTS, UNITS
-from spooftrace.report.parts import TRIM, TRIM_CONVENTION, Cell, Figure, Layout, evaluated_on, main_sets, parts_table
+from spooftrace.report.names import CODEC_SETS, MEASURES, PARSING, UNITS
 from spooftrace.report.published import Result, quoted
 from spooftrace.report.runs import Group, Run, group_by_seed
+from spooftrace.report.subsets import (
+    TRIM,
+    TRIM_CONVENTION,
+    Cell,
+    Metric,
+    TaskMetrics,
+    evaluated_on,
+    main_sets,
+    subsets_table,
+)
 
-FLOOR = "mean of the training set"
+BASELINE = "mean of the training set"
 
 
 def _number(value: float) -> str:
@@ -28,25 +37,25 @@ def _error(target: str, measure: str) -> Callable[[Cell], float | None]:
     return lambda cell: cell["targets"][target][measure]
 
 
-FIGURES = [
+METRICS = [
     *(
-        Figure(f"{unit} {name}", _error(target, measure), _number)
+        Metric(f"{unit} {name}", _error(target, measure), _number)
         for target, unit in zip(TARGETS, UNITS.values(), strict=True)
         for measure, name in MEASURES.items()
     ),
-    Figure("Nearest codec right %", lambda cell: cell["nearest_codec_accuracy"], percent),
+    Metric("Nearest codec %", lambda cell: cell["nearest_codec_accuracy"], percent),
 ]
 
 
 def sections(runs: Sequence[Run], published: Sequence[Result], figures: Path, page_folder: Path) -> Iterator[Section]:
-    """A section for each test set, those of trimmed copies apart; figures of each system go to ``figures``."""
-    layout = Layout(FIGURES, _cells_of, _floors_of)
+    """A section for each test set but trimmed copies; figures of each system are written to ``figures``."""
+    task = TaskMetrics(METRICS, _cells_of, _baselines_of)
     for test_set in main_sets(runs):
         groups = marked(group_by_seed(runs), [test_set, test_set + TRIM])
         there = evaluated_on(groups, test_set)
         claims = quoted(published, {run.system for run in there}, [test_set, test_set + TRIM], PARSING)
-        parts = [set_table(groups, test_set, part) for part in ("", *PARTS)]
-        parts += [parts_table(groups, test_set, layout), codec_table(groups, test_set)]
+        parts = [set_table(groups, test_set, part) for part in ("", *CODEC_SETS)]
+        parts += [subsets_table(groups, test_set, task), codec_table(groups, test_set)]
         parts += [bullets(trial_notes(there, test_set)), claims]
         drawn = _figures(groups, test_set, figures, page_folder)
         yield Section(f"{test_set}: parsing", "\n\n".join(filter(None, parts)), drawn)
@@ -72,18 +81,18 @@ def conventions(runs: Sequence[Run]) -> list[str]:
 def set_table(groups: Sequence[Group], test_set: str, part: str) -> str:
     """Errors on all codecs, or on those of ``closed_set`` or ``open_set``; "" where there are none."""
     rows: list[list[str]] = []
-    floors: dict[str, Cell] = {}
+    baselines: dict[str, Cell] = {}
     for group in groups:
         cells = [cell for run in group.on(test_set) if (cell := _part(run.metrics[test_set], part))]
         if cells:
-            figures = [spread((figure.of(cell) for cell in cells), figure.show) for figure in FIGURES]
-            rows.append([group.name, str(len(cells)), *figures])
-            floors |= {name: floor for cell in cells for name, floor in _floors_of(cell).items()}
+            values = [spread((metric.of(cell) for cell in cells), metric.show) for metric in METRICS]
+            rows.append([group.name, str(len(cells)), *values])
+            baselines |= {name: baseline for cell in cells for name, baseline in _baselines_of(cell).items()}
     rows += [
-        [name, "", *(spread([figure.of(cell)], figure.show) for figure in FIGURES)] for name, cell in floors.items()
+        [name, "", *(spread([metric.of(cell)], metric.show) for metric in METRICS)] for name, cell in baselines.items()
     ]
-    title = f"System, {PARTS[part]}" if part else "System, all codecs"
-    return markdown_table([title, "Runs", *(figure.name for figure in FIGURES)], rows, left=2) if rows else ""
+    title = f"System, {CODEC_SETS[part]}" if part else "System, all codecs"
+    return markdown_table([title, "Runs", *(metric.name for metric in METRICS)], rows, left=2) if rows else ""
 
 
 def codec_table(groups: Sequence[Group], test_set: str) -> str:
@@ -93,27 +102,27 @@ def codec_table(groups: Sequence[Group], test_set: str) -> str:
         for group in groups:
             cells = [cell for run in group.on(test_set) if (cell := run.metrics[test_set]["by_codec"].get(name))]
             if cells:
-                figures = [spread((figure.of(cell) for cell in cells), figure.show) for figure in FIGURES]
-                rows.append([name, part, group.name, f"{cells[0]['utterances']:,}", *figures])
-    header = ["Codec", "Set", "System", "Utterances", *(figure.name for figure in FIGURES)]
+                values = [spread((metric.of(cell) for cell in cells), metric.show) for metric in METRICS]
+                rows.append([name, part, group.name, f"{cells[0]['utterances']:,}", *values])
+    header = ["Codec", "Set", "System", "Utterances", *(metric.name for metric in METRICS)]
     return markdown_table(header, rows, left=3) if rows else ""
 
 
 def trial_notes(runs: Sequence[Run], test_set: str) -> list[str]:
-    """What a reader must know before comparing numbers: the codecs, and which of them nothing can tell apart."""
+    """What a reader must know to compare the results: the codecs, and those with identical values."""
     own = [run for run in runs if test_set in run.metrics]
     first = own[0].metrics[test_set]
     notes = [f"{first['trials']:,} utterances of {len(first['by_codec'])} codecs or settings of codecs."]
     notes += [
         f"{name[0].upper()}{name[1:]}, {cell['trials']:,} utterances: {', '.join(cell['codecs'])}."
-        for part, name in PARTS.items()
+        for part, name in CODEC_SETS.items()
         if (cell := first.get(part))
     ]
     if len(first["by_codec"]) > MAX_COLUMNS:
-        notes.append("The figures of single codecs are in the tables of each run.")
+        notes.append("The metrics of single codecs are in the tables of each run.")
     nearest = first["nearest_codec"]
     notes.append(f"The nearest codec is one of {len(nearest['candidates'])}.")
-    notes += [f"Not to be told apart by these values: {', '.join(names)}." for names in nearest["same_values"]]
+    notes += [f"Indistinguishable by these values: {', '.join(names)}." for names in nearest["same_values"]]
     return notes + incomplete_notes(runs, [test_set, test_set + TRIM]) + scoring_notes(own, test_set)
 
 
@@ -123,7 +132,7 @@ def _codecs(groups: Sequence[Group], test_set: str) -> dict[str, str]:
     part_of = {
         codec: name
         for metrics in reversed(every)
-        for part, name in PARTS.items()
+        for part, name in CODEC_SETS.items()
         for codec in (metrics.get(part) or {}).get("codecs", ())
     }
     names = {name for metrics in every for name in metrics["by_codec"]}
@@ -138,8 +147,8 @@ def _cells_of(metrics: Cell) -> Mapping[str, Cell | None]:
     return {"all": metrics, **metrics.get("by_subset", {})}
 
 
-def _floors_of(cell: Cell) -> dict[str, Cell]:
-    return {FLOOR: cell["training_mean"]} if "training_mean" in cell else {}
+def _baselines_of(cell: Cell) -> dict[str, Cell]:
+    return {BASELINE: cell["training_mean"]} if "training_mean" in cell else {}
 
 
 def _figures(groups: Sequence[Group], test_set: str, figures: Path, page_folder: Path) -> list[str]:
@@ -152,7 +161,7 @@ def _figures(groups: Sequence[Group], test_set: str, figures: Path, page_folder:
         if runs := group.on(test_set):
             path = figures / f"parsing_{test_set}_{runs[0].name}.png"
             cells = [run.metrics[test_set]["by_codec"] for run in runs]
-            opened = [name for name, part in part_of.items() if part == PARTS["open_set"]]
+            opened = [name for name, part in part_of.items() if part == CODEC_SETS["open_set"]]
             draw_predictions(cells, opened, f"{group.name} on {test_set}", path)
             shown.append(image(f"Predictions of {group.name} on {test_set}", path, page_folder))
     return shown

@@ -1,6 +1,6 @@
 """Published results: ``conf/published.tsv`` of a recipe -> tables of quoted figures, never mixed with ours.
 
-A line of the file is one figure, in columns separated by tabs and named in the first line:
+A line of the file is one value, in columns separated by tabs and named in the first line:
 
 - ``system``: its name in ``conf/systems``, or another one where the recipe has no such system;
 - ``setting``: what sets the result apart from others of the system; ``-``: nothing;
@@ -9,7 +9,7 @@ A line of the file is one figure, in columns separated by tabs and named in the 
   Parsing: ``rmse_khz``, ``mae_kbps``, ``rmse_quantizers`` and so on, of one set of codecs ``closed_set.rmse_khz``;
 - ``value``: as printed in the source, so EERs and F1 in per cent;
 - ``runs``: ``single``, ``best`` or ``mean`` of several runs, ``best of 3`` where their number is known;
-- ``by``: ``authors`` of the system or ``others``, whose figure the authors have not confirmed;
+- ``by``: ``authors`` of the system or ``others``, whose value the authors have not confirmed;
 - ``source``: where it is printed.
 
 Lines that are empty or begin with ``#`` are skipped.
@@ -41,7 +41,7 @@ IMPOSSIBLE_NOTE = "(!) Cannot be: no RMSE is below the MAE of the same errors, s
 
 @dataclass(frozen=True)
 class Result:
-    """One published figure; the columns are explained above."""
+    """A published value; the columns are explained above."""
 
     system: str
     setting: str
@@ -57,7 +57,7 @@ COLUMNS = tuple(field.name for field in fields(Result))
 
 
 def read_published(path: Path) -> list[Result]:
-    """The figures of a file, in its order; raises InputError that names the first line which cannot be read."""
+    """The values of a file, in its order; raises InputError that names the first line which cannot be read."""
     lines = read_lines(path)
     results: list[Result] = []
     header_seen = False
@@ -77,13 +77,13 @@ def read_published(path: Path) -> list[Result]:
             raise InputError(f"{path}:{number}: {problem}")
         result = Result(*cells)
         if any(replace(result, value=other.value) == other for other in results):
-            raise InputError(f"{path}:{number}: this figure is there already; remove one of the two")
+            raise InputError(f"{path}:{number}: this value is listed already; remove one of the two")
         results.append(result)
     return results
 
 
 def published_table(results: Sequence[Result]) -> str:
-    """The figures as a Markdown table with numbered sources below it; "" where there are none.
+    """The values as a Markdown table with numbered sources below it; "" where there are none.
 
     Each metric is a column, which also names its set if there are several. An RMSE below its MAE is marked.
     """
@@ -106,7 +106,7 @@ def published_table(results: Sequence[Result]) -> str:
 
 
 def quoted(results: Sequence[Result], systems: Collection[str], sets: Collection[str], metrics: Collection[str]) -> str:
-    """The figures of these systems, sets and metrics, under a line that says whose they are; "" without any."""
+    """The values of these systems, test sets and metrics, below a line that names their origin; "" without any."""
     wanted = [
         result for result in results if result.system in systems and result.set in sets and result.metric in metrics
     ]

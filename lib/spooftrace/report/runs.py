@@ -1,4 +1,4 @@
-"""Find what the earlier stages left in an experiment folder.
+"""Read the results of the earlier stages from the experiments.
 
 ``exp/<system>_<tag>/`` holds ``run.json`` and ``config.yaml`` (training), ``exp/<system>_<tag>/<set>/`` holds
 ``scores.txt`` (scoring) and ``metrics.json`` (evaluation). A system with several heads has an output file for each,
@@ -185,7 +185,7 @@ def read_metrics(path: Path, tasks: Sequence[str] = ("detection",)) -> dict[str,
     lacking = [key for key in METRICS_KEYS[task] if key not in content]
     if lacking:
         raise InputError(f"{path}: lacks {', '.join(lacking)}; evaluate this set again")
-    table = content.get("label_table", "")  # part of the names of figures
+    table = content.get("label_table", "")  # part of file names of figures
     if not isinstance(table, str) or not re.fullmatch(r"(\w[\w.-]*)?", table):
         raise InputError(f"{path}: label_table {str(table)[:80]!r} is not the name of a table; evaluate this set again")
     return content
@@ -206,7 +206,7 @@ def _with_current_names(metrics: dict[str, Any]) -> dict[str, Any]:
 
 
 def _counts(metrics: Mapping[str, Any]) -> dict[str, int]:
-    """How many trials of each kind were judged."""
+    """Number of evaluated trials by class, attack or codec."""
     if metrics["task"] == "detection":
         cells = {f"attack {name}": cell["spoof"] for name, cell in metrics["by_attack"].items()}
         return {"bona fide": metrics["bonafide"], "spoof": metrics["spoof"], **cells}
@@ -216,7 +216,7 @@ def _counts(metrics: Mapping[str, Any]) -> dict[str, int]:
     return {name: cell["utterances"] for name, cell in metrics["by_codec"].items()}
 
 
-WHAT = {"detection": "attacks", "attribution": "classes", "parsing": "codecs"}
+CELL_NAMES = {"detection": "attacks", "attribution": "classes", "parsing": "codecs"}
 
 
 def _check_same_trials(task: str, test_set: str, runs: Sequence[Run]) -> None:
@@ -226,7 +226,7 @@ def _check_same_trials(task: str, test_set: str, runs: Sequence[Run]) -> None:
             raise InputError(
                 f"{run.folder / test_set / 'metrics.json'}: made on other trials than "
                 f"{first.folder / test_set / 'metrics.json'} ({_total(run, test_set)} and {_total(first, test_set)} "
-                f"trials, or other {WHAT[task]}); score and evaluate both again"
+                f"trials, or other {CELL_NAMES[task]}); score and evaluate both again"
             )
 
 

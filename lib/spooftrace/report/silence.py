@@ -25,8 +25,8 @@ from spooftrace.datadir.tables import read_list
 from spooftrace.evaluation.outputs import judged, read_outputs, truth_table
 from spooftrace.metrics.attribution import tracing_report
 from spooftrace.report.incomplete import marked
-from spooftrace.report.parts import TRIM
 from spooftrace.report.runs import Run, find_runs, group_by_seed
+from spooftrace.report.subsets import TRIM
 
 MIN_POINTS = 3  # of a correlation
 PERMUTATIONS = 9999
