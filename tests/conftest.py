@@ -119,7 +119,7 @@ def make_exp(write_config):
         system = System(config, {})
         exp = Path("exp") / name
         save_config(config, exp / "config.yaml")
-        save_weights(system.own_state(), exp / "model.safetensors", config["backend"]["class_path"])
+        save_weights(system.own_state(), exp / "model.safetensors", config.backend["class_path"])
         return exp
 
     return make

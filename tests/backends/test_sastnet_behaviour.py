@@ -366,9 +366,9 @@ def test_an_official_file_becomes_an_experiment(tmp_path, network, small_checkpo
     assert torch.equal(state[f"frontends.ssl.{name}"], network.state_dict()[name])
     assert len(state) == result.mapped + 1  # the weights of the losses, which start anew
     config = load_config([tmp_path / "exp" / "config.yaml"])
-    assert list(config["streams"]) == ["ssl", "whisper"] and config["data"]["crop"] == 82200
-    assert config["streams"]["whisper"]["init_args"]["finetune"] is False
-    assert config["task"]["init_args"]["table"] == "utt2dec"
+    assert list(config.streams) == ["ssl", "whisper"] and config.data.crop == 82200
+    assert config.streams["whisper"]["init_args"]["finetune"] is False
+    assert config.task["init_args"]["table"] == "utt2dec"
 
 
 def test_an_incomplete_official_file_is_refused(tmp_path, network, small_checkpoint):

@@ -255,7 +255,7 @@ def test_the_plan_of_scoring(make_data, whole):
     ],
 )
 def test_the_role_decides_crop_order_and_labels(make_data, system, role, options, crop, shuffle, labels):
-    config = {"data": {"batch_size": 3, "eval_batch_size": 2, "cached": [], **options}, "seed_everything": 7}
+    config = SimpleNamespace(data=Data(batch_size=3, eval_batch_size=2, **options), seed_everything=7)
     batches = make_batches(role, config, system, make_data("set", 4), Path("dump"))
     assert (batches.utterances.crop, batches.shuffle) == (crop, shuffle)
     assert batches.batch_size == (3 if role == "train" else 2)
@@ -266,8 +266,9 @@ def test_training_is_augmented_however_it_is_cropped_and_dev_on_demand(make_data
     data = make_data("set", 2)
 
     def wave(role, rawboost=4, **changes):
-        options = {"crop": 2000, "rawboost": rawboost, "train_crop": "first", "augment_dev": True, "cached": []}
-        batches = make_batches(role, {"data": options, "seed_everything": 7}, system, data, Path("dump"), **changes)
+        options = Data(crop=2000, rawboost=rawboost, train_crop="first", augment_dev=True)
+        config = SimpleNamespace(data=options, seed_everything=7)
+        batches = make_batches(role, config, system, data, Path("dump"), **changes)
         return batches.utterances[0, 0]["wave"]
 
     clean = wave("train", rawboost=0)

@@ -16,10 +16,10 @@ LFCC = ROOT / "conf/systems/lfcc_linear.yaml"
 def test_later_files_and_the_command_line_win(tmp_path):
     (tmp_path / "mine.yaml").write_text("data: {crop: 48000}\n", encoding="utf-8")
     config = load_config([LFCC, tmp_path / "mine.yaml"], ["--data.batch_size", "8", "--optimizer.init_args.lr", "1e-5"])
-    assert config["data"]["crop"] == 48000
-    assert config["data"]["batch_size"] == 8
-    assert config["data"]["pad"] == "repeat"
-    assert config["optimizer"]["init_args"]["lr"] == 1e-5
+    assert config.data.crop == 48000
+    assert config.data.batch_size == 8
+    assert config.data.pad == "repeat"
+    assert config.optimizer["init_args"]["lr"] == 1e-5
 
 
 def test_saved_configuration_reads_back_the_same(tmp_path):
@@ -35,7 +35,7 @@ def test_another_class_drops_the_arguments_of_the_old_one():
 
 
 def test_build_constructs_the_named_class():
-    backend = build(load_config([LFCC])["backend"])
+    backend = build(load_config([LFCC]).backend)
     assert type(backend).__name__ == "LinearProbe"
     assert backend.input_dim == 60
 
@@ -43,7 +43,7 @@ def test_build_constructs_the_named_class():
 def test_values_that_a_class_refuses_are_named():
     config = load_config([ROOT / "conf/systems/whisper_nes2net_x.yaml"], ["--backend.init_args.input_dim", "500"])
     with pytest.raises(InputError, match="Nes2NetX: input_dim must be a multiple of 8") as caught:
-        build(config["backend"])
+        build(config.backend)
     assert "\n" not in str(caught.value)
 
 

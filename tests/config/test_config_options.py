@@ -39,4 +39,4 @@ def test_the_file_is_named_where_the_mistake_is_in_it(write_config, words):
 
 
 def test_an_option_that_mends_a_file_is_not_blamed(write_config):
-    assert load_config([write_config(data={"crop": "long"})], ["--data.crop", "1600"])["data"]["crop"] == 1600
+    assert load_config([write_config(data={"crop": "long"})], ["--data.crop", "1600"]).data.crop == 1600

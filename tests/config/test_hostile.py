@@ -143,7 +143,7 @@ def test_a_configuration_names_no_code(nothing_happens, change):
     Path("evil.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(InputError) as caught:
         config = load_config([BASE, "evil.yaml"])
-        for node in (config["backend"], config["task"], *config["streams"].values()):
+        for node in (config.backend, config.task, *config.streams.values()):
             build(node)
     assert str(caught.value).startswith(f"{BASE}, evil.yaml: ")
     assert "\n" not in str(caught.value)
@@ -206,7 +206,7 @@ def test_a_module_of_the_user_is_allowed_by_the_command_line(mine):
     arguments["parts"][1]["class_path"] = "spooftrace.backends.LinearProbe"
     arguments["parts"][1]["init_args"] = {"input_dim": 3}
     Path("mine.yaml").write_text(yaml.safe_dump(backend("mine.Net", **arguments)), encoding="utf-8")
-    net = build(load_config([BASE, "mine.yaml"])["backend"])
+    net = build(load_config([BASE, "mine.yaml"]).backend)
     assert [type(part).__name__ for part in (net, net.inner, *net.parts)] == ["Net", "Inner", "Inner", "LinearProbe"]
 
 
@@ -230,7 +230,7 @@ def test_a_module_of_the_user_opens_no_other_door(mine, change):
     text = yaml.safe_dump(change).replace("MARKER", str(mine.marker))
     Path("evil.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(InputError):
-        build(load_config([BASE, "evil.yaml"])["backend"])
+        build(load_config([BASE, "evil.yaml"]).backend)
 
 
 @pytest.mark.parametrize("content", [None, "import nowhere_else\n"], ids=["not installed", "needs another module"])

@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from spooftrace.config.loading import build, load_config
+from spooftrace.config.settings import Config
 from spooftrace.frontends.layered import LAYOUTS
 from spooftrace.system.system import StreamShape, System, count_parameters
 
@@ -94,7 +95,7 @@ def load(name: str) -> dict:
     """A system as a recipe runs it: a file of egs/<recipe>/conf lies over the system of its name, if there is one."""
     path = ROOT / f"{name}.yaml"
     base = ROOT / "conf/systems" / path.name
-    return load_config([base, path] if base.exists() and base != path else [path])
+    return load_config([base, path] if base.exists() and base != path else [path]).as_dict()
 
 
 def shape_of(node: dict) -> StreamShape:
@@ -125,7 +126,9 @@ def test_loads_and_its_parts_fit(name):
         config = {**config, "backend": {**config["backend"]}}
         config["backend"]["init_args"] = {**config["backend"]["init_args"], "codebooks": None}
     with torch.device("meta"):
-        system = System(config, shapes)  # raises where layouts, widths or the number of outputs do not fit
+        system = System(
+            Config.from_dict(config), shapes
+        )  # raises where layouts, widths or the number of outputs do not fit
     node = next(iter(config["streams"].values()))
     if shapes[next(iter(shapes))].layout == "layers":
         layers = node["init_args"]["layers"] or list(range(SSL_LAYERS))
@@ -249,7 +252,7 @@ def test_share_of_parameters_that_qaf_static_trains():
 def test_every_model_of_codec_parsing_fits_every_back_end_for_vectors(vector):
     over = ROOT / f"conf/vectors/{vector}.yaml"
     for name in ("parse_linear", "nacsp_cnn", "nacsp_hyperbolic", "hydra"):
-        config = load_config([ROOT / f"conf/systems/{name}.yaml", over])
+        config = load_config([ROOT / f"conf/systems/{name}.yaml", over]).as_dict()
         with torch.device("meta"):
             backend = build(config["backend"])
         assert StreamShape("vector", backend.input_dim) == shape_of(config["streams"]["vector"])
@@ -276,7 +279,7 @@ def test_every_model_of_codec_parsing_fits_every_back_end_for_vectors(vector):
 )
 @pytest.mark.parametrize("system", ["lfcc_linear", "xls_r_linear", "aasist", "parse_linear"])
 def test_a_task_makes_a_tracer_of_another_system(files, classes, system):
-    config = load_config([ROOT / f"conf/systems/{system}.yaml", *(ROOT / f"{file}.yaml" for file in files)])
+    config = load_config([ROOT / f"conf/systems/{system}.yaml", *(ROOT / f"{file}.yaml" for file in files)]).as_dict()
     with torch.device("meta"):
         backend, task = build(config["backend"]), build(config["task"])
     assert list(task.classes) == classes.split()

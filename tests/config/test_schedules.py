@@ -5,14 +5,15 @@ import math
 import pytest
 import torch
 
-from spooftrace.config.schedules import NEEDED, learning_rate_factor
+from spooftrace.config.schedules import learning_rate_factor
+from spooftrace.config.settings import NEEDED, Schedule
 
 LR, STEPS = 2e-4, 7  # steps of an epoch
 
 
 def rates(kind: str, run: int, **settings) -> list[float]:
     """Learning rate in the first step of each epoch of a run; the same in all others, unless it moves by step."""
-    schedule = {"kind": kind, "final_lr": 0.0, "epochs": None, "factor": None, **settings}
+    schedule = Schedule(kind, **settings)
     factors = [learning_rate_factor(schedule, LR, step, STEPS, max_epochs=run) for step in range(STEPS * run)]
     if kind != "cosine":
         assert all(factors[step] == factors[step - step % STEPS] for step in range(len(factors)))
@@ -34,7 +35,7 @@ def test_waves_are_torchs_cosine_annealing_stepped_beyond_its_end():
 
 
 def test_cosine_ends_at_its_final_rate():
-    schedule = {"kind": "cosine", "final_lr": 5e-6}
+    schedule = Schedule("cosine", final_lr=5e-6)
     steps = [learning_rate_factor(schedule, LR, step, STEPS, max_epochs=4) * LR for step in range(4 * STEPS + 1)]
     assert steps[0] == LR
     assert steps[14] == pytest.approx((LR + 5e-6) / 2)

@@ -376,4 +376,4 @@ def test_the_shipped_configurations_fit_the_classes(path):
     assert list(streams) == [path.stem]
     inspect.signature(getattr(frontends, stream["class_path"])).bind(**stream["init_args"])
     config = load_config([path, ROOT / "conf" / "systems" / "whisper_linear.yaml"])
-    assert config["streams"][name]["class_path"].endswith(stream["class_path"])
+    assert config.streams[name]["class_path"].endswith(stream["class_path"])

@@ -97,7 +97,7 @@ def test_layers_up_to_the_last_one_that_is_used(tmp_path, network):
     backend = SLS(input_dim=768)
     made = import_system("sls", saved(tmp_path, with_ssl(network, backend.state_dict())), tmp_path / "exp")
     assert set(made.dropped.values()) >= {"after the last layer that is used"}
-    arguments = load_config([tmp_path / "exp" / "config.yaml"])["streams"]["ssl"]["init_args"]
+    arguments = load_config([tmp_path / "exp" / "config.yaml"]).streams["ssl"]["init_args"]
     assert (arguments["output"], arguments["layers"], arguments["normalize"]) == ("layers", [1, 2], False)
 
 
@@ -118,7 +118,7 @@ def test_a_pickled_module_with_bona_fide_first(tmp_path, monkeypatch, capsys):
     for name, tensor in backend.state_dict().items():
         ours = state[f"backend.{name}"]
         assert torch.equal(ours.flip(0) if name.startswith("fc_mu.") else ours, tensor), name
-    config = load_config([tmp_path / "exp" / "config.yaml"])
+    config = load_config([tmp_path / "exp" / "config.yaml"]).as_dict()
     assert config["task"]["init_args"]["score"] == "difference"
     assert (
         config["streams"]["ssl"]["init_args"] | {"layers": [5], "normalize": True, "finetune": False}
@@ -211,10 +211,10 @@ def test_an_imported_system_computes_what_the_recipes_train(tmp_path, checkpoint
     files = [ROOT / "conf" / "systems" / f"{checkpoint.system}.yaml"]
     if recipe := OVERRIDES.get(checkpoint.title):
         files.append(ROOT / "egs" / recipe / "conf" / f"{checkpoint.system}.yaml")
-    trained = load_config(files)
+    trained = load_config(files).as_dict()
     sizes = (1024, 12 if checkpoint.system == "attm_lstm" else 24)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(checkpoint.config(*sizes)))
-    imported = load_config([tmp_path / "config.yaml"])
+    imported = load_config([tmp_path / "config.yaml"]).as_dict()
     for config in (trained, imported):
         arguments = config["streams"].get("ssl", {}).get("init_args", {})
         arguments.pop("frozen_layers", None)  # of training

@@ -65,7 +65,7 @@ def test_tasks_and_outputs_have_to_agree(write_config):
     config = load_config([file], ["--backend.init_args.num_outputs", "[2, 4]"])
     save_config(config, file)
     assert System(load_config([file]), {}).backend.num_outputs == 6
-    assert config["backend"]["init_args"]["num_outputs"] == [2, 4]
+    assert config.backend["init_args"]["num_outputs"] == [2, 4]
 
 
 CLASSES = {  # of the official code's branches, in its order

@@ -161,7 +161,7 @@ def test_every_kind_of_system_is_run():
     """Every back-end with every task that is not detection; the streams of the others are built by the unit tests."""
     kinds = {}
     for path in (ROOT / "conf/systems").glob("*.yaml"):
-        config = load_config([path])
+        config = load_config([path]).as_dict()
         kinds[path.stem] = tuple(config[part]["class_path"].rpartition(".")[2] for part in ("backend", "task"))
     run_here = {kinds[name] for name in SIZES}
     assert {kind for kind in kinds.values() if kind[1] != "Detection"} <= run_here

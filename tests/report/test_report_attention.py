@@ -177,7 +177,7 @@ def test_cached_streams_give_the_same(make_exp):
     exp = make_exp("cached", data={**policy, "cached": ["acoustic", "semantic"]})
     with pytest.raises(InputError, match="run stage 3"):
         maps_of(exp)
-    for stream, node in load_config([exp / "config.yaml"])["streams"].items():
+    for stream, node in load_config([exp / "config.yaml"]).streams.items():
         extract(node, DATA, DUMP / stream / "eval")
         collect(node, DATA, DUMP / stream / "eval", num_jobs=1)
     for one, other in zip(live, maps_of(exp), strict=True):

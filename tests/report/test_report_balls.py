@@ -51,7 +51,7 @@ def hydra(recipe):
         rng = np.random.default_rng(0)
         for utt in utts:
             writer.write(utt, rng.standard_normal(16, dtype=np.float32))
-    description = {"config": config["streams"]["vector"], "layout": "vector", "dim": 16, "frame_rate": 0.0}
+    description = {"config": config.streams["vector"], "layout": "vector", "dim": 16, "frame_rate": 0.0}
     description["audio"] = fingerprint(Path("data/eval"), "wav.scp")
     (folder / "stream.json").write_text(json.dumps(description), encoding="utf-8")
     return Path("exp/hydra_s1")

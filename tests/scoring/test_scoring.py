@@ -40,7 +40,7 @@ def cached(make_data, make_exp):
     """A system whose LFCCs are extracted, and 12 utterances of ``data/eval``."""
     make_data("eval", 12)
     exp = make_exp("lfcc", data={**LIVE, "cached": ["lfcc"]})
-    node = load_config([exp / "config.yaml"])["streams"]["lfcc"]
+    node = load_config([exp / "config.yaml"]).streams["lfcc"]
     extract(node, EVAL, Path("dump/lfcc/eval"))
     collect(node, EVAL, Path("dump/lfcc/eval"), num_jobs=1)
     return exp

@@ -37,8 +37,8 @@ def test_cached_streams_have_no_front_end_but_give_the_same_outputs(recipe, make
 def test_overrides_change_the_configuration(recipe, make_exp):
     exp = make_exp()
     changed = spooftrace.load_experiment(exp, ["--data.eval_crop", "windows"])
-    assert changed.config["data"]["eval_crop"] == "windows"
-    assert spooftrace.load_experiment(exp).config["data"]["eval_crop"] == "full"
+    assert changed.config.data.eval_crop == "windows"
+    assert spooftrace.load_experiment(exp).config.data.eval_crop == "full"
 
 
 def test_the_task_has_its_trained_state_without_the_front_ends(recipe, make_exp):

@@ -168,4 +168,4 @@ def test_what_does_not_fit_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"backend \(AASIST\): AASIST takes .* at least 2315 samples; got \(1, 1600\)"):
         summarize(system, seconds=0.1)
     with pytest.raises(InputError, match="--seconds 0: must be above 0"):
-        run_command("summary", "--config", system, "--seconds", 0)
+        run_command("summary", "--config", tmp_path / "a system.yaml", "--seconds", 0)

@@ -22,7 +22,7 @@ def test_optimizers_train_or_are_refused(write_config, name):
         with pytest.raises(InputError, match=f"optimizer.class_path: {name} .*{REFUSED[name]}"):
             load_config([config])
         return
-    node = load_config([config])["optimizer"]
+    node = load_config([config]).optimizer
     torch.manual_seed(0)
     system = torch.nn.Sequential(torch.nn.Conv1d(2, 3, 3), torch.nn.Flatten(), torch.nn.Linear(18, 2))
     before = [parameter.detach().clone() for parameter in system.parameters()]

@@ -1,12 +1,14 @@
 """Trainings whose settings change between runs, and experiments whose files are gone or damaged."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from spooftrace.common.errors import InputError
+from spooftrace.config.settings import Training
 from spooftrace.system.devices import pick_device
 from spooftrace.system.weights import load_weights
 from spooftrace.training.learner import Learner
@@ -195,11 +197,11 @@ def test_epochs_are_chosen_by_all_figures_so_far():
     assert best_epochs(history, "loss", 9) == [3, 4, 6, 2, 1, 5]
     assert best_epochs(history, "last_epoch", 1) == [6]
     assert [epochs_without_better(history[:done], "loss") for done in range(7)] == [0, 1, 0, 0, 1, 2, 3]
-    settings = {"monitor": "loss", "max_epochs": 9, "min_epochs": 0, "patience": 2}
+    settings = Training(monitor="loss", max_epochs=9, patience=2)
     assert end_of(history, settings) == 5
-    assert end_of(history, settings | {"min_epochs": 6}) == 6
-    assert end_of(history, settings | {"patience": None}) is None
-    assert end_of(history, settings | {"max_epochs": 1}) == 1
+    assert end_of(history, replace(settings, min_epochs=6)) == 6
+    assert end_of(history, replace(settings, patience=None)) is None
+    assert end_of(history, replace(settings, max_epochs=1)) == 1
 
 
 @pytest.mark.parametrize(

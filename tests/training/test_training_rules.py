@@ -247,11 +247,11 @@ class Codec(torch.nn.Module):
         self.codebooks = tuple(SimpleNamespace(embed=table) for table in vectors)
 
 
-def qaf(frontends: dict[str, torch.nn.Module]) -> tuple[SimpleNamespace, dict]:
+def qaf(frontends: dict[str, torch.nn.Module]) -> tuple[SimpleNamespace, SimpleNamespace]:
     """A system around a small QAF-Static, and its configuration."""
     arguments = {"input_dim": 8, "num_layers": 2, "num_quantizers": 2, "codebook_size": 4, "codec_dim": 3}
     system = SimpleNamespace(backend=QAFStatic(**arguments), frontends=frontends)
-    return system, {"backend": {"init_args": {**arguments, "codebooks": None}}, "trainer": {"start_from": None}}
+    return system, SimpleNamespace(trainer=SimpleNamespace(start_from=None))
 
 
 def test_code_tables_start_from_the_codec():

@@ -58,9 +58,11 @@ class AugmentOptions(Protocol):
 
     reverb: Reverb | None
     noise: Noise | None
-    rawboost: int
     codec: Codecs | None
     spec_augment: SpecAugment | None
+
+    @property
+    def rawboost(self) -> int: ...
 
 
 AUGMENTATIONS = {"noise": Noise, "reverb": Reverb, "codec": Codecs, "spec_augment": SpecAugment}

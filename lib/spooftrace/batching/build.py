@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from spooftrace.common import ranks
 from spooftrace.common.errors import InputError
@@ -12,13 +12,13 @@ from spooftrace.common.errors import InputError
 if TYPE_CHECKING:
     from spooftrace.batching.batches import Batches
     from spooftrace.batching.utterances import CachedStream, Crop
-    from spooftrace.config.settings import Data
+    from spooftrace.config.settings import Config, Data
     from spooftrace.system.system import System
 
 Role = Literal["train", "dev", "score"]
 
 
-def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: bool = True) -> dict[str, CachedStream]:
+def open_streams(config: Config, dump: Path, directory: Path, check: bool = True) -> dict[str, CachedStream]:
     """The cached streams of a data directory, by name.
 
     Args:
@@ -33,14 +33,11 @@ def open_streams(config: Mapping[str, Any], dump: Path, directory: Path, check: 
     from spooftrace.batching.utterances import CachedStream
 
     check = check and ranks.rank() == 0  # an error on rank 0 ends all ranks, so one comparison is enough
-    return {
-        name: CachedStream.open(dump, name, config["streams"][name], directory, check)
-        for name in config["data"]["cached"]
-    }
+    return {name: CachedStream.open(dump, name, config.streams[name], directory, check) for name in config.data.cached}
 
 
 def make_batches(
-    role: Role, config: Mapping[str, Any], system: System, directory: Path, dump: Path,
+    role: Role, config: Config, system: System, directory: Path, dump: Path,
     cached: Mapping[str, CachedStream] | None = None, augment_dev: bool = False,
 ) -> Batches:  # fmt: skip
     """Batches of a data directory for one role.
@@ -65,10 +62,9 @@ def make_batches(
     """
     from spooftrace.batching.batches import Batches
     from spooftrace.batching.utterances import Utterances
-    from spooftrace.config.settings import Data
     from spooftrace.datadir import DataDir
 
-    options, seed = Data(**config["data"]), config["seed_everything"]
+    options, seed = config.data, config.seed_everything
     data = DataDir.read(directory)
     if not data.utts:
         raise InputError(f"{directory}: no utterances")

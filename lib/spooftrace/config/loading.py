@@ -24,15 +24,15 @@ from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.config.classes import find_class, only_these_imports, resolve_classes, shown
 from spooftrace.config.messages import explain, given_by
-from spooftrace.config.settings import Data, Schedule, Training, check_settings
+from spooftrace.config.settings import Config, Data, Schedule, Training, check_settings
 from spooftrace.config.yaml_text import parse_yaml, read_yaml
 
-__all__ = ["Data", "Schedule", "Training", "build", "load_config", "merge", "save_config"]
+__all__ = ["Config", "Data", "Schedule", "Training", "build", "load_config", "merge", "save_config"]
 
 REQUIRED = ("streams", "backend", "task", "optimizer")
 
 
-def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> dict[str, Any]:
+def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> Config:
     """Read, merge and check a configuration.
 
     Args:
@@ -40,7 +40,7 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> d
         overrides: Command-line words ``--key.subkey value``, values in YAML syntax.
 
     Returns:
-        The resolved configuration as plain dictionaries, with every default filled in.
+        The resolved configuration, with every default filled in.
 
     Raises:
         InputError: A file is missing or is not YAML; a key is unknown; a value has the wrong type; a class may not be
@@ -68,10 +68,10 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> d
         raise
 
 
-def save_config(config: Mapping[str, Any], path: str | Path) -> None:
+def save_config(config: Config, path: str | Path) -> None:
     """Write a resolved configuration so that :func:`load_config` reads the same one back."""
     with atomic_write(path) as file:
-        yaml.safe_dump(dict(config), file, sort_keys=False)
+        yaml.safe_dump(config.as_dict(), file, sort_keys=False)
 
 
 def build(node: Mapping[str, Any]) -> Any:
@@ -153,7 +153,7 @@ def _parse_value(text: str, option: str) -> Any:
     return value
 
 
-def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
+def _check(config: dict[str, Any], where: str) -> Config:
     # jsonargparse, torch and the rooms are heavy; reading a YAML file alone should not load them.
     from jsonargparse import ArgumentError, ArgumentParser
     from torch.nn import Module
@@ -194,7 +194,7 @@ def _check(config: dict[str, Any], where: str) -> dict[str, Any]:
         if problem.startswith("streams"):  # jsonargparse does not say which of them
             problem = _find_stream(parse, config, ArgumentError) + problem.removeprefix("streams")
         raise InputError(f"{where}: {problem}") from None
-    checked = yaml.safe_load(parser.dump(resolved, skip_unset=False))
+    checked = Config.from_dict(yaml.safe_load(parser.dump(resolved, skip_unset=False)))
     check_settings(checked, where)
     return checked
 

@@ -6,49 +6,38 @@ So a resumed run has the rate that it would have had.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
-# kind -> the settings that it cannot do without
-NEEDED: dict[str, tuple[str, ...]] = {
-    "constant": (),
-    "cosine": (),
-    "cosine_waves": ("epochs",),
-    "warmup_decay": ("epochs", "factor"),
-    "staircase": ("epochs", "factor"),
-}
+from spooftrace.config.settings import NEEDED, Schedule
 
 
-def learning_rate_factor(
-    schedule: Mapping[str, Any], lr: float, step: int, steps_per_epoch: int, max_epochs: int
-) -> float:
+def learning_rate_factor(schedule: Schedule, lr: float, step: int, steps_per_epoch: int, max_epochs: int) -> float:
     """What ``lr`` is multiplied by in training step ``step``, counted from 0.
 
     Args:
-        schedule: The section ``schedule`` of a configuration (``spooftrace.config.settings.Schedule``).
+        schedule: The section ``schedule`` of a configuration.
         lr: The optimizer's learning rate.
         step: The step.
         steps_per_epoch: Steps of one epoch.
         max_epochs: Epochs of the whole run.
 
-    >>> staircase = {"kind": "staircase", "epochs": 2, "factor": 0.5}
+    >>> staircase = Schedule("staircase", epochs=2, factor=0.5)
     >>> [learning_rate_factor(staircase, 1.0, step, steps_per_epoch=10, max_epochs=9) for step in (0, 19, 20, 40)]
     [1.0, 1.0, 0.5, 0.25]
     """
     epoch = step // steps_per_epoch
-    match schedule["kind"]:
+    match schedule.kind:
         case "constant":
             return 1.0
         case "cosine":
-            return _half_cosine(min(1.0, step / (max_epochs * steps_per_epoch)), schedule["final_lr"] / lr)
+            return _half_cosine(min(1.0, step / (max_epochs * steps_per_epoch)), schedule.final_lr / lr)
         case "cosine_waves":
-            return _half_cosine(epoch / schedule["epochs"], schedule["final_lr"] / lr)
+            return _half_cosine(epoch / schedule.epochs, schedule.final_lr / lr)
         case "warmup_decay":
-            rise = schedule["epochs"]
-            return (epoch + 1) / rise if epoch < rise else schedule["factor"] ** (epoch - rise)
+            rise = schedule.epochs
+            return (epoch + 1) / rise if epoch < rise else schedule.factor ** (epoch - rise)
         case "staircase":
-            return schedule["factor"] ** (epoch // schedule["epochs"])
-    raise ValueError(f"no schedule '{schedule['kind']}'; there are {', '.join(NEEDED)}")
+            return schedule.factor ** (epoch // schedule.epochs)
+    raise ValueError(f"no schedule '{schedule.kind}'; there are {', '.join(NEEDED)}")
 
 
 def _half_cosine(progress: float, lowest: float) -> float:

@@ -1,14 +1,22 @@
-"""The settings of a configuration that are not classes: data, learning rate, training run."""
+"""A configuration, and those of its settings that are not classes: data, learning rate, training run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, TypedDict
 
 from spooftrace.audio.augment_options import AUGMENTATIONS, Codecs, Noise, Reverb, SpecAugment, check_augmentation
 from spooftrace.common.errors import InputError
-from spooftrace.config.schedules import NEEDED
+
+# kind -> the settings that it requires
+NEEDED: dict[str, tuple[str, ...]] = {
+    "constant": (),
+    "cosine": (),
+    "cosine_waves": ("epochs",),
+    "warmup_decay": ("epochs", "factor"),
+    "staircase": ("epochs", "factor"),
+}
 
 
 @dataclass
@@ -130,6 +138,51 @@ class Training:
     start_from: str | None = None
 
 
+class _ClassPath(TypedDict):
+    class_path: str
+
+
+class Node(_ClassPath, total=False):
+    """A class of a configuration, and the arguments that it is built with."""
+
+    init_args: dict[str, Any]
+
+
+@dataclass
+class Config:
+    """A checked configuration, every default filled in.
+
+    Attributes:
+        seed_everything: Seed of every random draw.
+        streams: Front-end of each stream.
+        backend: The back-end.
+        task: The task.
+        data: How utterances become batches.
+        optimizer: The optimizer; its ``init_args`` lack the parameters.
+        schedule: The learning rate.
+        trainer: The training run.
+    """
+
+    seed_everything: int
+    streams: dict[str, Node]
+    backend: Node
+    task: Node
+    data: Data
+    optimizer: Node
+    schedule: Schedule
+    trainer: Training
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Config:
+        """The configuration of checked plain dictionaries."""
+        sections = {"data": Data, "schedule": Schedule, "trainer": Training}
+        return cls(**{key: sections[key](**value) if key in sections else value for key, value in content.items()})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The configuration as plain dictionaries, in the order of ``config.yaml``."""
+        return asdict(self)
+
+
 MOST = {  # above these no machine has room
     "data": {"crop": 16000 * 3600, "batch_size": 1 << 16, "eval_batch_size": 1 << 16, "num_workers": 256},
 }
@@ -153,7 +206,7 @@ LEAST = {  # where a number of the right type can still make no sense
 LARGEST_SEED = (1 << 32) - 1  # that NumPy takes
 
 
-def check_optimizer(node: Mapping[str, Any], trainer: Mapping[str, Any], where: str) -> None:
+def check_optimizer(node: Node, trainer: Training, where: str) -> None:
     """Refuse optimizers of PyTorch, and arguments of them, that cannot train any system here.
 
     Raises:
@@ -168,65 +221,65 @@ def check_optimizer(node: Mapping[str, Any], trainer: Mapping[str, Any], where: 
     for key, why in UNUSABLE_ARGUMENTS.items():
         if arguments.get(key):
             raise InputError(f"{where}: optimizer.init_args.{key}: {why}, which a training does not; leave it out")
-    if name == "LBFGS" and trainer["precision"] == "16-mixed":
+    if name == "LBFGS" and trainer.precision == "16-mixed":
         raise InputError(
             f"{where}: optimizer.class_path: LBFGS does not go with trainer.precision 16-mixed; use 32-true or "
             "bf16-mixed"
         )
-    if arguments.get("fused") and trainer["precision"] == "16-mixed" and trainer["gradient_clip_val"] is not None:
+    if arguments.get("fused") and trainer.precision == "16-mixed" and trainer.gradient_clip_val is not None:
         raise InputError(
             f"{where}: optimizer.init_args.fused: does not go with trainer.precision 16-mixed and gradient_clip_val; "
             "leave it out"
         )
 
 
-def check_settings(config: Mapping[str, Any], where: str) -> None:
+def check_settings(config: Config, where: str) -> None:
     """Refuse settings that have the right type but make no sense, alone or together.
 
     Args:
-        config: A configuration as plain dictionaries, every default filled in.
-        where: The files it comes from, for the message.
+        config: The configuration.
+        where: Its files, for the message.
 
     Raises:
         InputError: The first such setting.
     """
-    if not 0 <= (seed := config["seed_everything"]) <= LARGEST_SEED:
+    if not 0 <= (seed := config.seed_everything) <= LARGEST_SEED:
         raise InputError(f"{where}: seed_everything is {seed}; it must be from 0 to {LARGEST_SEED}")
     for section, bounds in LEAST.items():
         for key, least in bounds.items():
-            value = config[section][key]
-            if value is not None and not value >= least:  # NaN is not either
+            value = getattr(getattr(config, section), key)
+            if value is not None and not value >= least:  # also true of NaN
                 raise InputError(f"{where}: {section}.{key} is {value}; it must be {least} or more")
     for section, bounds in MOST.items():
         for key, most in bounds.items():
-            if config[section][key] > most:
-                raise InputError(f"{where}: {section}.{key} is {config[section][key]}; it must be {most} or less")
-    data, schedule, trainer = config["data"], config["schedule"], config["trainer"]
-    kind, monitor = schedule["kind"], trainer["monitor"]
-    unset = [key for key in NEEDED[kind] if schedule[key] is None]
-    unknown = sorted(set(data["cached"]) - set(config["streams"]))
-    finetuned = any(node.get("init_args", {}).get("finetune") for node in config["streams"].values())
+            if (value := getattr(getattr(config, section), key)) > most:
+                raise InputError(f"{where}: {section}.{key} is {value}; it must be {most} or less")
+    data, schedule, trainer = config.data, config.schedule, config.trainer
+    kind, monitor = schedule.kind, trainer.monitor
+    unset = [key for key in NEEDED[kind] if getattr(schedule, key) is None]
+    unknown = sorted(set(data.cached) - set(config.streams))
+    finetuned = any(node.get("init_args", {}).get("finetune") for node in config.streams.values())
     problems = {
         f"data.cached names no stream: {', '.join(unknown)}": unknown,
-        f"data.eval_hop belongs to data.eval_crop: windows, not {data['eval_crop']}": (
-            data["eval_hop"] is not None and data["eval_crop"] != "windows"
+        f"data.eval_hop belongs to data.eval_crop: windows, not {data.eval_crop}": (
+            data.eval_hop is not None and data.eval_crop != "windows"
         ),
         f"schedule.kind {kind} needs schedule.{' and schedule.'.join(unset)}": unset,
         f"trainer.monitor {monitor} needs data.augment_dev: both": (
-            monitor.endswith("_augmented") and data["augment_dev"] != "both"
+            monitor.endswith("_augmented") and data.augment_dev != "both"
         ),
         "trainer.monitor last_epoch selects no epoch: it goes with patience: null and average_best: 1": (
-            monitor == "last_epoch" and (trainer["patience"] is not None or trainer["average_best"] > 1)
+            monitor == "last_epoch" and (trainer.patience is not None or trainer.average_best > 1)
         ),
         "trainer.start_from: no stream has finetune: true, so nothing starts from another experiment": (
-            trainer["start_from"] is not None and not finetuned
+            trainer.start_from is not None and not finetuned
         ),
         "trainer.backend_only_epochs: no stream has finetune: true, so the back-end is all that is ever trained": (
-            trainer["backend_only_epochs"] > 0 and not finetuned
+            trainer.backend_only_epochs > 0 and not finetuned
         ),
     }
-    for problem, found in problems.items():
-        if found:
+    for problem, present in problems.items():
+        if present:
             raise InputError(f"{where}: {problem}")
-    check_augmentation(data, where)
-    check_optimizer(config["optimizer"], trainer, where)
+    check_augmentation(asdict(data), where)
+    check_optimizer(config.optimizer, trainer, where)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
+from spooftrace.config.settings import Config
 from spooftrace.extraction.belonging import is_complete
 from spooftrace.extraction.store import collect
 
@@ -31,7 +32,7 @@ __all__ = ["collect", "extract", "extract_all", "is_complete"]
 
 
 def extract_all(
-    config: Mapping[str, Any], directories: Sequence[Path], dump: Path, job: int = 1, num_jobs: int = 1,
+    config: Config, directories: Sequence[Path], dump: Path, job: int = 1, num_jobs: int = 1,
     collect_only: bool = False, *, precision: Precision | None = None, compress: bool = False, num_gpus: int = 0,
     batch_seconds: float | None = None,
 ) -> None:  # fmt: skip
@@ -57,8 +58,8 @@ def extract_all(
         required["compress"] = True
     pending: dict[Path, dict[Path, Mapping[str, Any]]] = {}  # data directory -> folder of a stream -> its front-end
     for directory in directories:
-        for stream in config["data"]["cached"]:
-            node, folder = config["streams"][stream], dump / stream / directory.name
+        for stream in config.data.cached:
+            node, folder = config.streams[stream], dump / stream / directory.name
             owner = next((other for other, folders in pending.items() if folder in folders), directory)
             if owner != directory:
                 raise InputError(f"{owner} and {directory} have the same last name; give another --dump to one of them")
@@ -71,7 +72,7 @@ def extract_all(
     if pending:
         from spooftrace.extraction.pipeline import Extraction, Settings
 
-        settings = Settings(precision or "fp32", compress, num_gpus, batch_seconds, config["data"]["eval_batch_size"])
+        settings = Settings(precision or "fp32", compress, num_gpus, batch_seconds, config.data.eval_batch_size)
         extraction = Extraction(settings)
         for directory, nodes in pending.items():
             extraction.run(nodes, directory, job, num_jobs)

@@ -11,12 +11,13 @@ from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import shard
 from spooftrace.common.progress import Progress
+from spooftrace.config.settings import Config
 from spooftrace.datadir.sources import sources_of
 from spooftrace.extraction.sources import decode
 from spooftrace.extraction.store import read_description
 
 
-def verify(config: Mapping[str, Any], dump: Path, directories: Sequence[Path], job: int = 1, num_jobs: int = 1) -> None:
+def verify(config: Config, dump: Path, directories: Sequence[Path], job: int = 1, num_jobs: int = 1) -> None:
     """Read every entry of the cached streams, decode all audio, and print a line for each thing that is wrong.
 
     Args:
@@ -31,9 +32,9 @@ def verify(config: Mapping[str, Any], dump: Path, directories: Sequence[Path], j
     """
     wrong = 0
     for directory in directories:
-        for stream in config["data"]["cached"]:
+        for stream in config.data.cached:
             folder, count = dump / stream / directory.name, 0
-            for problem in _problems(config["streams"][stream], directory, folder, job, num_jobs):
+            for problem in _problems(config.streams[stream], directory, folder, job, num_jobs):
                 count += 1
                 print(f"{folder}: {problem}")
             wrong += count

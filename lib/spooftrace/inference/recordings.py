@@ -117,7 +117,7 @@ class _Session:
         self.folder, self.dump = folder, folder / "dump"
         self.scoring = scoring
         config = scoring.config
-        self.nodes = {stream: config["streams"][stream] for stream in config["data"]["cached"]}
+        self.nodes = {stream: config.streams[stream] for stream in config.data.cached}
         settings = Settings(precision=scoring.precision, num_gpus=scoring.num_gpus)
         self.extraction = Extraction(settings) if self.nodes else None
         (folder / "audio").mkdir()

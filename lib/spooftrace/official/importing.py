@@ -11,7 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
@@ -23,6 +22,7 @@ from spooftrace.common.folders import new_folder
 from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.config.loading import load_config, save_config
+from spooftrace.config.settings import Config
 from spooftrace.official import SYSTEMS, OfficialCheckpoint
 from spooftrace.official.contents import CheckpointContents, split_checkpoint
 from spooftrace.official.known_files import KNOWN_FILES, KnownFile
@@ -114,7 +114,7 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
         model, needs = skeleton(config, work)
         state, dropped = fill(model.own_state(), checkpoint, parts, file)
         # save_weights would read all weights into memory; they are mapped from the file here.
-        save_file(state, work / "model.safetensors", {BACKEND: config["backend"]["class_path"]})
+        save_file(state, work / "model.safetensors", {BACKEND: config.backend["class_path"]})
         parameters = {"backend": count_parameters(model.backend), "total": count_parameters(model)}
         classes = [] if known else [f"order of the classes: as in {checkpoint.repository}"]
         result = ImportedSystem(
@@ -132,7 +132,7 @@ def import_system(system: str, file: str | Path, out: str | Path, weights: str |
     return result
 
 
-def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work: Path) -> dict[str, Any]:
+def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work: Path) -> Config:
     """Write and return the resolved configuration, and save that of the self-supervised model."""
     file = work / "config.yaml"
     content = checkpoint.config(*parts.sizes)
@@ -144,11 +144,11 @@ def write_config(checkpoint: OfficialCheckpoint, parts: CheckpointContents, work
     return config
 
 
-def skeleton(config: Mapping[str, Any], exp: Path) -> tuple[System, str | None]:
+def skeleton(config: Config, exp: Path) -> tuple[System, str | None]:
     """Build the system on the meta device, without frozen pretrained models; return it and their names."""
-    arguments = {name: stream.get("init_args", {}) for name, stream in config["streams"].items()}
+    arguments = {name: stream.get("init_args", {}) for name, stream in config.streams.items()}
     frozen = {name: init_args["model"] for name, init_args in arguments.items() if not init_args.get("finetune", True)}
-    cached = {name: StreamShape("frames", config["backend"]["init_args"]["input_dim"]) for name in frozen}
+    cached = {name: StreamShape("frames", config.backend["init_args"]["input_dim"]) for name in frozen}
     with torch.device("meta"), weights_in(exp):
         return System(config, cached), " and ".join(frozen.values()) or None
 

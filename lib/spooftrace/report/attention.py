@@ -83,7 +83,7 @@ def report_attention(
     from spooftrace.system.experiment import load_experiment
 
     experiment = load_experiment(exp)
-    backend = experiment.config["backend"]
+    backend = experiment.config.backend
     if not backend["class_path"].endswith(".SASTNet") or backend["init_args"]["semantic_dim"] is None:
         return [f"{exp}: not a SASTNet with semantic frames, so there is no cross-modal attention to draw"]
     directory = DataDir.read(data)

@@ -37,7 +37,7 @@ def report_balls(exp: Path, data: Path, figures: Path, dump: Path = Path("dump")
     from spooftrace.system.experiment import load_experiment
 
     experiment = load_experiment(exp)
-    if not experiment.config["backend"]["class_path"].endswith(".HYDRA"):
+    if not experiment.config.backend["class_path"].endswith(".HYDRA"):
         return [f"{exp}: not a HYDRA, so there are no balls to draw"]
     directory = DataDir.read(data)
     weights, points = _look(experiment, directory, dump)  # (T, K), (N, K, 2)

@@ -184,7 +184,7 @@ class Scoring:
                     f"first '{missing[0]}'; run 'spooftrace score' for it with the same options (again, if it failed)"
                 )
         incomplete = as_json(read_gaps(directory))
-        write(out, made, data.utts, scores, embeddings, build(self.config["task"]), incomplete)
+        write(out, made, data.utts, scores, embeddings, build(self.config.task), incomplete)
         parts.remove()
         print(f"{out}: {len(data.utts):,} scores")
 
@@ -202,6 +202,6 @@ class Scoring:
 
         if not data.utts:
             raise InputError(f"{data.path}: no utterances")
-        options = self.config["data"]
-        plan = plan_scoring(data, options["eval_batch_size"], whole=options["eval_crop"] != "first")
+        options = self.config.data
+        plan = plan_scoring(data, options.eval_batch_size, whole=options.eval_crop != "first")
         return [plan[job::num_jobs] for job in range(num_jobs)]

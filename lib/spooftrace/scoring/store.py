@@ -16,6 +16,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.journal import Journal, other_journals, read_journals
 from spooftrace.common.json_files import write_json
 from spooftrace.common.records import read_scores_record
+from spooftrace.config.settings import Config
 from spooftrace.datadir.sources import origin_of_audio
 from spooftrace.extraction.belonging import check, describe
 
@@ -27,7 +28,7 @@ DECIDES = {"first": ("crop", "pad"), "full": (), "windows": ("crop", "pad", "eva
 
 
 def origin(
-    system: Mapping[str, str], config: Mapping[str, Any], precision: str, directory: Path, dump: Path,
+    system: Mapping[str, str], config: Config, precision: str, directory: Path, dump: Path,
     frontends: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """What scores are made from: the trained system, the policy, the audio.
@@ -46,18 +47,18 @@ def origin(
     Raises:
         InputError: Features are not there, or of other audio.
     """
-    data = config["data"]
+    data = config.data
     features, audio = {}, {}
-    for stream in data["cached"]:
+    for stream in data.cached:
         folder = dump / stream / directory.name
-        check(config["streams"][stream], directory, folder)
+        check(config.streams[stream], directory, folder)
         features[stream] = describe(folder, directory)
         audio = features[stream].pop("audio")
-    if len(features) < len(config["streams"]):
+    if len(features) < len(config.streams):
         audio = origin_of_audio(directory)
     return {
         "system": dict(system),
-        "policy": {key: data[key] for key in ("eval_crop", *DECIDES[data["eval_crop"]])},
+        "policy": {key: getattr(data, key) for key in ("eval_crop", *DECIDES[data.eval_crop])},
         "precision": precision,
         "audio": audio,
         "features": features,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import build, load_config
+from spooftrace.config.settings import Config
 from spooftrace.frontends.base import WEIGHTS
 from spooftrace.pretrained.finding import weights_in
 from spooftrace.system.files import CONFIG, MODEL, recorded_frontends
@@ -36,7 +36,7 @@ class Experiment:
     """
 
     path: Path
-    config: dict[str, Any]
+    config: Config
     cached: Mapping[str, StreamShape] = field(default_factory=dict)
     device: torch.device = CPU
     model_sha256: str | None = None
@@ -65,7 +65,7 @@ class Experiment:
         Raises:
             InputError: The model file is damaged, or does not fit the task.
         """
-        task: Task = build(self.config["task"])
+        task: Task = build(self.config.task)
         expected = task.state_dict().keys()
         if not expected:
             return task

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.config.settings import Config
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -62,7 +63,7 @@ class Part:
     whole: int = 0
 
 
-def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
+def summarize(config: Config, seconds: float = 4.0) -> list[Part]:
     """The parts of a system: front-ends, back-end, pieces of the back-end.
 
     Args:
@@ -76,7 +77,7 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
     from spooftrace.config.loading import build
 
     parts, streams = [], []
-    for name, node in config["streams"].items():
+    for name, node in config.streams.items():
         label = f"{name} ({_class(node)})"
         released = Path(str(node.get("init_args", {}).get("model"))).name
         try:
@@ -90,9 +91,9 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
         shape, macs = _count_frontend(frontend, round(seconds * SAMPLE_RATE))
         parts.append(Part(label, 0, *_parameters(frontend), macs, whole=_whole(released)))
         streams.append((frontend.layout, shape))
-    label = f"backend ({_class(config['backend'])})"
+    label = f"backend ({_class(config.backend)})"
     try:
-        backend = check_backend(build(config["backend"]))
+        backend = check_backend(build(config.backend))
     except InputError as error:
         return [*parts, Part(label, problem=str(error))]
     inputs = [
@@ -100,9 +101,9 @@ def summarize(config: Mapping[str, Any], seconds: float = 4.0) -> list[Part]:
         for number, stream in enumerate(streams[: len(backend.layouts)])
     ]
     parts += _count_backend(label, backend, inputs)
-    task = build(config["task"])  # some losses have weights of their own
+    task = build(config.task)  # some losses have weights of their own
     if any(True for _ in task.parameters()):
-        parts.append(Part(f"task ({_class(config['task'])})", 0, *_parameters(task)))
+        parts.append(Part(f"task ({_class(config.task)})", 0, *_parameters(task)))
     return parts
 
 

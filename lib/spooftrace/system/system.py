@@ -12,6 +12,7 @@ from spooftrace.backends.base import Backend, check_backend
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
+from spooftrace.config.settings import Config
 from spooftrace.system.weights import recorded_backend
 from spooftrace.tasks import Task
 
@@ -34,15 +35,15 @@ class System(nn.Module):
         InputError: A layout, a width or the number of outputs does not fit between the parts.
     """
 
-    def __init__(self, config: Mapping[str, Any], cached: Mapping[str, StreamShape]) -> None:
+    def __init__(self, config: Config, cached: Mapping[str, StreamShape]) -> None:
         super().__init__()
-        self.data = config["data"]
-        self.streams = list(config["streams"])
+        self.data = config.data
+        self.streams = list(config.streams)
         self.frontends = nn.ModuleDict(
-            {name: build(node) for name, node in config["streams"].items() if name not in cached}
+            {name: build(node) for name, node in config.streams.items() if name not in cached}
         )
-        self.backend: Backend = check_backend(build(config["backend"]))
-        self.task: Task = build(config["task"])
+        self.backend: Backend = check_backend(build(config.backend))
+        self.task: Task = build(config.task)
         live = {name: StreamShape(frontend.layout, frontend.dim) for name, frontend in self.frontends.items()}
         self._check({name: {**cached, **live}[name] for name in self.streams})
 
@@ -94,8 +95,8 @@ class System(nn.Module):
         except InputError:
             raise
         except ValueError as error:
-            advice = f"--data.crop {self.data['crop']} is too short for this system"
-            if self.data["eval_crop"] == "full" and not self.training:
+            advice = f"--data.crop {self.data.crop} is too short for this system"
+            if self.data.eval_crop == "full" and not self.training:
                 advice = "--data.eval_crop windows scores all of it, too, and pads what is short to --data.crop samples"
             which = f"utterance '{batch['utt'][0]}' ({_length(batch)})"
             raise InputError(f"{which}: {error}; {advice}") from None

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import build, load_config
+from spooftrace.config.settings import Config
 from spooftrace.system.system import System
 from spooftrace.system.weights import load_weights
 
 
-def start_from_others(system: System, config: Mapping[str, Any]) -> None:
+def start_from_others(system: System, config: Config) -> None:
     """Put weights of other models into an untrained system, where its configuration says so.
 
     Raises:
@@ -26,8 +25,8 @@ def start_from_others(system: System, config: Mapping[str, Any]) -> None:
             print(line)
     except ValueError as error:
         raise InputError(f"{type(system.backend).__name__}: {error}") from None
-    if config["trainer"]["start_from"] is not None:
-        _start_from_experiment(system, config, Path(config["trainer"]["start_from"]))
+    if config.trainer.start_from is not None:
+        _start_from_experiment(system, config, Path(config.trainer.start_from))
 
 
 def _start_from_codebooks(system: System) -> None:
@@ -48,7 +47,7 @@ def _start_from_codebooks(system: System) -> None:
     )
 
 
-def _start_from_experiment(system: System, config: Mapping[str, Any], exp: Path) -> None:
+def _start_from_experiment(system: System, config: Config, exp: Path) -> None:
     """Let fine-tuned streams start from the weights of another experiment's (SASTNet's "tuned" front-end)."""
     if not (exp / "run.json").exists():
         raise InputError(f"trainer.start_from {exp}: no finished training there; train that system first")
@@ -64,7 +63,7 @@ def _start_from_experiment(system: System, config: Mapping[str, Any], exp: Path)
     if not shared:
         raise InputError(
             f"trainer.start_from {exp}: no fine-tuned stream of the name {' or '.join(sorted(tuned))} there; it has "
-            f"{', '.join(other['streams'])}"
+            f"{', '.join(other.streams)}"
         )
     for name in shared:
         prefix = f"frontends.{name}."
@@ -78,12 +77,12 @@ def _start_from_experiment(system: System, config: Mapping[str, Any], exp: Path)
             ) from None
 
 
-def _task_of(config: Mapping[str, Any]) -> str:
+def _task_of(config: Config) -> str:
     """What a system predicts, by the tables of labels that it learns from."""
-    task = build(config["task"])
+    task = build(config.task)
     return ", ".join(task.label_files)
 
 
-def _model_of(config: Mapping[str, Any], stream: str) -> str:
-    node = config["streams"][stream]
+def _model_of(config: Config, stream: str) -> str:
+    node = config.streams[stream]
     return str(node["init_args"].get("model", node["class_path"].rpartition(".")[2]))

@@ -15,6 +15,7 @@ from spooftrace.batching.batches import Batches
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import build
 from spooftrace.config.schedules import learning_rate_factor
+from spooftrace.config.settings import Config
 from spooftrace.system.system import System
 from spooftrace.training.symptoms import Symptoms, all_equal
 
@@ -42,7 +43,7 @@ class Learner(lightning.LightningModule):
     train_batches: Batches
     dev_batches: list[Batches]
 
-    def __init__(self, system: System, config: Mapping[str, Any]) -> None:
+    def __init__(self, system: System, config: Config) -> None:
         super().__init__()
         self.system = system
         self.config = config
@@ -62,9 +63,9 @@ class Learner(lightning.LightningModule):
             self.train_batches.set_position(self.current_epoch)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        seed = np.random.SeedSequence([self.config["seed_everything"], self.global_step, self.global_rank])
+        seed = np.random.SeedSequence([self.config.seed_everything, self.global_step, self.global_rank])
         torch.manual_seed(int(seed.generate_state(1, np.uint64)[0] >> 1))
-        joined = self.current_epoch >= self.config["trainer"]["backend_only_epochs"]
+        joined = self.current_epoch >= self.config.trainer.backend_only_epochs
         for parameter in self._waiting:
             parameter.requires_grad_(joined)
 
@@ -132,18 +133,18 @@ class Learner(lightning.LightningModule):
         return total, count
 
     def configure_optimizers(self) -> torch.optim.Optimizer | OptimizerLRSchedulerConfig:
-        node = self.config["optimizer"]
+        node = self.config.optimizer
         # Some back-ends have parameters with settings of their own.
         groups = self.system.backend.optimizer_groups()
         apart = {id(parameter) for group in groups for parameter in group["params"]}
         trained = [p for p in self.parameters() if p.requires_grad and id(p) not in apart]
         arguments = {**node.get("init_args", {}), "params": [{"params": trained}, *groups] if groups else trained}
         optimizer = build({"class_path": node["class_path"], "init_args": arguments})
-        schedule = self.config["schedule"]
-        if schedule["kind"] == "constant":
+        schedule = self.config.schedule
+        if schedule.kind == "constant":
             return optimizer
         # Not Lightning's estimated_stepping_batches: asking for it sets the loader up before its state is restored.
-        steps, epochs = len(self.train_batches), self.config["trainer"]["max_epochs"]
+        steps, epochs = len(self.train_batches), self.config.trainer.max_epochs
 
         def factor(step: int) -> float:
             return learning_rate_factor(schedule, node["init_args"]["lr"], step, steps, epochs)

@@ -15,11 +15,13 @@ from spooftrace.common.json_files import write_json
 from spooftrace.common.provenance import file_sha256, git_commit, versions
 from spooftrace.common.records import RUN
 from spooftrace.config.classes import allowed_modules
+from spooftrace.config.settings import Config
 from spooftrace.datadir.incomplete import as_json, read_gaps
 from spooftrace.pretrained.finding import keep_configuration
-from spooftrace.system.files import LENGTH, MODEL
+from spooftrace.system.files import MODEL
 from spooftrace.system.system import count_parameters
 from spooftrace.system.weights import save_weights
+from spooftrace.training.resuming import length_of
 from spooftrace.training.saving import read_checkpoint
 from spooftrace.training.selection import LAST_EPOCH, best_epochs
 
@@ -52,10 +54,10 @@ def device_name(num_gpus: int) -> str:
     return f"{ranks.world_size()} x {name}" if num_gpus or ranks.started() else name
 
 
-def save_model(config: Mapping[str, Any], exp: Path, learner: Any, checkpoints: Sequence[Path]) -> None:
+def save_model(config: Config, exp: Path, learner: Any, checkpoints: Sequence[Path]) -> None:
     """Write ``model.safetensors``, and what scoring needs of fine-tuned models instead of their pretrained weights."""
-    save_weights(average(learner, checkpoints), exp / MODEL, config["backend"]["class_path"])
-    for node in config["streams"].values():
+    save_weights(average(learner, checkpoints), exp / MODEL, config.backend["class_path"])
+    for node in config.streams.values():
         if node["class_path"].endswith(".HuggingFace") and node["init_args"]["finetune"]:
             keep_configuration(exp, node["init_args"]["model"])
 
@@ -67,7 +69,7 @@ def gaps(**folders: Path) -> dict[str, Any]:
     return {"incomplete": lacking} if lacking else {}
 
 
-def write_run(config: Mapping[str, Any], exp: Path, learner: Any, facts: Mapping[str, Any]) -> None:
+def write_run(config: Config, exp: Path, learner: Any, facts: Mapping[str, Any]) -> None:
     """Write ``run.json``, which marks a finished training, and print the result.
 
     Args:
@@ -76,18 +78,18 @@ def write_run(config: Mapping[str, Any], exp: Path, learner: Any, facts: Mapping
         learner: The trained :class:`spooftrace.training.learner.Learner`.
         facts: What else is recorded.
     """
-    monitor, epochs = config["trainer"]["monitor"], learner.epochs
+    monitor, epochs = config.trainer.monitor, learner.epochs
     best_epoch = best_epochs(epochs, monitor, 1)[0]
     best = {} if monitor == LAST_EPOCH else {monitor: epochs[best_epoch - 1][monitor]}
     frontends = learner.system.frontends.items()
     content = {
         "system": exp.name.rpartition("_")[0] or exp.name,
-        "seed": config["seed_everything"],
+        "seed": config.seed_everything,
         "git_commit": git_commit(),
         "versions": versions(),
         "command": shlex.join(["spooftrace", *sys.argv[1:]]),
         "allowed_modules": allowed_modules(),
-        "length": {key: config["trainer"][key] for key in LENGTH},
+        "length": length_of(config),
         "model_sha256": file_sha256(exp / MODEL),
         "symptoms": learner.symptoms.epochs,
         "epochs": len(epochs),

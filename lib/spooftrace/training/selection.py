@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+
+from spooftrace.config.settings import Training
 
 LAST_EPOCH = "last_epoch"  # the monitor that looks at no figure
 
@@ -47,18 +48,18 @@ def epochs_without_better(history: History, monitor: str) -> int:
     return since
 
 
-def end_of(history: History, trainer: Mapping[str, Any]) -> int | None:
+def end_of(history: History, trainer: Training) -> int | None:
     """After which of these epochs a training with the settings ``trainer`` is over; None if it goes on.
 
     >>> history = [{"dev_eer": 0.1}, {"dev_eer": 0.2}, {"dev_eer": 0.3}]
-    >>> end_of(history, {"monitor": "dev_eer", "max_epochs": 9, "min_epochs": 0, "patience": None})
-    >>> end_of(history, {"monitor": "dev_eer", "max_epochs": 9, "min_epochs": 0, "patience": 1})
+    >>> end_of(history, Training(max_epochs=9))
+    >>> end_of(history, Training(max_epochs=9, patience=1))
     2
     """
-    patience = math.inf if trainer["patience"] is None else trainer["patience"]
+    patience = math.inf if trainer.patience is None else trainer.patience
     for done in range(1, len(history) + 1):
-        waits = done < trainer["min_epochs"] or epochs_without_better(history[:done], trainer["monitor"]) < patience
-        if done >= trainer["max_epochs"] or not waits:
+        waits = done < trainer.min_epochs or epochs_without_better(history[:done], trainer.monitor) < patience
+        if done >= trainer.max_epochs or not waits:
             return done
     return None
 

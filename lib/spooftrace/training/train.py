@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spooftrace.batching.build import make_batches, open_streams
 from spooftrace.common import ranks
 from spooftrace.common.errors import InputError
 from spooftrace.common.lock import hold
 from spooftrace.common.signals import Stopped, StopSignals
+from spooftrace.config.settings import Config
 from spooftrace.training import distributed
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ OTHERS_SECONDS = 30.0
 
 
 def launch(
-    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0,
+    config: Config, train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0,
     num_nodes: int = 1,
 ) -> int:  # fmt: skip
     """Train one system on one or several devices, each with a process of its own; returns the exit status.
@@ -53,8 +54,8 @@ def launch(
         InputError: As ``train``, or the batch size is no multiple of the number of processes.
     """
     world = ranks.world_size() if ranks.started() else max(1, num_gpus) * num_nodes
-    if config["data"]["batch_size"] % world:
-        size = config["data"]["batch_size"]
+    if config.data.batch_size % world:
+        size = config.data.batch_size
         raise InputError(f"data.batch_size {size} cannot be shared out evenly over {world} processes: take a multiple")
     if world > 1 and not ranks.started():
         from spooftrace.system.devices import pick_device
@@ -74,7 +75,7 @@ def launch(
     return 0
 
 
-def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0) -> None:
+def train(config: Config, train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int = 0) -> None:
     """Train one system; do nothing if ``exp`` holds a finished training of the same configuration.
 
     With several GPUs, each rank calls this in a process of its own (:mod:`spooftrace.training.distributed`).
@@ -102,7 +103,7 @@ def train(config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path,
 
 
 def _fit(
-    config: Mapping[str, Any], train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
+    config: Config, train_dir: Path, dev_dir: Path, dump: Path, exp: Path, num_gpus: int,
     signals: StopSignals,
 ) -> None:  # fmt: skip
     """Train, from the last checkpoint if there is one, and write the model and ``run.json``."""
@@ -117,17 +118,17 @@ def _fit(
     from spooftrace.training import run_record
     from spooftrace.training.callbacks import KeepBest, KeepLast
 
-    started, options, device = time.monotonic(), config["trainer"], pick_device(num_gpus)
+    started, options, device = time.monotonic(), config.trainer, pick_device(num_gpus)
     checkpoint = last_checkpoint(exp)
     resume = checkpoint if checkpoint.exists() else None
-    lightning.seed_everything(config["seed_everything"], verbose=False)
+    lightning.seed_everything(config.seed_everything, verbose=False)
     cached = open_streams(config, dump, train_dir)
     learner = _make_learner(config, cached, device.type, from_scratch=resume is None)
     train_set, dev_sets = _data_sets(config, learner.system, train_dir, dev_dir, dump, cached)
     learner.train_batches, learner.dev_batches = train_set, dev_sets
 
-    best = KeepBest(checkpoint.parent, options["monitor"], options["average_best"])
-    last = KeepLast(checkpoint, options["checkpoint_minutes"], signals, best)
+    best = KeepBest(checkpoint.parent, options.monitor, options.average_best)
+    last = KeepLast(checkpoint, options.checkpoint_minutes, signals, best)
     trainer = lightning_trainer(config, exp, len(train_set), [best, last], device.type)
     parameters = run_record.parameters(learner.system, cached)
     if trainer.is_global_zero:
@@ -145,9 +146,7 @@ def _fit(
         run_record.write_run(config, exp, learner, facts | run_record.gaps(train=train_dir, dev=dev_dir))
 
 
-def _make_learner(
-    config: Mapping[str, Any], cached: Mapping[str, CachedStream], device: str, from_scratch: bool
-) -> Learner:
+def _make_learner(config: Config, cached: Mapping[str, CachedStream], device: str, from_scratch: bool) -> Learner:
     """The system to train, with the weights that an unresumed training (``from_scratch``) starts from."""
     from spooftrace.backends.parts.shared_batchnorm import share_batch_norm
     from spooftrace.system.system import System
@@ -155,7 +154,7 @@ def _make_learner(
     from spooftrace.training.learner import Learner
 
     system = System(config, {name: stream.shape for name, stream in cached.items()})
-    _check_monitor(system.task, config["trainer"]["monitor"])
+    _check_monitor(system.task, config.trainer.monitor)
     if from_scratch:
         start_from_others(system, config)
     if ranks.world_size() > 1 and device == "cpu":
@@ -179,7 +178,7 @@ def _run(trainer: lightning.Trainer, learner: Learner, resume: Path | None) -> N
 
 
 def _data_sets(
-    config: Mapping[str, Any], system: System, train_dir: Path, dev_dir: Path, dump: Path,
+    config: Config, system: System, train_dir: Path, dev_dir: Path, dump: Path,
     cached: Mapping[str, CachedStream],
 ) -> tuple[Batches, list[Batches]]:  # fmt: skip
     """This rank's share of the training set and of the dev sets: one, or the clean and the augmented one."""
@@ -187,7 +186,7 @@ def _data_sets(
     dev_cached = open_streams(config, dump, dev_dir)
     dev_sets = [
         make_batches("dev", config, system, dev_dir, dump, dev_cached, augment_dev=augment)
-        for augment in {False: [False], True: [True], "both": [False, True]}[config["data"]["augment_dev"]]
+        for augment in {False: [False], True: [True], "both": [False, True]}[config.data.augment_dev]
     ]
     for directory, batches in ((train_dir, train_set), (dev_dir, dev_sets[0])):
         system.task.check(batches.utterances.targets or [], directory)

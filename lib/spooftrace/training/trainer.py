@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spooftrace.common import ranks
+from spooftrace.config.settings import Config
 
 if TYPE_CHECKING:
     import lightning
@@ -31,9 +31,7 @@ def silence_lightning() -> None:
         logging.getLogger(part).setLevel(logging.WARNING)
 
 
-def lightning_trainer(
-    config: Mapping[str, Any], exp: Path, steps: int, keepers: list[Callback], device: str
-) -> lightning.Trainer:
+def lightning_trainer(config: Config, exp: Path, steps: int, keepers: list[Callback], device: str) -> lightning.Trainer:
     """The ``lightning.Trainer`` of a configuration.
 
     Args:
@@ -50,10 +48,10 @@ def lightning_trainer(
     from spooftrace.training.callbacks import Progress, StopEarly, WriteEpochs
     from spooftrace.training.saving import WholeCheckpoints
 
-    options, world = config["trainer"], ranks.world_size()
-    stop = [] if options["patience"] is None else [StopEarly(options["monitor"], options["patience"])]
+    options, world = config.trainer, ranks.world_size()
+    stop = [] if options.patience is None else [StopEarly(options.monitor, options.patience)]
     # A front-end that is trained only in later epochs has no gradients before; DDP must expect that.
-    ddp = "ddp_find_unused_parameters_true" if options["backend_only_epochs"] else "ddp"
+    ddp = "ddp_find_unused_parameters_true" if options.backend_only_epochs else "ddp"
     return lightning.Trainer(
         accelerator="cpu" if device == "cpu" else "gpu",
         devices=ranks.processes_per_node(),
@@ -62,10 +60,10 @@ def lightning_trainer(
         sync_batchnorm=world > 1 and device != "cpu",  # statistics of the batch of all ranks
         # Lightning would prefer Slurm's variables; torchrun's are the right ones.
         plugins=[TorchElasticEnvironment() if ranks.started() else LightningEnvironment(), WholeCheckpoints()],
-        precision=options["precision"],
-        max_epochs=options["max_epochs"],
-        min_epochs=options["min_epochs"],
-        gradient_clip_val=options["gradient_clip_val"],
+        precision=options.precision,
+        max_epochs=options.max_epochs,
+        min_epochs=options.min_epochs,
+        gradient_clip_val=options.gradient_clip_val,
         callbacks=[*stop, Progress(), WriteEpochs(exp / EPOCHS), *keepers],
         logger=TensorBoardLogger(str(exp), name="", version="tensorboard"),
         use_distributed_sampler=False,
