@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Sub-commands ``train``, ``resynthesize`` and ``list``."""
+    """Options of ``spooftrace codec train``, ``resynthesize`` and ``list``."""
     commands = parser.add_subparsers(dest="codec_command", required=True, metavar="COMMAND")
 
     train = commands.add_parser("train", help="train a small neural codec; continues a stopped run")
@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "resynthesize",
         help="send a data directory through codecs or channels",
         description="Copies of every utterance of a data directory through codecs of conf/codecs.yaml (spoofed speech, "
-        "labelled) or through channels (labels stay). Run again, it makes what is missing. Without --data: makes the "
-        "audio of copies that data directories with utt2source list.",
+        "labelled) or through channels (labels stay). A second run makes the copies that are missing. Without "
+        "--data: the audio of copies that data directories with utt2source list.",
     )
     copies.add_argument("--data", type=Path, metavar="DIR", help="data directory to copy")
     copies.add_argument("--out", type=Path, metavar="DIR", help="the new data directory")
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     return {"train": _train, "resynthesize": _resynthesize, "list": _list}[args.codec_command](args)
 
 
-def _list(args: argparse.Namespace) -> int:
+def _list(_args: argparse.Namespace) -> int:
     from spooftrace.derive.listing import print_table
 
     print_table()
@@ -66,8 +66,8 @@ def _list(args: argparse.Namespace) -> int:
 def _resynthesize(args: argparse.Namespace) -> int:
     import torch
 
-    # Sums in another order can round differently: with one thread the files do not depend on the number of cores.
-    # Jobs bring the parallelism, and the threads of several jobs would only get into each other's way.
+    # Several threads add numbers in another order, which changes roundings: with one thread the files are the same on
+    # any number of cores. Array jobs run in parallel instead.
     torch.set_num_threads(1)
     if args.data is None:
         return _make_listed(args)
@@ -85,7 +85,7 @@ def _resynthesize(args: argparse.Namespace) -> int:
 
 
 def _recoders(args: argparse.Namespace) -> list[Recoder]:
-    """The codecs or channels that the options name."""
+    """Return the codecs or channels that the options name."""
     from spooftrace.codecs.providers import find_codec
     from spooftrace.common.errors import InputError
     from spooftrace.derive.recoding import channel_recoder, codec_recoder
@@ -112,7 +112,7 @@ def _recoders(args: argparse.Namespace) -> list[Recoder]:
 
 
 def _make_listed(args: argparse.Namespace) -> int:
-    """Make the audio of copies that data directories list."""
+    """Make the audio of copies that data directories list; returns the exit status."""
     from spooftrace.common.errors import InputError
     from spooftrace.derive.listed_copies import list_copies, load_synthesizer, make_copies
 
@@ -129,13 +129,13 @@ def _make_listed(args: argparse.Namespace) -> int:
     if args.out:
         list_copies(args.listed[0], args.out, args.attack)
         folders = [args.out]
-    made, existed = make_copies(folders, codec, args.job, args.num_jobs, loaded)
-    print(f"job {args.job} of {args.num_jobs}: made {made:,} copies, {existed:,} existed")
+    copied, existed = make_copies(folders, codec, args.job, args.num_jobs, loaded)
+    print(f"job {args.job} of {args.num_jobs}: made {copied:,} copies, {existed:,} existed")
     return 0
 
 
 def _teacher(waves: Sequence[np.ndarray]) -> list[np.ndarray]:
-    from spooftrace.frontends.teacher import extract_teacher  # transformers takes seconds; few codecs need it
+    from spooftrace.frontends.teacher import extract_teacher  # few codecs need transformers, which loads slowly
 
     return extract_teacher(waves)
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from spooftrace.cli.options import CommandParser
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import read_lines
@@ -28,7 +29,7 @@ HOW = ("first", "last", "shortest", "per-spk", "speakers")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status. Mistakes in the input are printed as one line each."""
+    """Run one command; returns the exit status. Errors in the input are printed as one line each."""
     arguments, unknown = _parser().parse_known_args(argv)
     if unknown:
         arguments.parser.error(f"unknown argument: {unknown[0]}")
@@ -36,9 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except (
-        BrokenPipeError
-    ):  # "... | head": the reader has closed the pipe, and the interpreter must not write to it again at its exit
+    except BrokenPipeError:
+        # "... | head" has closed the pipe, and the interpreter must not write to it again at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except InputError as error:
@@ -53,7 +53,7 @@ def _complain(arguments: argparse.Namespace, message: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python3 -m spooftrace.cli.datadir", description=__doc__)
+    parser = CommandParser(prog="python3 -m spooftrace.cli.datadir", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, script: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
@@ -69,30 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     new = command("fix", "fix_data_dir.sh", _fix, "Sort, drop repeated lines and utterances that some file lacks.")
     new.add_argument("dir")
 
-    new = command("subset", "subset_data_dir.sh", _subset, "Copy a part of a data directory; default: evenly spaced.")
-    choice = new.add_mutually_exclusive_group()
-    for how, text in zip(
-        HOW,
-        ("the first N", "the last N", "the N shortest", "N of every speaker", "whole speakers until there are N"),
-        strict=True,
-    ):
-        choice.add_argument(f"--{how}", dest="how", action="store_const", const=how, help=text)
-    choice.add_argument("--spk-list", metavar="FILE", help="all utterances of the speakers listed in FILE")
-    choice.add_argument("--utt-list", metavar="FILE", help="the utterances listed in FILE")
-    choice.add_argument(
-        "--where",
-        metavar="TABLE=VALUE[,VALUE]",
-        action="append",
-        help="utterances with one of these values, e.g. utt2cond=C01,C02; '!=': with none of them; all of several hold",
-    )
-    choice.add_argument(
-        "--disjoint",
-        nargs=2,
-        metavar=("TABLE", "SHARE"),
-        help="about this share, e.g. utt2spk 0.1, to DEST, the others to REST, such that no value of TABLE is in both",
-    )
-    new.add_argument(
-        "arguments", nargs="+", metavar="SRC [N] DEST [REST]", help="N only for a number; 'N SRC DEST' works too"
+    _add_subset(
+        command("subset", "subset_data_dir.sh", _subset, "Copy a part of a data directory; default: evenly spaced.")
     )
 
     new = command("combine", "combine_data.sh", _combine, "Join data directories; a file that one lacks is left out.")
@@ -117,6 +95,34 @@ def _parser() -> argparse.ArgumentParser:
     new = command("spk2utt-to-utt2spk", "spk2utt_to_utt2spk.py", _invert, "Print utt2spk, sorted by utterance.")
     new.add_argument("file", nargs="?", default="-")
     return parser
+
+
+def _add_subset(new: argparse.ArgumentParser) -> None:
+    """Add the options of ``utils/subset_data_dir.sh``."""
+    choice = new.add_mutually_exclusive_group()
+    for how, text in zip(
+        HOW,
+        ("the first N", "the last N", "the N shortest", "N of every speaker", "whole speakers until there are N"),
+        strict=True,
+    ):
+        choice.add_argument(f"--{how}", dest="how", action="store_const", const=how, help=text)
+    choice.add_argument("--spk-list", metavar="FILE", help="all utterances of the speakers listed in FILE")
+    choice.add_argument("--utt-list", metavar="FILE", help="the utterances listed in FILE")
+    choice.add_argument(
+        "--where",
+        metavar="TABLE=VALUE[,VALUE]",
+        action="append",
+        help="utterances with one of these values, e.g. utt2cond=C01,C02; '!=': with none of them; all of several hold",
+    )
+    choice.add_argument(
+        "--disjoint",
+        nargs=2,
+        metavar=("TABLE", "SHARE"),
+        help="about this share, e.g. utt2spk 0.1, to DEST, the others to REST, such that no value of TABLE is in both",
+    )
+    new.add_argument(
+        "arguments", nargs="+", metavar="SRC [N] DEST [REST]", help="N only for a number; 'N SRC DEST' works too"
+    )
 
 
 def _validate(arguments: argparse.Namespace) -> int:
@@ -164,8 +170,8 @@ def _subset(arguments: argparse.Namespace) -> int:
         if not names[1].isdigit():
             raise InputError(f"'{names[1]}' is not a number of utterances; expected SRC N DEST, see --help")
         utts = choose(data, arguments.how or "spaced", int(names[1]))
-    made = subset(data, utts, names[-1], source)
-    print(f"{names[-1]}: {len(made.utts)} of {len(data.utts)} utterances of {data.path}")
+    copy = subset(data, utts, names[-1], source)
+    print(f"{names[-1]}: {len(copy.utts)} of {len(data.utts)} utterances of {data.path}")
     return 0
 
 
@@ -179,20 +185,20 @@ def _disjoint(table: str, share: str, source: str, dest: str, rest: str) -> int:
     if Path(rest).resolve() in (Path(dest).resolve(), data.path.resolve()):
         raise InputError(f"{rest}: is the source or the other part; give the rest another directory")
     for folder, utts in zip((dest, rest), parts, strict=True):
-        made = subset(data, utts, folder)
-        labels = Counter(made.tables.get("utt2label", {}).values())
-        counts = [f"{len(made.utts)} of {len(data.utts)} utterances of {data.path}"]
+        copy = subset(data, utts, folder)
+        labels = Counter(copy.tables.get("utt2label", {}).values())
+        counts = [f"{len(copy.utts)} of {len(data.utts)} utterances of {data.path}"]
         counts += [f"{number} {label}" for label, number in sorted(labels.items())]
-        counts.append(f"{len(set(made.table(table).values()) - {'-'})} values of {table}")
+        counts.append(f"{len(set(copy.table(table).values()) - {'-'})} values of {table}")
         print(f"{folder}: {', '.join(counts)}")
     return 0
 
 
 def _combine(arguments: argparse.Namespace) -> int:
-    made, dropped = combine(arguments.dest, arguments.sources)
+    combined, dropped = combine(arguments.dest, arguments.sources)
     if dropped:
         print(f"{arguments.dest}: left out, not in every source: {' '.join(dropped)}", file=sys.stderr)
-    print(f"{arguments.dest}: {len(made.utts)} utterances from {len(arguments.sources)} directories")
+    print(f"{arguments.dest}: {len(combined.utts)} utterances from {len(arguments.sources)} directories")
     return 0
 
 

@@ -1,1 +1,1 @@
-"""A trained system on recordings, without a data directory: ``spooftrace detect`` and ``spooftrace trace``."""
+"""Trained systems on single audio files: ``detect`` scores them, ``trace`` names their codec."""

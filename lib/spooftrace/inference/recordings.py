@@ -1,4 +1,4 @@
-"""What ``spooftrace detect`` and ``spooftrace trace`` share: audio files through a trained system, without data dir."""
+"""Score audio files with a trained system, without a data directory of the user's own."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ LIKE_TRAINING = (
 
 @dataclass(frozen=True)
 class Results:
-    """What a system says of files.
+    """Scores of audio files.
 
     Attributes:
-        files: those that it could use, in the order given.
-        tables: name of a score file -> its lines for these files, in this order, with its header if it has one.
-        failed: how many files it could not use; each has been named on stderr.
+        files: The files that could be used, in the order given.
+        tables: Name of a score file -> its lines for these files, in this order, with its header if it has one.
+        failed: Number of files that could not be used; each has been named on stderr.
     """
 
     files: Sequence[Path]
@@ -44,10 +44,10 @@ class Results:
 
 
 def read_task(exp: Path) -> Any:
-    """The task of a trained system, with its trained state.
+    """Return the task of a trained system, with its trained state.
 
     Raises:
-        InputError: no trained system there.
+        InputError: ``exp`` holds no trained system.
     """
     from spooftrace.system.experiment import load_experiment
 
@@ -58,12 +58,12 @@ def score_recordings(
     command: str, exp: Path, paths: Sequence[Path], policy: Sequence[str] = (), num_gpus: int = 0,
     precision: Precision = "fp32",
 ) -> Results:  # fmt: skip
-    """Stages 3 to 5 on a temporary data directory.
+    """Run stages 3 to 5 on a temporary data directory.
 
     A file that cannot be used is named on stderr, and the others are scored.
 
     Args:
-        command: begins what is written to stderr.
+        command: Name of the command, for messages on stderr.
         exp: Folder of a trained system.
         paths: Audio files, or folders of audio files.
         policy: Overrides of how utterances are scored.
@@ -71,11 +71,11 @@ def score_recordings(
         precision: Of the front-ends.
 
     Raises:
-        InputError: as for scoring, where it concerns all files.
+        InputError: As for scoring, if it concerns all files.
     """
     failures: dict[Path, str] = {}
     files = list(_audio_files(paths, failures))
-    # The stages print what they write where. Here these files are temporary, so that is not needed.
+    # Stage messages name temporary files; stdout carries only the result.
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         session = _Session(Scoring(exp, Path(folder) / "dump", policy, num_gpus, precision), Path(folder))
         links = [session.link(number, file) for number, file in enumerate(files)]
@@ -91,7 +91,7 @@ def score_recordings(
 
 
 def _audio_files(paths: Sequence[Path], failures: dict[Path, str]) -> Iterator[Path]:
-    """The files among paths, and the audio files in the folders among them."""
+    """Yield the files among ``paths``, and the audio files in the folders among them."""
     for path in paths:
         if path.is_dir():
             inside = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO and file.is_file())
@@ -106,9 +106,9 @@ def _audio_files(paths: Sequence[Path], failures: dict[Path, str]) -> Iterator[P
 
 
 class _Session:
-    """A trained system, loaded once, and the temporary folder in which it is given data directories.
+    """A trained system, loaded once, and a temporary folder for its data directories.
 
-    Audio is given by links: their names fit into the tables of a data directory, which names of files need not.
+    The data directories hold links to the audio files: any file name may contain blanks, which tables cannot hold.
     """
 
     def __init__(self, scoring: Scoring, folder: Path) -> None:
@@ -123,7 +123,7 @@ class _Session:
         (folder / "audio").mkdir()
 
     def link(self, number: int, file: Path) -> Path:
-        """A link to a file; its last part, if it is an ordinary one, tells libsndfile about files without header."""
+        """Link to a file, keeping an ordinary suffix: libsndfile recognises files without a header by it."""
         suffix = file.suffix if re.fullmatch(r"\.\w+", file.suffix, re.ASCII) else ""
         link = self.folder / "audio" / f"{number:06d}{suffix}"
         link.symlink_to(file.resolve())
@@ -132,7 +132,7 @@ class _Session:
     def score_all(
         self, links: Sequence[Path], files: Sequence[Path], failures: dict[Path, str]
     ) -> dict[str, list[str]]:
-        """Score what can be scored: all files at once, or one by one if that fails; returns the score files' lines."""
+        """Score all files at once, or each by itself if that fails; returns the lines of the score files."""
         seconds: dict[Path, float] = {}
         names = dict(zip(links, files, strict=True))
         for link, file in names.items():
@@ -140,7 +140,7 @@ class _Session:
                 samples, rate, _ = audio_info(link)
                 seconds[link] = samples / rate
             except (InputError, OSError) as error:
-                failures[file] = self._about(file, link, str(error))
+                failures[file] = self._message(file, link, str(error))
         if not seconds:
             return {}
         try:
@@ -148,14 +148,14 @@ class _Session:
         except InputError as error:
             if len(seconds) == 1:
                 (link,) = seconds
-                failures[names[link]] = self._about(names[link], link, str(error))
+                failures[names[link]] = self._message(names[link], link, str(error))
                 return {}
         tables: dict[str, list[str]] = {}
         for link in seconds:
             try:
                 scored = self._score(f"file{link.stem}", {link: seconds[link]})
             except InputError as error:
-                failures[names[link]] = self._about(names[link], link, str(error))
+                failures[names[link]] = self._message(names[link], link, str(error))
                 continue
             for name, lines in scored.items():
                 tables.setdefault(name, lines[:-1])  # a header, if there is one
@@ -163,7 +163,7 @@ class _Session:
         return tables
 
     def _score(self, name: str, seconds: Mapping[Path, float]) -> dict[str, list[str]]:
-        """The lines of each score file for some links; an utterance is called after its link."""
+        """Return the lines of each score file for some links; an utterance has the name of its link."""
         from spooftrace.datadir import DataDir
         from spooftrace.extraction import collect
 
@@ -185,8 +185,8 @@ class _Session:
         self.scoring.collect(data, data / "scores.txt")
         return {path.name: path.read_text(encoding="utf-8").splitlines() for path in data.glob("scores*.txt")}
 
-    def _about(self, file: Path, link: Path, message: str) -> str:
-        """A message about one file that names this file, and nothing of the temporary folder."""
+    def _message(self, file: Path, link: Path, message: str) -> str:
+        """Return a message that names the audio file instead of the link in the temporary folder."""
         message = message.replace(str(link), display(file))
         message = re.sub(rf"{re.escape(str(self.folder))}[^:,;\s]*(?:: )?", "", message)
         message = re.sub(rf"\b(?:utterance|key) '{link.stem}'(?:: )?", "", message).strip()

@@ -74,11 +74,12 @@ def trace(
 
 
 def _values(lines: Sequence[str]) -> np.ndarray:
-    """The numbers of a score file with a header (N, S); utterances are in the order of the files."""
+    """Return the numbers of a score file with a header, float64 (N, S), in the order of the files."""
     return np.array([line.split("\t")[1:] for line in lines[1:]], np.float64)
 
 
 def _decisions(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the likeliest class of each file and its probability."""
     logits, classes = _values(lines), lines[0].split("\t")[1:]
     likelihood = np.exp(logits - logits.max(1, keepdims=True))  # (N, C)
     for row in likelihood / likelihood.sum(1, keepdims=True):
@@ -86,6 +87,7 @@ def _decisions(lines: Sequence[str]) -> Iterator[str]:
 
 
 def _parameters(lines: Sequence[str], task: Parsing) -> Iterator[tuple[str, ...]]:
+    """Yield kHz, kbit/s, number of quantizers and nearest codec of each file."""
     from spooftrace.codecs.table import codec_table
     from spooftrace.metrics.regression import nearest_codec
 
