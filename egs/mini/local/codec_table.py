@@ -21,12 +21,12 @@ HEAD = f"| {' | '.join(COLUMNS)} |"
 RULE = "|---|---|---|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|"
 
 
-def rows(found: dict[str, Any]) -> list[str]:
+def rows(result: dict[str, Any]) -> list[str]:
     """Return a row for each setting of a codec; common values are in the first row only."""
-    config, summary = found["summary"]["codec"], found["summary"]
+    config, summary = result["summary"]["codec"], result["summary"]
     lines = []
-    for number, setting in enumerate(found["settings"]):
-        axes = [found["name"], config["quantizer"], config["auxiliary"], config["decoder"]]
+    for number, setting in enumerate(result["settings"]):
+        axes = [result["name"], config["quantizer"], config["auxiliary"], config["decoder"]]
         axes.append(f"{config['sample_rate'] / 1000:g}")
         quality = f"{setting['dnsmos']:.2f}" if setting["dnsmos"] is not None else "-"
         cells = [
@@ -39,7 +39,7 @@ def rows(found: dict[str, Any]) -> list[str]:
             quality,
             f"{setting['times_real_time']:.0f}",
             f"{summary['minutes']:.0f}" if number == 0 else "",
-            "passes" if setting["quantizers"] in found["passed"] else "fails",
+            "passes" if setting["quantizers"] in result["passed"] else "fails",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -48,11 +48,11 @@ def rows(found: dict[str, Any]) -> list[str]:
 def table(folder: Path) -> str:
     """Return the whole table in Markdown."""
     codecs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*.json"))]
-    lines = [HEAD, RULE, *(line for found in codecs for line in rows(found))]
-    originals = next((found["originals_dnsmos"] for found in codecs if found["originals_dnsmos"]), None)
+    lines = [HEAD, RULE, *(line for result in codecs for line in rows(result))]
+    originals = next((result["originals_dnsmos"] for result in codecs if result["originals_dnsmos"]), None)
     lines += ["", f"DNSMOS of the originals: {originals:.2f}."] if originals else []
     effects = [
-        f"| {found['name']} | {name} | {value:g} |" for found in codecs for name, value in found["effect"].items()
+        f"| {result['name']} | {name} | {value:g} |" for result in codecs for name, value in result["effect"].items()
     ]
     if effects:
         lines += ["", "| codec | effect of the auxiliary objective | |", "|---|---|---:|", *effects]

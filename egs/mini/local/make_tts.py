@@ -137,13 +137,13 @@ def main() -> int:
     parser.add_argument("data", type=Path, help="folder of the data directories; eval must be there")
     args = parser.parse_args()
     try:
-        made = make_set(args.data)
+        directory = make_set(args.data)
     except InputError as error:
         print(f"make_tts.py: {error}", file=sys.stderr)
         return 1
-    if made:
-        spoof = sum(label == "spoof" for label in made.table("utt2label").values())
-        print(f"{made.path}: {len(made.utts) - spoof} bona fide, {spoof} synthesized utterances")
+    if directory:
+        spoof = sum(label == "spoof" for label in directory.table("utt2label").values())
+        print(f"{directory.path}: {len(directory.utts) - spoof} bona fide, {spoof} synthesized utterances")
     return 0
 
 

@@ -77,8 +77,7 @@ def opened(path: str | Path, allow_pipes: bool = False) -> Iterator[Recording]:
     name = display(path)
     with ExitStack() as stack:
         file = stack.enter_context(source(path, name, allow_pipes))
-        size = file.seek(0, os.SEEK_END)
-        if size == 0:
+        if (size := file.seek(0, os.SEEK_END)) == 0:
             raise InputError(f"{name}: the file is empty; {FETCH}")
         views = _views(path, name, file, size)
         try:
@@ -129,8 +128,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             note(path, "understated", f"{audio.declared:,} of {audio.available:,} bytes")
         if audio.mpeg:
             with mapped(file) as data, data[audio.start : audio.start + audio.available] as part:
-                stream = find_stream(part, tagged=False)
-                if stream is not None:
+                if (stream := find_stream(part, tagged=False)) is not None:
                     return _mpeg_views(name, stream, audio.start)
         return _Views([audio.pieces] if audio.pieces else ())
     with mapped(file) as data:
@@ -142,8 +140,7 @@ def _views(path: str | Path, name: str, file: BinaryIO, size: int) -> _Views:
             return views
         if start or (head[0] == 0xFF and head[1:2] >= b"\xe0") or str(path).lower().endswith(MPEG):
             refuse_second(name, file, max(start + 1, len(head)), size, mpeg=False)
-            stream = find_stream(data)
-            if stream is not None:
+            if (stream := find_stream(data)) is not None:
                 return _mpeg_views(name, stream)
             # For such a name libsndfile assumes MPEG audio and prints warnings; give it the content.
             return _Views([[(start, size - start)] if start < size else [(0, size)]])
@@ -171,15 +168,14 @@ class _SoundFiles:
     def __init__(self, path: str | Path, name: str, file: BinaryIO, views: _Views) -> None:
         self.path, self.name, self.views = path, name, views
         self._stack = ExitStack()
-        self._sources: list[io.RawIOBase | BinaryIO | bytes] = [SplicedFile(file, pieces) for pieces in views.pieces]
-        if not self._sources:
-            self._sources = [original(path, file)]
+        spliced = [SplicedFile(file, pieces) for pieces in views.pieces]
+        self._sources: Sequence[io.RawIOBase | BinaryIO | bytes] = spliced or [original(path, file)]
         self._open_all()
-        first = self._files[0]
+        first, *others = self._files
         self.rate, self.channels = first.samplerate, first.channels
         self.kind = f"{first.format}/{first.subtype}"
         self.lossy = first.subtype in ("VORBIS", "OPUS") or first.subtype.startswith("MPEG_LAYER")
-        if any((other.samplerate, other.channels) != (self.rate, self.channels) for other in self._files):
+        if any((other.samplerate, other.channels) != (self.rate, self.channels) for other in others):
             self._stack.close()
             raise InputError(f"{name}: {CHANGES}")
         self.frames: int | None = sum(part.frames for part in self._files)
@@ -237,8 +233,8 @@ class _SoundFiles:
             raise InputError(f"{self.name}: damaged or cut short ({_reason(error)}); {FETCH}") from None
         declared = self.views.declared or 0
         if end is not None or place < declared:
-            total = end if end is not None else declared
-            raise InputError(f"{self.name}: ends after {place:,} of {total:,} samples, cut short or damaged; {FETCH}")
+            counts = f"{place:,} of {declared if end is None else end:,} samples"
+            raise InputError(f"{self.name}: ends after {counts}, cut short or damaged; {FETCH}")
         if place > declared > 0:
             note(self.path, "understated", f"{declared:,} of {place:,} samples")
 
@@ -246,9 +242,9 @@ class _SoundFiles:
         """Seek to a sample; returns False if that is impossible or inexact and everything before must be decoded."""
         import soundfile
 
-        (file, *others) = self._files
+        file = self._files[0]
         exact = file.subtype.startswith(("PCM", "FLOAT", "DOUBLE", "ULAW", "ALAW"))
-        if not exact or others or self.frames is None:
+        if not exact or len(self._files) > 1 or self.frames is None:
             return False
         try:
             return file.seek(first) == first
