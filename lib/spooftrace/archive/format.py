@@ -71,7 +71,7 @@ class Entry(NamedTuple):
         Only what ``index`` takes is read and decompressed, except of text and of CM matrices.
 
         Raises:
-            ValueError: a number is NaN or infinite.
+            ValueError: A number is NaN or infinite.
         """
         if self.values is not None:
             array = self.values[index]
@@ -102,7 +102,7 @@ def parse_entry(buffer: mmap.mmap, offset: int) -> Entry:
     """Parse the header at ``offset``.
 
     Raises:
-        ValueError: this is no entry of a known kind, or the file ends inside it.
+        ValueError: This is no entry of a known kind, or the file ends inside it.
     """
     head = buffer[offset : offset + 22]
     try:
@@ -173,7 +173,7 @@ def pack(array: np.ndarray, compress: bool = False) -> list[bytes | memoryview]:
     """The bytes of one entry after its key, in pieces (see the table at the top of the package).
 
     Raises:
-        ValueError: a number to be stored as float16 is too large for it.
+        ValueError: A number to be stored as float16 is too large for it.
     """
     if array.dtype in (np.float32, np.float64) and array.ndim in (1, 2):
         if compress and array.dtype == np.float32 and array.ndim == 2:

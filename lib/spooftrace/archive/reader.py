@@ -34,12 +34,12 @@ class ArchiveReader(Mapping[str, np.ndarray]):
     (DataLoader workers) opens its own. Paths in the scp are relative to the current directory.
 
     Args:
-        scp: a file of ``key path:offset`` lines, in any order.
-        beside: the arks lie in the folder of the scp, whatever folder its lines name: that of our own archives may have
+        scp: A file of ``key path:offset`` lines, in any order.
+        beside: The arks lie in the folder of the scp, whatever folder its lines name: that of our own archives may have
             been moved, and another one may be at its old place.
 
     Raises:
-        InputError: the scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
+        InputError: The scp is missing, malformed or has a key twice; on reading: the ark is missing, cut short,
             corrupt, or holds something else at that place, or NaN or infinite values. A key that is not in the scp is
             a ``KeyError``.
     """
@@ -49,7 +49,8 @@ class ArchiveReader(Mapping[str, np.ndarray]):
         self._row: dict[str, int] = {}
         self._arks: list[str] = []
         # Two small arrays instead of a million tuples keep large stores light and quick to send to workers.
-        arks, offsets = [], []
+        arks: list[int] = []
+        offsets: list[int] = []
         ark_number: dict[str, int] = {}
         for number, (key, ark, offset) in enumerate(read_scp(scp), 1):
             if self._row.setdefault(key, len(offsets)) != len(offsets):
@@ -139,7 +140,7 @@ class StoredArray:
     decompressed.
 
     Raises:
-        InputError: on reading, a number of the part is NaN or infinite.
+        InputError: On reading, a number of the part is NaN or infinite.
     """
 
     def __init__(self, entry: Entry, buffer: mmap.mmap, where: str) -> None:
@@ -157,7 +158,7 @@ def read_sequential(ark: str | Path) -> Iterator[tuple[str, np.ndarray]]:
     """Every ``(key, array)`` of an ark in the order of the file, without an scp; arrays as from ``ArchiveReader``.
 
     Raises:
-        InputError: the file is missing, or corrupt or cut short (after the entries before that place were given).
+        InputError: The file is missing, or corrupt or cut short (after the entries before that place were given).
     """
     buffer = map_file(ark)
     if hasattr(mmap, "MADV_SEQUENTIAL"):
@@ -181,7 +182,7 @@ def merge_scp(scp: str | Path, parts: Sequence[str | Path]) -> int:
     """Join the scp files of an array job into one, sorted by key; returns the number of keys.
 
     Raises:
-        InputError: a part is missing or malformed, or two lines have the same key.
+        InputError: A part is missing or malformed, or two lines have the same key.
     """
     where: dict[str, str] = {}
     for part in parts:
@@ -197,7 +198,7 @@ def read_scp(scp: str | Path) -> Iterator[tuple[str, str, int]]:
     """``(key, ark, offset)`` line by line.
 
     Raises:
-        InputError: the file is missing, or a line is not ``key path:offset``.
+        InputError: The file is missing, or a line is not ``key path:offset``.
     """
     if not is_readable(scp):
         raise InputError(f"{scp}: no such file; run stage 3 first")
@@ -241,7 +242,7 @@ def map_file(path: str | Path) -> mmap.mmap:
     """The whole file as read-only memory.
 
     Raises:
-        InputError: the file is missing or empty.
+        InputError: The file is missing or empty.
     """
     try:
         with open(path, "rb") as file:

@@ -28,11 +28,11 @@ def read_sums(path: str | Path, missing_ok: bool = False) -> Iterator[tuple[str,
     """``(key, checksum, note)`` line by line; a last line without an end, of a killed process, does not count.
 
     Args:
-        path: the table.
-        missing_ok: a table that is not there has no lines.
+        path: The table.
+        missing_ok: A table that is not there has no lines.
 
     Raises:
-        InputError: the file is missing, or a line is not ``key CRC32 [note]``.
+        InputError: The file is missing, or a line is not ``key CRC32 [note]``.
     """
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
@@ -65,12 +65,12 @@ def damaged_entries(scp: Path, sums: Path, keys: Collection[str] | None = None) 
     """Read every entry of an archive and give ``(key, what is wrong with it)`` for those that are not as written.
 
     Args:
-        scp: the archive; its arks lie beside it.
-        sums: its checksums.
-        keys: look at these entries only.
+        scp: The archive; its arks lie beside it.
+        sums: Its checksums.
+        keys: Look at these entries only.
 
     Raises:
-        InputError: one of the two tables cannot be read.
+        InputError: One of the two tables cannot be read.
     """
     with ArchiveReader(scp, beside=True) as reader:
         without = dict.fromkeys(reader if keys is None else (key for key in reader if key in keys))

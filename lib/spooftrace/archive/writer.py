@@ -67,16 +67,16 @@ class ArchiveWriter:
     takes no more.
 
     Args:
-        ark: the data file; the scp's lines give this path as it is written here.
-        scp: the index file.
-        compress: store float32 in two bytes a value: matrices with an error of at most (maximum - minimum) / 131070,
+        ark: The data file; the scp's lines give this path as it is written here.
+        scp: The index file.
+        compress: Store float32 in two bytes a value: matrices with an error of at most (maximum - minimum) / 131070,
             arrays of more axes as float16 with a relative error of at most 1 / 2048.
-        resume: continue what an earlier writer left, instead of starting anew.
-        sums: also write a checksum of every entry, and a note of the caller's, to this file
+        resume: Continue what an earlier writer left, instead of starting anew.
+        sums: Also write a checksum of every entry, and a note of the caller's, to this file
             (``spooftrace.archive.sums``).
 
     Raises:
-        InputError: a key is repeated or has white space, an array is empty or not finite, another process is writing
+        InputError: A key is repeated or has white space, an array is empty or not finite, another process is writing
             the same archive, or the disk is full (what is written is kept for resuming).
     """
 

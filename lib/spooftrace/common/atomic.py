@@ -49,15 +49,15 @@ def atomic_write(path: str | Path, mode: str = "w") -> Iterator[IO[Any]]:
     'utt1 0.5\\n'
     """
     given, path = path, Path(path).resolve()
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    encoding, newline = (None, None) if "b" in mode else ("utf-8", "\n")
     if path.exists() and not (path.is_file() or path.is_dir()):
-        with open(path, mode, **text) as file:
+        with open(path, mode, encoding=encoding, newline=newline) as file:
             yield file
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = _open_temporary(path)
     try:
-        with open(descriptor, mode, **text) as file:
+        with open(descriptor, mode, encoding=encoding, newline=newline) as file:
             # Renamed or removed before it is closed, which gives up the lock.
             try:
                 yield file

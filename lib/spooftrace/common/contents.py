@@ -64,7 +64,7 @@ def check_scores(path: str | Path) -> None:
     """Refuse a file of scores that is not what the scoring stage wrote; files of other programs have no record.
 
     Raises:
-        InputError: it was cut, edited or damaged, or its record was.
+        InputError: It was cut, edited or damaged, or its record was.
     """
     path = Path(path)
     record = read_scores_record(path.with_name(SCORES_RECORD))

@@ -17,7 +17,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """A work folder beside ``folder``; on leaving the block without an error it becomes ``folder``.
 
     Raises:
-        InputError: there is a file, or a folder that is not empty; the disk is full.
+        InputError: There is a file, or a folder that is not empty; the disk is full.
     """
     from safetensors import SafetensorError
 

@@ -58,7 +58,7 @@ def read_lines(path: str | Path) -> list[str]:
     """The lines of a text file (``-``: standard input; a pipe will do), without their line ends.
 
     Raises:
-        InputError: no such file, or not text; naming the line where there is one.
+        InputError: No such file, or not text; naming the line where there is one.
     """
     return split_lines(decode(read_bytes(path), path))
 
@@ -67,7 +67,7 @@ def iterate_lines(path: str | Path) -> Iterator[str]:
     r"""The lines of a text file one at a time, each with ``\n`` at its end, so that large files need little memory.
 
     Raises:
-        InputError: as :func:`read_lines`.
+        InputError: As :func:`read_lines`.
     """
     with _open(path) as file:
         start = file.peek(BLOCK)
@@ -91,7 +91,7 @@ def read_bytes(path: str | Path) -> bytes:
     """The content of a file (``-``: standard input).
 
     Raises:
-        InputError: no such file, a folder, or a file that may not be read.
+        InputError: No such file, a folder, or a file that may not be read.
     """
     if str(path) == "-":
         return sys.stdin.buffer.read()
@@ -103,11 +103,11 @@ def decode(data: bytes, path: str | Path) -> str:
     r"""The text of a file that has these bytes, its line ends as ``\n``, without byte order marks.
 
     Args:
-        data: the bytes.
-        path: the file, for messages.
+        data: The bytes.
+        path: The file, for messages.
 
     Raises:
-        InputError: it is not text in a known encoding; naming the line.
+        InputError: It is not text in a known encoding; naming the line.
 
     >>> decode(b"\xff\xfeu\x001\x00\r\x00\n\x00", "x")
     'u1\n'

@@ -27,10 +27,10 @@ def problems_in_tables(
     """Every problem between and inside the tables (already known to be sorted and unique).
 
     Args:
-        path: the directory, for the messages.
-        tables: file name -> table.
-        allow_pipes: accept ``command |`` in scp files.
-        unreadable: files that are there but not in ``tables``, because they could not be read.
+        path: The directory, for the messages.
+        tables: File name -> table.
+        allow_pipes: Accept ``command |`` in scp files.
+        unreadable: Files that are there but not in ``tables``, because they could not be read.
     """
     if not tables.get("utt2spk"):
         missing = "no such file" if "utt2spk" not in tables else "no utterances"

@@ -66,11 +66,11 @@ class DataDir:
         """Read and check every known file of a data directory.
 
         Args:
-            path: the directory.
-            allow_pipes: accept ``command |`` entries in scp files, which run the command when they are read.
+            path: The directory.
+            allow_pipes: Accept ``command |`` entries in scp files, which run the command when they are read.
 
         Raises:
-            InputError: the first problem that ``validate`` would report.
+            InputError: The first problem that ``validate`` would report.
         """
         data, problems = _load(Path(path), allow_pipes)
         for problem in problems:
@@ -87,7 +87,7 @@ class DataDir:
         to a directory use ``write_table``.)
 
         Raises:
-            InputError: the tables contradict each other, or a key or value cannot be written.
+            InputError: The tables contradict each other, or a key or value cannot be written.
         """
         path = Path(path)
         order = by_key(tables.get("utt2spk", {}))
@@ -107,8 +107,8 @@ class DataDir:
             text = text_of(ordered[name])  # one at a time, to hold less in memory
             if not has_content(path / name, text):
                 utt2spk.unlink(missing_ok=True)
-                with atomic_write(path / name) as file:
-                    file.write(text)
+                with atomic_write(path / name) as stream:
+                    stream.write(text)
         return cls(path, ordered)
 
     @cached_property
@@ -120,7 +120,7 @@ class DataDir:
         """One table by file name; names of earlier versions work too.
 
         Raises:
-            InputError: the directory does not have this file.
+            InputError: The directory does not have this file.
         """
         name = current_name(name)
         if name not in self.tables:
@@ -131,7 +131,7 @@ class DataDir:
         """Where the sound of an utterance is: ``(path, start, end)``, in seconds, ``None`` for a whole file.
 
         Raises:
-            InputError: there is no ``wav.scp``.
+            InputError: There is no ``wav.scp``.
         """
         wav = self.table("wav.scp")
         if "segments" not in self.tables:
@@ -148,10 +148,10 @@ def validate(path: str | Path, allow_pipes: bool = False, check_audio: bool = Fa
     streams and need utterances sorted by speaker too, nothing here does, and the ids of most corpora do not comply.
 
     Args:
-        path: the directory.
-        allow_pipes: accept ``command |`` entries in scp files.
-        check_audio: also check that the audio files of ``wav.scp`` exist and are not empty.
-        limit: stop after so many problems.
+        path: The directory.
+        allow_pipes: Accept ``command |`` entries in scp files.
+        check_audio: Also check that the audio files of ``wav.scp`` exist and are not empty.
+        limit: Stop after so many problems.
     """
 
     def everything() -> Iterator[str]:
@@ -181,7 +181,7 @@ def _load(path: Path, allow_pipes: bool) -> tuple[DataDir, Iterator[str]]:
     """Every known file that can be read, and all problems, found one at a time.
 
     Raises:
-        InputError: there is no such directory.
+        InputError: There is no such directory.
     """
     if not path.is_dir():
         raise InputError(f"{path}: no such data directory; prepare it first (stage 1)")

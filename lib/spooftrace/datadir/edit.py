@@ -46,7 +46,7 @@ def fix(path: str | Path) -> list[str]:
         What was done, one line each; empty if the directory was in order.
 
     Raises:
-        InputError: no utterance is in all files, or something is wrong that only the user can decide: a key with two
+        InputError: No utterance is in all files, or something is wrong that only the user can decide: a key with two
             different values, an unknown label, a bad segment ... Then no file is touched.
     """
     path = Path(path)
@@ -108,12 +108,12 @@ def choose(data: DataDir, how: str, count: int) -> list[str]:
     """Choose utterances of a data directory, the same ones every time.
 
     Args:
-        data: the directory.
+        data: The directory.
         how: ``spaced`` (evenly over the sorted list), ``first``, ``last``, ``shortest`` (needs ``utt2dur`` or
             ``segments``), ``per-spk`` (up to ``count`` of every speaker, evenly spaced), or ``speakers`` (whole
             speakers, in an order that does not depend on their names' beginning, until there are ``count``
             utterances or more).
-        count: how many; for ``per-spk`` the number per speaker.
+        count: How many; for ``per-spk`` the number per speaker.
 
     Raises:
         InputError: ``count`` is below 1 or above the number of utterances, or durations are missing.
@@ -145,11 +145,11 @@ def where(data: DataDir, conditions: Iterable[str]) -> list[str]:
     """The utterances that meet all conditions.
 
     Args:
-        data: the directory.
+        data: The directory.
         conditions: ``utt2cond=C01,C02`` (the value is one of these) or ``utt2source!=acesinger`` (is none of these).
 
     Raises:
-        InputError: a condition is not of this form, its table is not there, or has no such value.
+        InputError: A condition is not of this form, its table is not there, or has no such value.
     """
     utts = data.utts
     for condition in conditions:
@@ -170,7 +170,7 @@ def durations(data: DataDir) -> dict[str, float]:
     """Utterance -> seconds, from ``utt2dur`` or else ``segments``.
 
     Raises:
-        InputError: the directory has neither.
+        InputError: The directory has neither.
     """
     if "utt2dur" in data.tables:
         return {utt: float(value) for utt, value in data.tables["utt2dur"].items()}
@@ -184,7 +184,7 @@ def subset(data: DataDir, utts: Collection[str], dest: str | Path, source: str =
     """Write the part of ``data`` that has these utterances to ``dest``.
 
     Raises:
-        InputError: an utterance is not in ``data``, nothing is left, or ``dest`` is the directory itself.
+        InputError: An utterance is not in ``data``, nothing is left, or ``dest`` is the directory itself.
     """
     if Path(dest).resolve() == data.path.resolve():
         raise InputError(f"{dest}: is the source itself; give the subset another directory")
@@ -212,7 +212,7 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
         The new directory, and the names of the files left out.
 
     Raises:
-        InputError: an id has different content in two sources, durations are missing, or ``dest`` is a source.
+        InputError: An id has different content in two sources, durations are missing, or ``dest`` is a source.
     """
     if Path(dest).resolve() in {Path(source).resolve() for source in sources}:
         raise InputError(f"{dest}: is one of the sources; give the result another directory")
@@ -250,9 +250,9 @@ def combine(dest: str | Path, sources: Sequence[str | Path]) -> tuple[DataDir, l
 
 def carry_notes(sources: Iterable[str | Path], dest: str | Path) -> None:
     """Carry over to ``dest``, made out of ``sources``, their convention and what they lack."""
-    sources = [Path(source) for source in sources]
-    carry_convention([source for source in sources if not _is_left_out(source)], dest)
-    carry_gaps(sources, dest)
+    folders = [Path(source) for source in sources]
+    carry_convention([folder for folder in folders if not _is_left_out(folder)], dest)
+    carry_gaps(folders, dest)
 
 
 def _is_left_out(path: str | Path) -> bool:

@@ -34,10 +34,10 @@ class Gap:
     """One thing that is missing.
 
     Attributes:
-        set: the data directory where it went missing, by its last name; others are made out of it.
-        what: a phrase such as those above.
-        missing: how many.
-        of: out of how many.
+        set: The data directory where it went missing, by its last name; others are made out of it.
+        what: A phrase such as those above.
+        missing: How many.
+        of: Out of how many.
     """
 
     set: str
@@ -70,7 +70,7 @@ def gaps_of(content: Iterable[Mapping[str, Any]]) -> list[Gap]:
     """Gaps as they stand in JSON.
 
     Raises:
-        TypeError, ValueError: it is something else.
+        TypeError, ValueError: It is something else.
     """
     gaps = [Gap(**gap) for gap in content]
     for gap in gaps:

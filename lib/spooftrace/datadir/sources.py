@@ -87,9 +87,7 @@ def states_hash(sources: Mapping[str, Source]) -> str:
 
 
 def origin_of_audio(directory: Path) -> dict[str, str]:
-    """What identifies the audio of a data directory, its list and the state of every file, for records of what was made
-    from it.
-    """
+    """Identify the audio of a data directory by its list and the state of every file, for records of derived data."""
     return fingerprint(directory, "wav.scp", "segments") | {"files": states_hash(sources_of(directory))}
 
 

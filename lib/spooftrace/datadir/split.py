@@ -22,7 +22,7 @@ def split_evenly(items: Sequence[Item], parts: int) -> list[Sequence[Item]]:
     """Consecutive parts; the first ``len(items) % parts`` are one longer.
 
     Raises:
-        InputError: fewer items than parts.
+        InputError: Fewer items than parts.
 
     >>> [len(part) for part in split_evenly(range(10), 3)]
     [4, 3, 3]
@@ -41,7 +41,7 @@ def split_by_speaker(utts: Sequence[str], utt2spk: Mapping[str, str], parts: int
     a speaker. Within a part the order of ``utts`` stays.
 
     Raises:
-        InputError: fewer speakers than parts, or an utterance without a speaker.
+        InputError: Fewer speakers than parts, or an utterance without a speaker.
     """
     counts: dict[str, int] = {}
     for utt in utts:
@@ -79,15 +79,15 @@ def split_disjoint(data: DataDir, name: str, share: float) -> tuple[list[str], l
     such utterances the same share goes to the first part, evenly spaced. Speakers must all be known.
 
     Args:
-        data: the directory.
-        name: the table, such as ``utt2spk`` or ``utt2codec``.
-        share: share of the utterances that the first part is to have, between 0 and 1.
+        data: The directory.
+        name: The table, such as ``utt2spk`` or ``utt2codec``.
+        share: Share of the utterances that the first part is to have, between 0 and 1.
 
     Returns:
         The utterances of the first part and the others, each sorted.
 
     Raises:
-        InputError: no such table, or less than two values in it, a share not between 0 and 1, or an unknown speaker.
+        InputError: No such table, or less than two values in it, a share not between 0 and 1, or an unknown speaker.
     """
     if not name.startswith("utt2"):
         raise InputError(f"'{name}' is not a table of utterances; give one such as utt2spk")
@@ -127,7 +127,7 @@ def split_dir(path: str | Path, parts: int, per_utt: bool = False) -> list[Path]
         The directories of the parts.
 
     Raises:
-        InputError: the directory is not sound, or has fewer speakers (utterances) than parts.
+        InputError: The directory is not sound, or has fewer speakers (utterances) than parts.
     """
     path = Path(path)
     folder = path / f"split{parts}{'utt' if per_utt else ''}"

@@ -59,7 +59,7 @@ def read_table(path: str | Path) -> dict[str, str]:
     strictly increasing keys. A missing newline at the end is accepted.
 
     Raises:
-        InputError: the file is missing, or breaks one of these rules (the message gives the line number).
+        InputError: The file is missing, or breaks one of these rules (the message gives the line number).
 
     >>> import pathlib, tempfile
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "wav.scp"
@@ -87,9 +87,9 @@ def read_aligned_table(path: str | Path, keys: list[str], prefixes: list[str]) -
     ``keys`` and one string object per distinct value, which more than halves the memory.
 
     Args:
-        path: the file.
-        keys: the expected keys in order.
-        prefixes: each key followed by a blank (made once for all tables).
+        path: The file.
+        keys: The expected keys in order.
+        prefixes: Each key followed by a blank (made once for all tables).
 
     Returns:
         Key -> rest of the line; ``None`` if a line does not begin with its prefix or has stray white space: then
@@ -107,7 +107,7 @@ def read_aligned_table(path: str | Path, keys: list[str], prefixes: list[str]) -
 
 
 def _untidy(lines: list[str], keys: list[str]) -> bool:
-    """Is there white space at the end of a line or before a key? (All lines are known to have two fields.)"""
+    """Whether white space ends a line or precedes a key, for lines that have two fields."""
     return lines != list(map(str.rstrip, lines)) or not all(map(str.startswith, lines, keys))
 
 
@@ -139,7 +139,7 @@ def read_messy_table(path: str | Path) -> tuple[dict[str, str], list[str]]:
     Returns the table sorted by key, and one line of text for each kind of repair that was needed.
 
     Raises:
-        InputError: a key has two different values (which one is right only the user can know), or the file is missing.
+        InputError: A key has two different values (which one is right only the user can know), or the file is missing.
     """
     table: dict[str, str] = {}
     repairs = {"lines that were empty or had no value": 0, "repeated lines": 0}
@@ -164,7 +164,7 @@ def read_list(path: str | Path) -> list[str]:
     """The first field of every line that is not blank, in file order: a list of utterances or speakers.
 
     Raises:
-        InputError: the file is missing or lists nothing.
+        InputError: The file is missing or lists nothing.
     """
     keys = [line.split(maxsplit=1)[0] for line in read_lines(path) if line.strip()]
     if not keys:
@@ -181,7 +181,7 @@ def write_table(path: str | Path, table: Mapping[str, str]) -> bool:
         Whether the file was written.
 
     Raises:
-        InputError: a key or value would not survive reading back (white space in a key, an empty value ...).
+        InputError: A key or value would not survive reading back (white space in a key, an empty value ...).
     """
     text = table_text(table, path)
     if has_content(path, text):
@@ -211,7 +211,7 @@ def table_text(table: Mapping[str, str], path: str | Path = "table") -> str:
     """The text of a table as ``write_table`` writes it; ``path`` is for messages only.
 
     Raises:
-        InputError: as for ``write_table``.
+        InputError: As for ``write_table``.
     """
     check_table(table, path)
     return text_of(by_key(table))
@@ -226,7 +226,7 @@ def check_table(table: Mapping[str, str], path: str | Path) -> None:
     """Make sure that a table survives being written and read back; ``path`` is for messages only.
 
     Raises:
-        InputError: as for ``write_table``.
+        InputError: As for ``write_table``.
     """
     keys = "".join(table)
     if not all(table) or len(keys.split(maxsplit=1)) > 1 or keys != keys.strip() or MARK in keys or "\0" in keys:
@@ -241,8 +241,8 @@ def by_key(table: Mapping[str, str], like: Mapping[str, str] | None = None) -> d
     """A copy of the table in the order of its keys.
 
     Args:
-        table: the table.
-        like: a sorted table that is likely to have the same keys, which is faster than sorting and saves memory.
+        table: The table.
+        like: A sorted table that is likely to have the same keys, which is faster than sorting and saves memory.
     """
     if like and len(like) == len(table):
         copy = {**like, **table}  # the values of table, in the places that their keys have in like
@@ -277,7 +277,7 @@ def utt2spk_from_spk2utt(spk2utt: Mapping[str, str]) -> dict[str, str]:
     """The inverse of ``spk2utt_from_utt2spk``, sorted by utterance.
 
     Raises:
-        InputError: an utterance is listed twice.
+        InputError: An utterance is listed twice.
     """
     pairs = sorted((utt, speaker) for speaker, utts in spk2utt.items() for utt in utts.split())
     for (utt, first), (following, second) in pairwise(pairs):

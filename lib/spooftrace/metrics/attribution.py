@@ -34,6 +34,7 @@ class TracingReport:
 
     @property
     def num_classes(self) -> int:
+        """The number of classes."""
         return len(self.labels)
 
 
@@ -44,11 +45,11 @@ def tracing_report(truth: ArrayLike, predicted: ArrayLike) -> TracingReport:
     their own.
 
     Args:
-        truth: the class of each utterance, strings or integers, shape (N,).
-        predicted: the class decided on, labels of the same kind, shape (N,).
+        truth: The class of each utterance, strings or integers, shape (N,).
+        predicted: The class decided on, labels of the same kind, shape (N,).
 
     Raises:
-        ValueError: no utterances, unequal lengths, or labels that are not all strings or all integers.
+        ValueError: No utterances, unequal lengths, or labels that are not all strings or all integers.
 
     >>> report = tracing_report(["dac", "dac", "snac", "mimi"], ["dac", "snac", "snac", "encodec"])
     >>> report.num_classes, report.accuracy, report.f1.round(3).tolist()

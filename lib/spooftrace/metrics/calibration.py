@@ -38,6 +38,7 @@ class Calibration:
 
     @property
     def flipped(self) -> bool:
+        """Whether the map reverses the order of the scores."""
         return self.scale < 0
 
     def apply(self, scores: ArrayLike) -> Array:
@@ -54,6 +55,7 @@ class Fusion:
 
     @property
     def flipped(self) -> bool:
+        """Whether a weight reverses the order of a system's scores."""
         return min(self.weights) < 0
 
     def apply(self, scores: ArrayLike) -> Array:
@@ -70,39 +72,39 @@ def logits_to_llr(logits: ArrayLike, bonafide_prior: float) -> Array:
     A softmax gives posteriors under the class shares seen in training; taking away their log odds leaves the LLR.
 
     Args:
-        logits: shape (N, 2) with columns spoof, bona fide (the class indices), or (N,) log odds of bona fide.
-        bonafide_prior: share of bona fide in the training loss, between 0 and 1: of the trials or, if the loss weighs
+        logits: Shape (N, 2) with columns spoof, bona fide (the class indices), or (N,) log odds of bona fide.
+        bonafide_prior: Share of bona fide in the training loss, between 0 and 1: of the trials or, if the loss weighs
             the classes, of the summed weights (0.5 for weights that balance the classes).
 
     Returns:
         LLRs, shape (N,).
 
     Raises:
-        ValueError: another shape, NaN or infinite logits, a prior that is not between 0 and 1.
+        ValueError: Another shape, NaN or infinite logits, a prior that is not between 0 and 1.
 
     >>> logits_to_llr([[0.0, 0.0], [1.0, 3.0]], 0.5).tolist()
     [0.0, 2.0]
     >>> logits_to_llr([0.0], 0.1).round(4).tolist()  # as likely as not, though bona fide are rare
     [2.1972]
     """
-    logits = _checked(logits, "", np.ndim(logits) if np.ndim(logits) in (1, 2) else 2)
-    if logits.ndim == 2:
-        if logits.shape[1] != 2:
-            raise ValueError(f"logits have {logits.shape[1]} columns; they need 2 (spoof, bona fide)")
-        logits = logits[:, 1] - logits[:, 0]  # (N, 2) -> (N,)
-    return logits - _log_odds(bonafide_prior)
+    values = _checked(logits, "", np.ndim(logits) if np.ndim(logits) in (1, 2) else 2)
+    if values.ndim == 2:
+        if values.shape[1] != 2:
+            raise ValueError(f"logits have {values.shape[1]} columns; they need 2 (spoof, bona fide)")
+        values = values[:, 1] - values[:, 0]  # (N, 2) -> (N,)
+    return values - _log_odds(bonafide_prior)
 
 
 def calibrate_fit(bonafide: ArrayLike, spoof: ArrayLike, prior: float = 0.5) -> Calibration:
     """Affine map of one system's scores to LLRs, from its scores on a development set.
 
     Args:
-        bonafide: scores of the bona fide development trials, shape (Nb,).
-        spoof: scores of the spoof development trials, shape (Ns,).
-        prior: probability of bona fide the fit aims at, whatever the numbers of trials; with 0.5 it minimises Cllr.
+        bonafide: Scores of the bona fide development trials, shape (Nb,).
+        spoof: Scores of the spoof development trials, shape (Ns,).
+        prior: Probability of bona fide the fit aims at, whatever the numbers of trials; with 0.5 it minimises Cllr.
 
     Raises:
-        ValueError: a class is empty, a score NaN or infinite, all scores are equal, or a threshold separates the
+        ValueError: A class is empty, a score NaN or infinite, all scores are equal, or a threshold separates the
             classes without error (the likelihood then rises for ever with the scale).
 
     Warns:
@@ -124,12 +126,12 @@ def fuse_fit(bonafide: ArrayLike, spoof: ArrayLike, prior: float = 0.5) -> Fusio
     """Weighted sum of several systems' scores that is an LLR, from their scores on a development set.
 
     Args:
-        bonafide: scores of the bona fide development trials, shape (Nb, systems).
-        spoof: scores of the spoof development trials, shape (Ns, systems).
-        prior: as for :func:`calibrate_fit`.
+        bonafide: Scores of the bona fide development trials, shape (Nb, systems).
+        spoof: Scores of the spoof development trials, shape (Ns, systems).
+        prior: As for :func:`calibrate_fit`.
 
     Raises:
-        ValueError: as for :func:`calibrate_fit`; the numbers of systems differ, or the scores of one system are a
+        ValueError: As for :func:`calibrate_fit`; the numbers of systems differ, or the scores of one system are a
             linear function of the others'.
 
     Warns:

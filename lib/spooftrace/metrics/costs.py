@@ -24,13 +24,13 @@ def min_dcf(curve: DetCurve, p_spoof: float = 0.05, c_miss: float = 1.0, c_fa: f
     do not listen (accept all, reject all), so the result is at most 1. Source: ASVspoof 5 evaluation package.
 
     Args:
-        curve: the trials, or instead ``bonafide, spoof``: their scores as two arrays of shapes (Nb,) and (Ns,).
-        p_spoof: prior of spoof, between 0 and 1.
-        c_miss: cost of rejecting a bona fide trial.
-        c_fa: cost of accepting a spoof trial.
+        curve: The trials, or instead ``bonafide, spoof``: their scores as two arrays of shapes (Nb,) and (Ns,).
+        p_spoof: Prior of spoof, between 0 and 1.
+        c_miss: Cost of rejecting a bona fide trial.
+        c_fa: Cost of accepting a spoof trial.
 
     Raises:
-        ValueError: scores as for :func:`det_curve`; a prior outside (0, 1) or a cost that is not above zero.
+        ValueError: Scores as for :func:`det_curve`; a prior outside (0, 1) or a cost that is not above zero.
 
     >>> min_dcf([2.0, 4.0, 5.0], [1.0, 3.0, 0.0])
     (0.3333333333333333, 1.0)

@@ -38,11 +38,11 @@ class DetCurve:
     and steps up begin. There are far fewer of those than trials, and the metrics need to look at no others.
 
     Attributes:
-        bonafide: scores of the bona fide trials in rising order, float64, shape (Nb,); must not be changed.
-        spoof: scores of the spoof trials in rising order, float64, shape (Ns,); must not be changed.
+        bonafide: Scores of the bona fide trials in rising order, float64, shape (Nb,); must not be changed.
+        spoof: Scores of the spoof trials in rising order, float64, shape (Ns,); must not be changed.
 
     Raises:
-        ValueError: a class is empty or not one-dimensional, or has a score that is NaN or infinite.
+        ValueError: A class is empty or not one-dimensional, or has a score that is NaN or infinite.
     """
 
     def __init__(self, bonafide: ArrayLike, spoof: ArrayLike) -> None:
@@ -66,11 +66,11 @@ class DetCurve:
 
     @cached_property
     def corner_rates(self) -> tuple[Array, Array]:
-        """frr and far at the corners, each (C,)."""
+        """False rejection and false acceptance rates at the corners, each (C,)."""
         return self.rates(*self.corners)
 
     def rates(self, rejected_bonafide: Array, rejected_spoof: Array) -> tuple[Array, Array]:
-        """frr and far where so many trials of each class are rejected."""
+        """False rejection and false acceptance rates where these numbers of trials are rejected."""
         return rejected_bonafide / self.bonafide.size, (self.spoof.size - rejected_spoof) / self.spoof.size
 
     def minimum(self, cost: Callable[[Array, Array], Array]) -> tuple[float, float]:
@@ -117,8 +117,8 @@ def det_curve(curve: DetCurve, ties: Ties = "asvspoof") -> tuple[Array, Array, A
     """Error rates while the threshold walks up through all N = Nb + Ns sorted scores.
 
     Args:
-        curve: the trials, or instead ``bonafide, spoof``: their scores as two arrays of shapes (Nb,) and (Ns,).
-        ties: what becomes of equal scores: "asvspoof" walks them one by one, bona fide first; "grouped" takes them in
+        curve: The trials, or instead ``bonafide, spoof``: their scores as two arrays of shapes (Nb,) and (Ns,).
+        ties: What becomes of equal scores: "asvspoof" walks them one by one, bona fide first; "grouped" takes them in
             one step and keeps only one point per distinct score, plus the first.
 
     Returns:
@@ -128,7 +128,7 @@ def det_curve(curve: DetCurve, ties: Ties = "asvspoof") -> tuple[Array, Array, A
         0.001).
 
     Raises:
-        ValueError: a class is empty or not one-dimensional, has a score that is NaN or infinite, or ``ties`` is
+        ValueError: A class is empty or not one-dimensional, has a score that is NaN or infinite, or ``ties`` is
             another word.
 
     >>> frr, far, thresholds = det_curve([2.0, 4.0], [1.0, 2.0])
@@ -203,11 +203,11 @@ def sorted_by_group(scores: ArrayLike, groups: ArrayLike) -> dict[int, Array]:
     are sorted once: ``{attack: DetCurve(bonafide, part) for attack, part in sorted_by_group(spoof, attacks).items()}``.
 
     Args:
-        scores: shape (N,).
-        groups: which group each trial belongs to, integers from 0 up, shape (N,).
+        scores: Shape (N,).
+        groups: Which group each trial belongs to, integers from 0 up, shape (N,).
 
     Raises:
-        ValueError: the shapes differ, or a group is negative or not an integer.
+        ValueError: The shapes differ, or a group is negative or not an integer.
 
     >>> {group: part.tolist() for group, part in sorted_by_group([3.0, 5.0, 1.0], [4, 0, 4]).items()}
     {0: [5.0], 4: [1.0, 3.0]}

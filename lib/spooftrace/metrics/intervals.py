@@ -83,11 +83,11 @@ class CountedEer:
         """EER (a fraction) of the draw in which trial i is there ``counts[i]`` times.
 
         Args:
-            bonafide_counts: integers, shape (Nb,), in the order of the scores given at construction.
-            spoof_counts: likewise, shape (Ns,).
+            bonafide_counts: Integers, shape (Nb,), in the order of the scores given at construction.
+            spoof_counts: Likewise, shape (Ns,).
 
         Raises:
-            ValueError: the draw has no trial of one of the classes.
+            ValueError: The draw has no trial of one of the classes.
         """
         # (N. + 1,) trials of the draw among the 0, 1, 2 ... lowest of each class
         misses, rejections = (
@@ -133,20 +133,20 @@ def bootstrap_interval(
     """Percentile interval of a metric of the scores.
 
     Args:
-        bonafide: scores of the bona fide trials, shape (Nb,).
-        spoof: scores of the spoof trials, shape (Ns,).
-        metric: function of (bona fide scores, spoof scores) giving a number; left out, the EER, which is then
+        bonafide: Scores of the bona fide trials, shape (Nb,).
+        spoof: Scores of the spoof trials, shape (Ns,).
+        metric: Function of (bona fide scores, spoof scores) giving a number; left out, the EER, which is then
             computed without sorting each draw.
-        scheme: what is resampled, see the module's table.
-        bonafide_groups: group (speaker, condition ...) of each bona fide trial, shape (Nb,), for the group schemes.
-        spoof_groups: likewise, shape (Ns,). A label found in both classes is one group, drawn with the trials of
+        scheme: What is resampled, see the module's table.
+        bonafide_groups: Group (speaker, condition ...) of each bona fide trial, shape (Nb,), for the group schemes.
+        spoof_groups: Likewise, shape (Ns,). A label found in both classes is one group, drawn with the trials of
             both. With the groups of one class only (attacks, say), the other class is resampled by trial.
-        draws: number of bootstrap draws.
-        level: of the interval, between 0 and 1.
-        seed: of the draws; equal trials in another order give the same interval.
+        draws: Number of bootstrap draws.
+        level: Of the interval, between 0 and 1.
+        seed: Of the draws; equal trials in another order give the same interval.
 
     Raises:
-        ValueError: scores as for :func:`spooftrace.metrics.det_curve`; groups that do not fit the scores or the
+        ValueError: Scores as for :func:`spooftrace.metrics.det_curve`; groups that do not fit the scores or the
             scheme; fewer than two groups; a metric that is not finite.
     """
     trials = _Trials([(bonafide, spoof)], bonafide_groups, spoof_groups, scheme)
@@ -166,20 +166,25 @@ def paired_difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Difference:
-    """Is the first system different from the second on the same trials? Both see the same draws.
+    """Compare two systems on the same trials: the difference of a metric, its interval and its p-value.
 
-    The p-value is twice the smaller share of draws whose difference is on the far side of zero (zero counting for
-    both sides), at most 1 and, with one added to count and draws, never 0: the level at which the percentile interval
-    would just reach zero.
+    Both systems are resampled with the same draws. The p-value is twice the smaller fraction of draws whose difference
+    is on the far side of zero (zero counts for both sides), and at most 1. One is added to count and draws, so it is
+    never 0. It is the level at which the percentile interval just reaches zero.
 
     Args:
-        first: (bona fide scores, spoof scores) of one system.
-        second: those of the other, trial by trial in the same order.
-
-    The rest as for :func:`bootstrap_interval`.
+        first: The (bona fide scores, spoof scores) of one system.
+        second: Those of the other system, trial by trial in the same order.
+        metric: As for :func:`bootstrap_interval`, like all arguments below.
+        scheme: How trials are resampled.
+        bonafide_groups: The group of each bona fide trial.
+        spoof_groups: The group of each spoofed trial.
+        draws: The number of draws.
+        level: The level of the interval.
+        seed: The seed of the draws.
 
     Raises:
-        ValueError: as there, and if the two systems have different numbers of trials.
+        ValueError: As for :func:`bootstrap_interval`, or the systems have different numbers of trials.
     """
     trials = _Trials([first, second], bonafide_groups, spoof_groups, scheme)
     points, values, redrawn = trials.bootstrap(metric, draws, level, seed)
@@ -197,7 +202,13 @@ class _Trials:
     file lists them. Counts are laid out as (Nb + Ns,), bona fide first.
     """
 
-    def __init__(self, systems: list, bonafide_groups, spoof_groups, scheme: str) -> None:
+    def __init__(
+        self,
+        systems: Sequence[tuple[ArrayLike, ArrayLike]],
+        bonafide_groups: Sequence | Array | None,
+        spoof_groups: Sequence | Array | None,
+        scheme: str,
+    ) -> None:
         for scores in systems:
             det_curve(*scores)  # refuses what is not a set of scores
         sizes = [tuple(map(len, scores)) for scores in systems]
@@ -221,7 +232,8 @@ class _Trials:
         if not 0 < level < 1 or draws < 1:
             raise ValueError(f"level is {level}, draws is {draws}; give 0 < level < 1 and at least one draw")
         rates = [CountedEer(*scores) if metric is None else _recount(metric, *scores) for scores in self._systems]
-        rng, redrawn, values = np.random.default_rng(seed), 0, []
+        rng, redrawn = np.random.default_rng(seed), 0
+        values: list[list[float]] = []
         once = [np.ones(len(scores), dtype=np.int64) for scores in self._systems[0]]
         points = np.array([rate(*once) for rate in rates])
         while len(values) < draws:
@@ -231,11 +243,11 @@ class _Trials:
                 values.append([rate(*classes) for rate in rates])
             else:  # at worst, with two trials or groups, every second draw: the loop does end
                 redrawn += 1
-        values = np.array(values)
-        bad = np.count_nonzero(~np.isfinite(values).all(axis=1))
+        results = np.array(values)  # (draws, systems)
+        bad = np.count_nonzero(~np.isfinite(results).all(axis=1))
         if bad or not np.isfinite(points).all():
             raise ValueError(f"the metric is NaN or infinite on {bad} of {draws} draws (on all trials: {points})")
-        return points, values, redrawn
+        return points, results, redrawn
 
 
 class _Stratum:

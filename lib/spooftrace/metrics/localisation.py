@@ -23,16 +23,16 @@ def change_resolution(values: ArrayLike, lengths: ArrayLike, from_ms: int, to_ms
     utterance each has one value: min pooling.
 
     Args:
-        values: the frames of all utterances one after the other, shape (N,).
-        lengths: frames per utterance, shape (U,), summing to N.
-        from_ms: frame step of ``values`` in milliseconds.
-        to_ms: frame step wanted, a multiple or a divisor of ``from_ms``.
+        values: The frames of all utterances one after the other, shape (N,).
+        lengths: Frames per utterance, shape (U,), summing to N.
+        from_ms: Frame step of ``values`` in milliseconds.
+        to_ms: Frame step wanted, a multiple or a divisor of ``from_ms``.
 
     Returns:
         The new values and lengths.
 
     Raises:
-        ValueError: steps that are not positive or do not divide one another, or lengths that do not fit.
+        ValueError: Steps that are not positive or do not divide one another, or lengths that do not fit.
 
     >>> change_resolution([5, 3, 4, 1, 2], [3, 2], 20, 40)
     (array([3, 4, 1]), array([2, 1]))
@@ -63,15 +63,15 @@ def segment_eer(
     """EER (a fraction) over the frames of all utterances at one resolution, and its threshold; ties as in ASVspoof.
 
     Args:
-        scores: for each utterance its frame scores, shape (T,).
-        labels: for each utterance its frame labels, shape (T',). Where the two differ in length at the resolution
+        scores: For each utterance its frame scores, shape (T,).
+        labels: For each utterance its frame labels, shape (T',). Where the two differ in length at the resolution
             asked for, both are cut to the shorter.
-        score_ms: frame step of the scores in milliseconds.
-        label_ms: frame step of the labels in milliseconds.
-        resolution_ms: frame step to score at; see :func:`change_resolution`.
+        score_ms: Frame step of the scores in milliseconds.
+        label_ms: Frame step of the labels in milliseconds.
+        resolution_ms: Frame step to score at; see :func:`change_resolution`.
 
     Raises:
-        ValueError: scores and labels of different numbers of utterances, labels other than 0 and 1, steps as for
+        ValueError: Scores and labels of different numbers of utterances, labels other than 0 and 1, steps as for
             :func:`change_resolution`, scores as for :func:`det_curve`.
 
     >>> segment_eer([[0.9, 0.2, 0.8], [0.7, 0.1]], [[1, 0, 1], [1, 1]])
@@ -98,14 +98,14 @@ def range_eer(
     the curve. The published implementations use a histogram of scores or a bisection, which come within about 0.0003.
 
     Args:
-        scores: for each utterance its frame scores, shape (T,); frame t covers the seconds from t times
+        scores: For each utterance its frame scores, shape (T,); frame t covers the seconds from t times
             ``frame_seconds`` on.
-        segments: for each utterance its labelled segments, shape (S, 3): start and end in seconds and label (1 bona
+        segments: For each utterance its labelled segments, shape (S, 3): start and end in seconds and label (1 bona
             fide, 0 spoof), in order of time. Time that no segment or no frame covers is not counted.
-        frame_seconds: frame step in seconds.
+        frame_seconds: Frame step in seconds.
 
     Raises:
-        ValueError: scores and segments of different numbers of utterances; scores that are NaN or infinite; segments
+        ValueError: Scores and segments of different numbers of utterances; scores that are NaN or infinite; segments
             that are empty, overlap or have other labels; a class without a covered second; a frame step of zero or
             less.
 

@@ -30,16 +30,16 @@ def open_set_report(known: ArrayLike, correct: ArrayLike, unknown: ArrayLike) ->
     """Every open-set figure by name.
 
     Args:
-        known: rejection scores of the utterances of known sources, shape (Nk,).
-        correct: whether the closed-set decision on each of them is right, booleans, shape (Nk,).
-        unknown: rejection scores of the utterances of unknown sources, shape (Nu,).
+        known: Rejection scores of the utterances of known sources, shape (Nk,).
+        correct: Whether the closed-set decision on each of them is right, booleans, shape (Nk,).
+        unknown: Rejection scores of the utterances of unknown sources, shape (Nu,).
 
     Returns:
         ``auroc``, ``aupr_in``, ``aupr_out``, ``fpr95_ood_positive``, ``fpr95_id_positive``, ``eer``, ``oscr``,
         ``id_accuracy`` (closed-set accuracy on the known) and ``ccr_at_fpr_0.01``, ``_0.05``, ``_0.1``.
 
     Raises:
-        ValueError: a side is empty, not one-dimensional or has a NaN or infinite score, or ``correct`` does not fit.
+        ValueError: A side is empty, not one-dimensional or has a NaN or infinite score, or ``correct`` does not fit.
     """
     accepted_right = _checked_correct(known, correct)
     report = {
@@ -88,8 +88,9 @@ def fpr95_id_positive(known: ArrayLike, unknown: ArrayLike) -> float:
 
 
 def aupr_in(known: ArrayLike, unknown: ArrayLike) -> float:
-    """Area under precision over recall with the known as positive, by trapezoids as in OpenOOD (average precision is
-    a step sum, and a little different). Depends on the ratio of known to unknown utterances.
+    """Area under precision over recall, with the known as positive, by trapezoids as in OpenOOD.
+
+    Average precision is a step sum and differs slightly. The area depends on the ratio of known to unknown utterances.
 
     Shapes and errors as for :func:`open_set_report`.
     """
@@ -143,14 +144,16 @@ def ccr_at_fpr(known: ArrayLike, correct: ArrayLike, unknown: ArrayLike, fpr: fl
 
 
 def max_softmax(logits: ArrayLike) -> Array:
-    """Rejection score: probability of the likeliest class (Hendrycks and Gimpel, ICLR 2017). (N, C) -> (N,)"""
+    """Rejection score: probability of the likeliest class (Hendrycks and Gimpel, ICLR 2017); (N, C) -> (N,)."""
     logits = _checked_rows(logits, "logits")
     return 1 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)  # (N, C) -> (N,)
 
 
 def energy(logits: ArrayLike) -> Array:
-    """Rejection score: log of the summed exponentials, the negative free energy (Liu et al., NeurIPS 2020) at
-    temperature 1. (N, C) -> (N,)"""
+    """Rejection score: log of the summed exponentials; (N, C) -> (N,).
+
+    This is the negative free energy at temperature 1 (Liu et al., NeurIPS 2020).
+    """
     return logsumexp(_checked_rows(logits, "logits"), axis=1)
 
 
@@ -165,7 +168,7 @@ class Mahalanobis:
         """Takes training embeddings (N, D) and their classes (N,).
 
         Raises:
-            ValueError: the shapes do not fit, a value is NaN or infinite, or the covariance is singular even shrunk (as
+            ValueError: The shapes do not fit, a value is NaN or infinite, or the covariance is singular even shrunk (as
                 where every embedding equals its class mean).
         """
         embeddings = _checked_rows(embeddings, "embeddings")
@@ -190,8 +193,10 @@ class Mahalanobis:
 
 
 class NearestNeighbour:
-    """Rejection score: minus the distance to the k-th nearest training embedding, all scaled to unit length (Sun et
-    al., ICML 2022). ``k`` is 50 in OpenOOD, which squares the distance: another number, the same order."""
+    """Rejection score: minus the distance to the k-th nearest training embedding, all scaled to unit length.
+
+    Source: Sun et al., ICML 2022. ``k`` is 50 in OpenOOD, which squares the distance: other numbers, the same order.
+    """
 
     def __init__(self, k: int = 50) -> None:
         if k < 1:

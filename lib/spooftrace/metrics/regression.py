@@ -31,11 +31,11 @@ def target_errors(truth: ArrayLike, predicted: ArrayLike) -> TargetErrors:
     """RMSE and MAE of each target over all utterances.
 
     Args:
-        truth: true values, shape (N, 3), NaN where unknown.
-        predicted: predicted values, shape (N, 3).
+        truth: True values, shape (N, 3), NaN where unknown.
+        predicted: Predicted values, shape (N, 3).
 
     Raises:
-        ValueError: no utterances, wrong or unequal shapes, an infinite value, or a prediction that is NaN.
+        ValueError: No utterances, wrong or unequal shapes, an infinite value, or a prediction that is NaN.
 
     >>> errors = target_errors([[24, 6, 8], [16, float("nan"), 8]], [[24, 7, 5], [22, 1, 12]])
     >>> errors.count.tolist(), errors.mae.tolist(), errors.rmse.round(3).tolist()
@@ -64,16 +64,16 @@ def nearest_codec(predictions: ArrayLike, table: Mapping[str, ArrayLike], scale:
     returned, so of codecs with the same three numbers always that one.
 
     Args:
-        predictions: predicted values, shape (N, 3).
-        table: codec name -> its three values, NaN where unknown.
-        scale: what a difference in each target is divided by, shape (3,), above zero, such as the standard deviation
+        predictions: Predicted values, shape (N, 3).
+        table: Codec name -> its three values, NaN where unknown.
+        scale: What a difference in each target is divided by, shape (3,), above zero, such as the standard deviation
             of the target over the training set.
 
     Returns:
         Names, an array of strings of shape (N,).
 
     Raises:
-        ValueError: a wrong shape, a NaN or infinite value where none may be, an empty table, or a codec of which the
+        ValueError: A wrong shape, a NaN or infinite value where none may be, an empty table, or a codec of which the
             table knows no value.
 
     >>> table = {"encodec": [24, 6, 8], "snac": [24, 0.98, 3], "soundstream": [16, float("nan"), float("nan")]}
@@ -126,18 +126,18 @@ def _errors(truth: Array, predicted: Array) -> TargetErrors:
 
 
 def _checked_pair(truth: ArrayLike, predicted: ArrayLike) -> tuple[Array, Array]:
-    truth, predicted = _checked(truth, "truth"), _checked(predicted, "predictions", unknown_allowed=False)
-    if len(truth) != len(predicted):
-        raise ValueError(f"{len(truth)} utterances in the truth but {len(predicted)} in the predictions")
-    return truth, predicted
+    true, output = _checked(truth, "truth"), _checked(predicted, "predictions", unknown_allowed=False)
+    if len(true) != len(output):
+        raise ValueError(f"{len(true)} utterances in the truth but {len(output)} in the predictions")
+    return true, output
 
 
 def _codec_rows(codecs: Sequence[str], count: int) -> tuple[Array, Array]:
     """The codecs that occur, sorted, and the number of each utterance's among them."""
-    codecs = np.asarray(codecs, dtype=str)
-    if codecs.shape != (count,):
-        raise ValueError(f"{count} utterances but codec names of shape {codecs.shape}")
-    return np.unique(codecs, return_inverse=True)
+    names = np.asarray(codecs, dtype=str)
+    if names.shape != (count,):
+        raise ValueError(f"{count} utterances but codec names of shape {names.shape}")
+    return np.unique(names, return_inverse=True)
 
 
 def _checked(values: ArrayLike, name: str, unknown_allowed: bool = True) -> Array:

@@ -55,13 +55,13 @@ def a_dcf(
     Shim et al. 2024, "a-DCF: an architecture agnostic metric with application to spoofing-robust speaker verification".
 
     Args:
-        target: scores of the target trials, shape (Nt,).
-        nontarget: scores of the nontarget trials, shape (Nn,).
-        spoof: scores of the spoof trials, shape (Ns,).
-        costs: priors and costs; ``A_DCF1`` for the a-DCF authors' default.
+        target: Scores of the target trials, shape (Nt,).
+        nontarget: Scores of the nontarget trials, shape (Nn,).
+        spoof: Scores of the spoof trials, shape (Ns,).
+        costs: Priors and costs; ``A_DCF1`` for the a-DCF authors' default.
 
     Raises:
-        ValueError: a class is empty, not one-dimensional, or has NaN or infinite scores; priors that do not sum to 1;
+        ValueError: A class is empty, not one-dimensional, or has NaN or infinite scores; priors that do not sum to 1;
             a prior or cost that is not above zero.
 
     >>> a_dcf([3.0, 5.0], [1.0, 2.0], [4.0, 0.0], SasvCosts(0.5, 0.25, 0.25, 1.0, 2.0, 2.0))
@@ -83,7 +83,7 @@ def sasv_eers(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> Sasv
     """SASV-EER, SV-EER and SPF-EER of single scores, with the tie rule of ASVspoof. Shapes as for :func:`a_dcf`.
 
     Raises:
-        ValueError: a class is empty, not one-dimensional, or has NaN or infinite scores.
+        ValueError: A class is empty, not one-dimensional, or has NaN or infinite scores.
 
     >>> sasv_eers([3.0, 5.0], [1.0, 2.0], [4.0, 0.0])
     SasvEers(sasv=0.125, sv=0.0, spf=0.5)
@@ -117,7 +117,7 @@ def t_eer(
         asv_spoof: ASV scores of the spoof trials, shape (Na,).
 
     Raises:
-        ValueError: a class is empty, not one-dimensional, or has NaN or infinite scores; no pair of thresholds at
+        ValueError: A class is empty, not one-dimensional, or has NaN or infinite scores; no pair of thresholds at
             which the CM accepts a bona fide trial and the ASV system a spoof trial balances the errors.
     """
     frr, far, cm_thresholds = det_curve(cm_bonafide, cm_spoof)

@@ -60,13 +60,13 @@ def asv_error_rates(
     """Error rates of an ASV system from its scores, and the threshold, from which up a trial is accepted.
 
     Args:
-        target: scores of the target trials, shape (Nt,).
-        nontarget: scores of the bona fide impostor trials, shape (Nn,).
-        spoof: scores of the spoof trials, shape (Ns,).
-        threshold: where to decide; by default the EER threshold of target against nontarget.
+        target: Scores of the target trials, shape (Nt,).
+        nontarget: Scores of the bona fide impostor trials, shape (Nn,).
+        spoof: Scores of the spoof trials, shape (Ns,).
+        threshold: Where to decide; by default the EER threshold of target against nontarget.
 
     Raises:
-        ValueError: a class is empty, not one-dimensional, or has NaN or infinite scores.
+        ValueError: A class is empty, not one-dimensional, or has NaN or infinite scores.
 
     >>> asv_error_rates([2.0, 4.0, 5.0], [1.0, 3.0, 0.0], [2.5, 0.5])
     (AsvErrorRates(miss=0.0, false_accept=0.3333333333333333, spoof_accept=0.5), 2.0)
@@ -90,7 +90,7 @@ def legacy_weights(
     """Weights of the legacy t-DCF (ASVspoof 2019) from the rates of the ASV system; C0 is 0.
 
     Raises:
-        ValueError: priors are negative or do not sum to 1, rates outside [0, 1], or a weight that comes out negative.
+        ValueError: Priors are negative or do not sum to 1, rates outside [0, 1], or a weight that comes out negative.
     """
     _check(asv, priors)
     c1 = priors.target * (c_miss_cm - c_miss_asv * asv.miss) - priors.nontarget * c_fa_asv * asv.false_accept
@@ -118,12 +118,12 @@ def min_tdcf(curve: DetCurve, weights: TandemWeights) -> tuple[float, float]:
     """Smallest normalised tandem cost over all countermeasure thresholds, and the threshold (the lowest if several).
 
     Args:
-        curve: the trials of the countermeasure, or instead ``bonafide, spoof``: their scores as two arrays of shapes
+        curve: The trials of the countermeasure, or instead ``bonafide, spoof``: their scores as two arrays of shapes
             (Nb,) and (Ns,).
-        weights: from :func:`legacy_weights`, :func:`revised_weights`, or as published for a condition.
+        weights: From :func:`legacy_weights`, :func:`revised_weights`, or as published for a condition.
 
     Raises:
-        ValueError: scores as for :func:`det_curve`; fewer than three distinct scores (decisions, not scores); a weight
+        ValueError: Scores as for :func:`det_curve`; fewer than three distinct scores (decisions, not scores); a weight
             that is negative, NaN or infinite, or weights by which a system that does not listen costs nothing.
 
     >>> min_tdcf([2.0, 4.0, 5.0], [1.0, 3.0, 0.0], TandemWeights(0.25, 1.0, 0.75))
