@@ -32,7 +32,7 @@ def load(
     """
     loader = DataLoader(
         utterances,
-        batch_sampler=[[(epoch, index) for index in batch] for batch in plan],  # type: ignore[arg-type]  (a list will do)
+        batch_sampler=[[(epoch, index) for index in batch] for batch in plan],
         num_workers=min(num_workers, len(plan)),
         worker_init_fn=_outlast_signals,
         collate_fn=partial(_collate, most=batch_size),
@@ -74,7 +74,8 @@ def _stack(examples: list[dict[str, Any]]) -> dict[str, Any]:
     batch: dict[str, Any] = {}
     for key, first in examples[0].items():
         values = [example[key] for example in examples]
-        if key != "utt":
-            values = torch.stack(values) if isinstance(first, Tensor) else torch.tensor(values)  # -> (B, ...)
-        batch[key] = values
+        if key == "utt":
+            batch[key] = values
+        else:
+            batch[key] = torch.stack(values) if isinstance(first, Tensor) else torch.tensor(values)  # -> (B, ...)
     return batch

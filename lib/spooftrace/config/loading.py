@@ -162,7 +162,7 @@ def _check(config: dict[str, Any], where: str) -> Config:
     from spooftrace.frontends import FrontEnd
     from spooftrace.tasks import Task
 
-    sections = {
+    sections: dict[str, dict[str, Any]] = {
         "streams": {"type": dict[str, FrontEnd], "required": True},
         "backend": {"type": Module, "required": True},
         "task": {"type": Task, "required": True},
@@ -199,7 +199,7 @@ def _check(config: dict[str, Any], where: str) -> Config:
     return checked
 
 
-def _find_stream(parse: Callable[[Mapping[str, Any]], Any], config: Mapping[str, Any], refusal: type) -> str:
+def _find_stream(parse: Callable[[Mapping[str, Any]], Any], config: Mapping[str, Any], refusal: type[Exception]) -> str:
     """``streams.NAME`` of the first stream that ``parse`` refuses without the others."""
     for name, node in config["streams"].items():
         try:

@@ -92,7 +92,9 @@ def given_by(problem: str, given: Mapping[str, Any], options: Iterable[str]) -> 
         if part not in node:
             return None
         node = node[part]
-    for option in reversed([*options] if key else []):  # of several the last counts
+    if key is None:
+        return None
+    for option in reversed([*options]):  # the last one counts
         name = option.removeprefix("--")
         if name == key[0]:
             return f"--{problem}"

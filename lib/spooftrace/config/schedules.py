@@ -25,18 +25,18 @@ def learning_rate_factor(schedule: Schedule, lr: float, step: int, steps_per_epo
     [1.0, 1.0, 0.5, 0.25]
     """
     epoch = step // steps_per_epoch
+    period, factor = schedule.epochs or 1, schedule.factor or 0.0  # set for the kinds below that use them
     match schedule.kind:
         case "constant":
             return 1.0
         case "cosine":
             return _half_cosine(min(1.0, step / (max_epochs * steps_per_epoch)), schedule.final_lr / lr)
         case "cosine_waves":
-            return _half_cosine(epoch / schedule.epochs, schedule.final_lr / lr)
+            return _half_cosine(epoch / period, schedule.final_lr / lr)
         case "warmup_decay":
-            rise = schedule.epochs
-            return (epoch + 1) / rise if epoch < rise else schedule.factor ** (epoch - rise)
+            return (epoch + 1) / period if epoch < period else factor ** (epoch - period)
         case "staircase":
-            return schedule.factor ** (epoch // schedule.epochs)
+            return factor ** (epoch // period)
     raise ValueError(f"no schedule '{schedule.kind}'; there are {', '.join(NEEDED)}")
 
 

@@ -119,7 +119,8 @@ def _check_bounds(text: str) -> None:
             if event.anchor:
                 known[event.anchor] = (1, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
-            known.pop(event.anchor, None)
+            if event.anchor:
+                known.pop(event.anchor, None)
             opened.append(_Open(event.anchor, count))
             count += 1
         elif isinstance(event, yaml.CollectionEndEvent):

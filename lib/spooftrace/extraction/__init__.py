@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spooftrace.common.errors import InputError
-from spooftrace.config.settings import Config
+from spooftrace.config.settings import Config, Node
 from spooftrace.extraction.belonging import is_complete
 from spooftrace.extraction.store import collect
 
@@ -56,7 +56,7 @@ def extract_all(
     required: dict[str, Any] = {"precision": precision} if precision else {}
     if compress:
         required["compress"] = True
-    pending: dict[Path, dict[Path, Mapping[str, Any]]] = {}  # data directory -> folder of a stream -> its front-end
+    pending: dict[Path, dict[Path, Node]] = {}  # data directory -> folder of a stream -> its front-end
     for directory in directories:
         for stream in config.data.cached:
             node, folder = config.streams[stream], dump / stream / directory.name

@@ -177,7 +177,7 @@ class Extraction:
 
     def _forward(self, frontend: FrontEnd, waves: Sequence[Tensor]) -> list[Tensor]:
         """The features of each utterance without padding, in the main memory: waves (N,), all at once."""
-        wave = pad_sequence(waves, batch_first=True)  # B x (N,) -> (B, N)
+        wave = pad_sequence(list(waves), batch_first=True)  # B x (N,) -> (B, N)
         wave_len = torch.tensor([len(one) for one in waves])
         with torch.inference_mode(), autocast(self.settings.precision, self.device):
             features, lengths = frontend(wave.to(self.device), wave_len.to(self.device))

@@ -157,7 +157,7 @@ class Scoring:
             with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:
                 progress.skip(total - left)
                 for utt, scores, embedding in self._scorer.score(directory, self.dump, todo):
-                    if archive and utt not in archive.keys:
+                    if archive and embedding is not None and utt not in archive.keys:
                         archive.write(utt, embedding)
                     if utt not in done:
                         journal.add(utt, " ".join(map(str, scores)))  # the shortest text that reads back the same

@@ -91,8 +91,7 @@ class Scorer:
                 if not np.isfinite(scores).all():
                     cause = self._cause(groups)
                     raise InputError(f"{directory}: utterance '{utt}': the score is not a finite number; {cause}")
-                scores, *embedding = (np.atleast_1d(mean).astype(np.float32) for mean in (scores, *embedding))
-                yield Scored(utt, scores, *embedding)
+                yield Scored(utt, *(np.atleast_1d(mean).astype(np.float32) for mean in (scores, *embedding)))
 
     def _cause(self, groups: Sequence[Mapping[str, Any]]) -> str:
         """Why scores of these groups are no finite numbers, and what to do."""
@@ -144,6 +143,7 @@ class Scorer:
         # Margin losses take the outputs themselves for the embedding: their directions are the last linear layer.
         if isinstance(task, Detection) and isinstance(task.criterion, MarginLoss):
             return outputs
+        assert self._last_linear is not None
         return self._last_linear.input(len(outputs))
 
 

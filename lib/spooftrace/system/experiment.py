@@ -13,7 +13,7 @@ from torch import Tensor
 from spooftrace.common.errors import InputError
 from spooftrace.config.loading import build, load_config
 from spooftrace.config.settings import Config
-from spooftrace.frontends.base import WEIGHTS
+from spooftrace.frontends.base import WEIGHTS, FrontEnd
 from spooftrace.pretrained.finding import weights_in
 from spooftrace.system.files import CONFIG, MODEL, recorded_frontends
 from spooftrace.system.system import StreamShape, System
@@ -100,7 +100,12 @@ class Experiment:
         recorded = recorded_frontends(self.path)
         for name, frontend in system.frontends.items():
             known = recorded.get(name, {}).get(WEIGHTS)
-            if frontend.frozen and known and frontend.fingerprint().get(WEIGHTS) != known:
+            if (
+                isinstance(frontend, FrontEnd)
+                and frontend.frozen
+                and known
+                and frontend.fingerprint().get(WEIGHTS) != known
+            ):
                 raise InputError(
                     f"{self.path}: the pretrained model of stream '{name}' has other weights than in training (sha256 "
                     f"of the tensors in run.json: {known[:12]}...); restore the model that the system was trained with"

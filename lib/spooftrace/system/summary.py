@@ -76,7 +76,8 @@ def summarize(config: Config, seconds: float = 4.0) -> list[Part]:
     from spooftrace.backends.base import check_backend
     from spooftrace.config.loading import build
 
-    parts, streams = [], []
+    parts: list[Part] = []
+    streams: list[tuple[str, tuple[int, ...]] | None] = []
     for name, node in config.streams.items():
         label = f"{name} ({_class(node)})"
         released = Path(str(node.get("init_args", {}).get("model"))).name

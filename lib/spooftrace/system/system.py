@@ -13,6 +13,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
 from spooftrace.config.settings import Config
+from spooftrace.frontends.base import FrontEnd
 from spooftrace.system.weights import recorded_backend
 from spooftrace.tasks import Task
 
@@ -39,12 +40,13 @@ class System(nn.Module):
         super().__init__()
         self.data = config.data
         self.streams = list(config.streams)
-        self.frontends = nn.ModuleDict(
-            {name: build(node) for name, node in config.streams.items() if name not in cached}
-        )
+        frontends: dict[str, FrontEnd] = {
+            name: build(node) for name, node in config.streams.items() if name not in cached
+        }
+        self.frontends = nn.ModuleDict(frontends)
         self.backend: Backend = check_backend(build(config.backend))
         self.task: Task = build(config.task)
-        live = {name: StreamShape(frontend.layout, frontend.dim) for name, frontend in self.frontends.items()}
+        live = {name: StreamShape(frontend.layout, frontend.dim) for name, frontend in frontends.items()}
         self._check({name: {**cached, **live}[name] for name in self.streams})
 
     def _check(self, shapes: Mapping[str, StreamShape]) -> None:
