@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
+from typing import Any
 
 NOTICES = (signal.SIGUSR1, signal.SIGUSR2)
 TRY_AGAIN = os.EX_TEMPFAIL
@@ -38,7 +40,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.received = 0
         self._waits = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int | signal.Handlers | None] = {}
 
     def __enter__(self) -> StopSignals:
         self._before = {signum: signal.signal(signum, self._on_signal) for signum in (signal.SIGTERM, *NOTICES)}

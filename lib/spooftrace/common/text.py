@@ -158,11 +158,11 @@ def _open(path: str | Path) -> io.BufferedReader:
         if Path(path).is_char_device() and not _ends(path):
             raise InputError(f"{path}: is a device, not a file")
         if _kept is None or Path(path).is_file():
-            return open(path, "rb", buffering=BLOCK)
+            return io.BufferedReader(io.FileIO(path), BLOCK)
         if str(path) not in _kept:
             with open(path, "rb") as file:
                 _kept[str(path)] = file.read()
-        return io.BufferedReader(io.BytesIO(_kept[str(path)]))  # type: ignore[arg-type]
+        return io.BufferedReader(io.BytesIO(_kept[str(path)]))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
