@@ -19,12 +19,12 @@ PARTS = {
     "split the lines": "lines = [line.split() for line in open(labels)]",
     "read the trials": "trials = codecfake_plus.read_cors_labels(labels)",
     "prepare cors_{train,dev,test}": """
-release = Release("CodecFake+", labels.parent, labels.parent / "data", allow_partial=True)
-codecfake_plus._write_cors(release)
+corpus = Corpus("CodecFake+", labels.parent, labels.parent / "data", allow_partial=True)
+codecfake_plus._write_cors(corpus, labels)
 """,
     "the same again, nothing to write": """
-release = Release("CodecFake+", labels.parent, labels.parent / "data", allow_partial=True)
-codecfake_plus._write_cors(release)
+corpus = Corpus("CodecFake+", labels.parent, labels.parent / "data", allow_partial=True)
+codecfake_plus._write_cors(corpus, labels)
 """,
     "prepare all sets, lists drawn": """
 codecfake_plus.run(argparse.Namespace(root=labels.parent, out=labels.parent / "all", allow_partial=True, lists=None,
@@ -36,7 +36,7 @@ FRAME = """
 import argparse, re, sys, time
 from pathlib import Path
 from spooftrace.corpora import codecfake_plus
-from spooftrace.corpora.release import Release
+from spooftrace.corpora.corpus import Corpus
 labels = Path(sys.argv[1])
 started = time.process_time()
 {part}

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from spooftrace.cli.main import main
 from spooftrace.common.cells import from_spreadsheet, spreadsheet
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus
 from spooftrace.corpora.protocol import Trials
-from spooftrace.corpora.release import Release
 from spooftrace.datadir import DataDir
 from spooftrace.derive.trim import file_name
 from spooftrace.evaluation.tables import Table, as_csv
@@ -82,6 +82,6 @@ def test_one_is_singular(tmp_path, capsys):
         (tmp_path / "flac" / f"{utt}.flac").write_bytes(b"x")
         trials.add(("protocol", 1), utt, speaker=speaker, label="bonafide" if utt == "u1" else "spoof")
     (tmp_path / "flac" / "other.flac").write_bytes(b"x")
-    Release("Corpus", tmp_path, tmp_path / "data").write("eval", trials, None, tmp_path / "flac")
+    Corpus("Corpus", tmp_path, tmp_path / "data").write("eval", trials, None, tmp_path / "flac")
     said = capsys.readouterr().out
-    assert "1 spoofed utterance;" in said and "1 speaker;" in said and "1 file beside the trials" in said
+    assert "1 spoofed utterance;" in said and "1 speaker;" in said and "1 file that no trial uses" in said

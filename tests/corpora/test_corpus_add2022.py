@@ -7,7 +7,7 @@ from miniature import add2022 as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import add2022
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.corpus import MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
@@ -42,7 +42,7 @@ def test_sets(root, tmp_path):
 def test_labels_without_audio(root, tmp_path):
     (tmp_path / "ADD_train_dev").mkdir()
     (tmp_path / "ADD_train_dev/label").symlink_to(root / "ADD_train_dev/label")
-    with pytest.raises(MissingPart, match=r"no ADD_train_dev/train; .*ADD_train_dev has label"):
+    with pytest.raises(MissingFiles, match=r"no ADD_train_dev/train; .*ADD_train_dev has label"):
         prepare(tmp_path, tmp_path / "data")
 
 

@@ -5,7 +5,7 @@ from miniature import asvspoof2019 as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof2019
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.corpus import MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
@@ -55,7 +55,7 @@ def test_partial_releases_must_be_allowed(root, tmp_path):
 def test_a_half_unpacked_release(root, tmp_path):
     (tmp_path / "LA").mkdir()
     (tmp_path / "LA/ASVspoof2019_LA_cm_protocols").symlink_to(root / "LA/ASVspoof2019_LA_cm_protocols")
-    with pytest.raises(MissingPart, match=r"no ASVspoof2019_LA_train/flac nor .*LA has ASVspoof2019_LA_cm_protocols"):
+    with pytest.raises(MissingFiles, match=r"no ASVspoof2019_LA_train/flac nor .*LA has ASVspoof2019_LA_cm_protocols"):
         prepare(tmp_path, tmp_path / "data", allow_partial=False)
     assert prepare(tmp_path, tmp_path / "data") == []
 

@@ -9,7 +9,7 @@ from miniature import asvspoof2021 as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof2021
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.corpus import MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
@@ -129,7 +129,7 @@ def test_where_people_keep_one_track(root, tmp_path, given_root, audio, key_at):
 
 def test_a_track_without_its_key_is_an_error(root, tmp_path):
     (tmp_path / "ASVspoof2021_DF_eval").symlink_to(root / "ASVspoof2021_DF_eval")
-    with pytest.raises(MissingPart, match=r"no keys/DF/CM/trial_metadata.txt"):
+    with pytest.raises(MissingFiles, match=r"no keys/DF/CM/trial_metadata.txt"):
         prepare(tmp_path, tmp_path / "data", allow_partial=False)
 
 

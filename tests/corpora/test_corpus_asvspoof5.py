@@ -11,7 +11,7 @@ from miniature import asvspoof5 as miniature
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import asvspoof5
 from spooftrace.corpora.asvspoof5 import AsvTrial, CodecSetting
-from spooftrace.corpora.release import Expected, MissingPart
+from spooftrace.corpora.corpus import Expected, MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import read_table, validate
 
@@ -130,7 +130,7 @@ def test_a_set_that_is_not_unpacked(root, tmp_path, capsys):
     assert "data/eval: left out: " in capsys.readouterr().out
     (tmp_path / "flac_D").unlink()
     (tmp_path / "flac_T").unlink()
-    with pytest.raises(MissingPart, match=r"no flac_T; .* has ASVspoof5_protocols"):
+    with pytest.raises(MissingFiles, match=r"no flac_T; .* has ASVspoof5_protocols"):
         prepare(tmp_path, tmp_path / "data", allow_partial=False)
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import codecfake_wu
-from spooftrace.corpora.release import Expected
+from spooftrace.corpora.corpus import Expected
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
@@ -56,8 +56,27 @@ def test_sets_of_the_list(root, tmp_path, capsys):
     assert made["valle"].utts == ["237_134500_0000"]
     assert made["valle"].table("wav.scp")["237_134500_0000"].endswith("valle/237 134500 0000.wav")
     out = capsys.readouterr().out
-    assert "eval: 2 bona fide and 6 spoofed utterances; 2 speakers; the protocol's counts are those of" in out
+    assert "eval: 2 bona fide and 6 spoofed utterances; 2 speakers; the protocol has the official counts" in out
     assert "no official counts" in out, "for VALL-E"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_files_of_another_spelling_are_matched(root, tmp_path, capsys, listed):
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    if not listed:
+        (copy / "datalist.csv").unlink()
+    official = prepare(copy, tmp_path / "official")
+    for folder in ("encodec_24khz", "genuine"):
+        for path in (copy / folder).iterdir():
+            path.rename(path.with_name(path.stem.upper() + path.suffix))
+    (copy / "encodec_24khz").rename(copy / "Encodec_24kHz")
+    made = prepare(copy, tmp_path / "made")
+    assert ("names spelt differently from the list: " in capsys.readouterr().out) is listed
+    for name in ("train", "dev", "eval"):
+        assert made[name].utts == official[name].utts
+        assert validate(made[name].path, check_audio=True) == []
+        assert made[name].table("utt2codec") == official[name].table("utt2codec")
 
 
 def test_each_codec_of_the_release_is_counted(root, tmp_path, capsys):
@@ -71,7 +90,7 @@ def test_each_codec_of_the_release_is_counted(root, tmp_path, capsys):
         prepare(tmp_path / "zips", tmp_path / "out")
     assert not (tmp_path / "out/train/utt2spk").exists()
     assert len(prepare(tmp_path / "zips", tmp_path / "out", allow_partial=True)["train"].utts) == 24
-    assert "PARTIAL: the release has 24 spoofed" in capsys.readouterr().out
+    assert "PARTIAL: the official set has 24 spoofed" in capsys.readouterr().out
 
 
 def test_names_of_the_files_do_without_the_list(root, tmp_path):

@@ -5,7 +5,7 @@ from miniature import mlaad as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import mlaad
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.corpus import MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
@@ -63,7 +63,7 @@ def test_with_bona_fide_speech(root, tmp_path):
 def test_bona_fide_speech_that_is_not_all_there(root, tmp_path):
     (tmp_path / "mailabs").mkdir()
     (tmp_path / "mailabs/en_US").symlink_to(root / "mailabs/en_US")
-    with pytest.raises(MissingPart, match="5 of the 10 audio files of mailabs are missing"):
+    with pytest.raises(MissingFiles, match="5 of the 10 audio files of mailabs are missing"):
         prepare(root, tmp_path / "data", bonafide=tmp_path / "mailabs")
     *_, both = prepare(root, tmp_path / "data", bonafide=tmp_path / "mailabs", allow_partial=True)
     assert list(both.table("utt2label").values()).count("bonafide") == 5
@@ -72,7 +72,7 @@ def test_bona_fide_speech_that_is_not_all_there(root, tmp_path):
 
 
 def test_a_line_of_the_table(fake):
-    trials, files, originals = mlaad.read_release(fake(HEADER + LINE))
+    trials, files, originals = mlaad.read_tables(fake(HEADER + LINE))
     assert trials.tables["utt2attack"] == {"en/vits/a": "vits"}
     assert files == {"en/vits/a": "en/vits/a.wav"}
     assert list(originals) == ["en_US/by_book/female/amy/emma/wavs/a.wav"]
@@ -82,7 +82,7 @@ def test_a_line_of_the_table(fake):
 
 
 def test_fakes_without_originals(fake):
-    _, _, originals = mlaad.read_release(fake(HEADER + LINE.replace("en_US/by_book/female/amy/emma/wavs/a.wav", "-")))
+    _, _, originals = mlaad.read_tables(fake(HEADER + LINE.replace("en_US/by_book/female/amy/emma/wavs/a.wav", "-")))
     assert originals == {}
     with pytest.raises(InputError, match="names an original recording; go without --bonafide"):
         mlaad.bonafide_trials(originals)
@@ -98,7 +98,7 @@ def test_fakes_without_originals(fake):
 )
 def test_mistakes(fake, text, message):
     with pytest.raises(InputError, match=message):
-        mlaad.read_release(fake(text))
+        mlaad.read_tables(fake(text))
 
 
 def test_a_folder_without_tables(tmp_path):

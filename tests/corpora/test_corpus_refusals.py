@@ -10,7 +10,7 @@ from miniature import wild
 from miniature.preparing import Silence, prepare
 
 from spooftrace.common.errors import InputError
-from spooftrace.corpora import tree
+from spooftrace.corpora import folder_tree
 from spooftrace.corpora.request import Request
 
 
@@ -47,7 +47,7 @@ def test_wav_is_taken_where_it_is_complete_and_flac_is_not(root, tmp_path, capsy
     folder = root("asvspoof2019", wild.convert("LA/*/flac/*.flac", ".wav", keep=True), wild.remove("LA/*/flac/*7.flac"))
     prepared = prepare("asvspoof2019", folder, tmp_path / "data", "--allow-partial")
     assert all(path.endswith(".wav") for data in prepared.values() for path in data.table("wav.scp").values())
-    assert "LA/ASVspoof2019_LA_train/flac (.wav, release: .flac)" in capsys.readouterr().out
+    assert "LA/ASVspoof2019_LA_train/flac (.wav, officially .flac)" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_lossy_copies_are_not_the_corpus(root, tmp_path, capsys, corpus, audio, 
     except InputError as error:
         print(error)
     out = capsys.readouterr().out
-    assert f"there are {files} of the same names in {folder / audio}, a lossy format" in out
+    assert f"{files} files with these names are in {folder / audio}, a lossy format" in out
 
 
 def test_two_copies_are_refused_unless_one_is_official(root, tmp_path, capsys):
@@ -128,7 +128,7 @@ def test_what_is_not_there_is_named_and_the_rest_is_prepared(root, tmp_path, cap
         else:
             path.unlink()
     module = importlib.import_module(f"spooftrace.corpora.{corpus}")
-    monkeypatch.setattr("spooftrace.corpora.release.Expected.differences", lambda self, trials: [])
+    monkeypatch.setattr("spooftrace.corpora.corpus.Expected.differences", lambda self, trials: [])
     with pytest.raises(InputError) as error:
         module.prepare(Request(root=folder, out=tmp_path / "strict", allow_partial=False))
     assert f"not prepared: {', '.join(sets)} (" in str(error.value)
@@ -221,7 +221,7 @@ def test_dangling_links_are_named(root, tmp_path):
     folder = root("asvspoof2019")
     for path in (folder / "LA/ASVspoof2019_LA_dev/flac").iterdir():
         spoil_with_dangling_link(path)
-    with pytest.raises(InputError, match=r"18 of the 18 audio files of dev .*18 of them are links that lead nowhere"):
+    with pytest.raises(InputError, match=r"18 of the 18 audio files of dev .*18 of them are dangling links"):
         importlib.import_module("spooftrace.corpora.asvspoof2019").prepare(
             Request(root=folder, out=tmp_path / "data", allow_partial=False, sets="dev")
         )
@@ -276,13 +276,13 @@ def test_in_the_wild_without_its_list(root, tmp_path, parents):
 
 def test_full_folders_are_not_searched(tmp_path, monkeypatch):
     """However large a corpus is, its folders of audio are listed once and nothing below them is."""
-    monkeypatch.setattr(tree, "FULL", 5)
+    monkeypatch.setattr(folder_tree, "FULL", 5)
     for number in range(9):
         (tmp_path / f"wavs/speaker{number}").mkdir(parents=True)
     listed = []
-    real = tree.os.scandir
-    monkeypatch.setattr(tree.os, "scandir", lambda path: listed.append(str(path)) or real(path))
-    things = tree.Tree()
+    real = folder_tree.os.scandir
+    monkeypatch.setattr(folder_tree.os, "scandir", lambda path: listed.append(str(path)) or real(path))
+    things = folder_tree.Tree()
     assert len(list(things.survey(tmp_path))) == 2 == len(list(things.survey(tmp_path)))
     assert listed == [str(tmp_path), f"{tmp_path}/wavs"]
 
@@ -311,4 +311,4 @@ def test_the_columns_of_an_export_are_named(tmp_path, content, words):
     message = refuse("asvspoof2019", tmp_path / "corpus", tmp_path / "data")
     column = "speech" if "speech" in words else "audio"
     assert f"{path} is a Hugging Face data set, which is not read" in message and words in message
-    assert f"write the 'bytes' of column '{column}' of every row to a file named by its 'path'" in message
+    assert f"write the 'bytes' of column '{column}' of each row to a file" in message

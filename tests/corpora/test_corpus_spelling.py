@@ -9,7 +9,7 @@ from miniature import wild
 from miniature.preparing import prepare
 
 from spooftrace.common.errors import InputError
-from spooftrace.corpora.protocol import csv_rows
+from spooftrace.corpora.protocol import csv_rows, rows
 from spooftrace.corpora.spelling import respell
 
 
@@ -40,13 +40,13 @@ def with_zeros(name):
     [
         ("asvspoof2019", "LA/*/flac/*.flac", str.lower, "la_t_1000000 for LA_T_1000000"),
         ("asvspoof2019", "LA/*/flac/*.flac", str.upper, "(.FLAC)"),
-        ("asvspoof5", "flac_*/*.flac", str.lower, "names spelt unlike the label file"),
-        ("asvspoof2021", "*_eval/flac/*.flac", lambda name: with_zeros(name.lower()), "names spelt unlike"),
+        ("asvspoof5", "flac_*/*.flac", str.lower, "names spelt differently from the label file"),
+        ("asvspoof2021", "*_eval/flac/*.flac", lambda name: with_zeros(name.lower()), "names spelt differently"),
         ("in_the_wild", "*/*.wav", with_zeros, "000000000 for 0"),
-        ("codecfake_xie", "Codecfake/train/*.wav", str.swapcase, "names spelt unlike"),
-        ("spoofceleb", "spoofceleb/flac/*/*/*/*.flac", str.lower, "names spelt unlike"),
-        ("mlaad", "fake/en/*/*.wav", without_zeros, "names spelt unlike"),
-        ("ctrsvdd", "*_set/*.flac", str.lower, "names spelt unlike"),
+        ("codecfake_xie", "Codecfake/train/*.wav", str.swapcase, "names spelt differently"),
+        ("spoofceleb", "spoofceleb/flac/*/*/*/*.flac", str.lower, "names spelt differently"),
+        ("mlaad", "fake/en/*/*.wav", without_zeros, "names spelt differently"),
+        ("ctrsvdd", "*_set/*.flac", str.lower, "names spelt differently"),
     ],
 )
 def test_files_of_another_spelling_are_taken_and_named(root, lay_out, tmp_path, capsys, corpus, files, new_name, told):
@@ -124,10 +124,10 @@ def separate(files, old, new):
 @pytest.mark.parametrize(
     ("corpus", "files", "old", "new", "told"),
     [
-        ("in_the_wild", "*/meta.csv", ",", ";", "semicolons between columns, where the release has commas"),
+        ("in_the_wild", "*/meta.csv", ",", ";", "semicolons between columns; officially commas"),
         ("in_the_wild", "*/meta.csv", ",", "\t", "tabs between columns"),
         ("in_the_wild", "*/meta.csv", ",", "|", "vertical bars"),
-        ("mlaad", "fake/*/*/meta.csv", "|", "\t", "tabs between columns, where the release has vertical bars"),
+        ("mlaad", "fake/*/*/meta.csv", "|", "\t", "tabs between columns; officially vertical bars"),
         ("mlaad", "fake/*/*/meta.csv", "|", ";", "semicolons"),
         ("spoofceleb", "spoofceleb/metadata/*.csv", ",", "|", "vertical bars between columns"),
         ("codecfake_wu", "datalist.csv", ",", ";", "semicolons"),
@@ -143,6 +143,16 @@ def test_lists_with_other_separators(root, lay_out, tmp_path, capsys, corpus, fi
         assert {table: data.table(table) for table in data.tables if table != "wav.scp"} == {
             table: official[name].table(table) for table in data.tables if table != "wav.scp"
         }
+
+
+def test_the_separator_of_many_tables_is_one_line(root, tmp_path, capsys):
+    folder = root("mlaad", separate("fake/*/*/meta.csv", "|", "\t"))
+    capsys.readouterr()
+    prepare("mlaad", folder, tmp_path / "data", "--allow-partial")
+    lines = [line for line in capsys.readouterr().out.splitlines() if "between columns" in line]
+    number = len(list(folder.glob("fake/*/*/meta.csv")))
+    assert number > 1 and len(lines) == 1
+    assert f"{number} of {number} meta.csv: read with tabs" in lines[0]
 
 
 def test_a_list_of_another_separator_elsewhere(root, tmp_path):
@@ -177,7 +187,7 @@ def test_columns_are_found_with_any_separator(table, capsys, text, number):
     ((at, record),) = csv_rows(table(text), ["file", "label"])
     assert at == number
     assert (record["file"].strip(), record["label"].strip()) == ("a.wav", "x, y")
-    assert "between columns, where the release has commas" in capsys.readouterr().out
+    assert "between columns; officially commas" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -194,3 +204,27 @@ def test_columns_are_found_with_any_separator(table, capsys, text, number):
 def test_tables_that_are_not_clear_are_refused(table, text, message):
     with pytest.raises(InputError, match=r"a table.csv" + message):
         list(csv_rows(table(text), ["file", "label"]))
+
+
+@pytest.mark.parametrize("separator", [",", ";", "|"])
+def test_protocols_of_white_space_with_other_separators(table, capsys, separator):
+    lines = ["LA_0098 LA_T_9839348 - A06 spoof", "LA_0079 LA_T_1138215 - - bonafide"]
+    text = "".join(line.replace(" ", separator) + "\n" for line in lines)
+    path = table(text)
+    assert list(rows(path, 5)) == [(number, line.split()) for number, line in enumerate(lines, 1)]
+    assert capsys.readouterr().out.startswith(f"{path}: read with ")
+    assert list(rows(table("".join(f"{line}\n" for line in lines)), 5)) == list(rows(table(text), 5))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("a,b;c\n", ":1: 1 columns, expected 2"),  # commas or semicolons
+        ("a b,c d\n", ":1: 3 columns, expected 2"),  # fields with white space
+        ("a,b\nc,\n", ":2: 2 columns, expected 2"),  # an empty field
+        ("a,b\nc d\n", ":2: 1 columns, expected 2"),
+    ],
+)
+def test_protocols_that_could_be_read_in_several_ways_are_refused(table, text, problem):
+    with pytest.raises(InputError, match=f"a table.csv{problem}"):
+        list(rows(table(text), 2))

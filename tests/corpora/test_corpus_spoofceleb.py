@@ -7,7 +7,7 @@ from miniature import spoofceleb as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import spoofceleb
-from spooftrace.corpora.release import Expected, MissingPart
+from spooftrace.corpora.corpus import Expected, MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import validate
 
@@ -77,7 +77,7 @@ def test_a_split_that_is_not_unpacked(root, tmp_path, capsys):
     (tmp_path / "flac").mkdir()
     (tmp_path / "metadata").symlink_to(root / "spoofceleb/metadata")
     (tmp_path / "flac/train").symlink_to(root / "spoofceleb/flac/train")
-    with pytest.raises(MissingPart, match=r"no flac/development nor .*flac has train"):
+    with pytest.raises(MissingFiles, match=r"no flac/development nor .*flac has train"):
         prepare(tmp_path, tmp_path / "data")
     assert [data.path.name for data in prepare(tmp_path, tmp_path / "data", allow_partial=True)] == ["train"]
     assert "data/eval: left out: " in capsys.readouterr().out

@@ -9,7 +9,7 @@ from miniature import st_codecfake as miniature
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import st_codecfake as corpus
-from spooftrace.corpora.release import MissingPart
+from spooftrace.corpora.corpus import MissingFiles
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, validate
 
@@ -159,5 +159,5 @@ def test_wrong_root(release, tmp_path):
 
 def test_a_folder_without_files(tmp_path):
     (tmp_path / "ALM/moshi").mkdir(parents=True)
-    with pytest.raises(MissingPart, match=r"ALM/moshi: has no .wav files; unpack or download them again"):
+    with pytest.raises(MissingFiles, match=r"ALM/moshi: has no .wav files; unpack or download them again"):
         corpus.read_folder(tmp_path / "ALM/moshi", corpus.FOLDERS["alm_moshi"])

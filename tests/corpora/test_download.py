@@ -26,9 +26,9 @@ from helpers.locks import held_elsewhere
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import download as downloading
 from spooftrace.corpora import fetch
-from spooftrace.corpora.download import CORPORA, download
+from spooftrace.corpora.download import SOURCES, download
 from spooftrace.corpora.fetch import Client, Unreachable
-from spooftrace.corpora.sources import File, Part
+from spooftrace.corpora.source_types import Bundle, File
 
 
 def md5(data: bytes) -> str:
@@ -222,7 +222,7 @@ def test_a_wrong_start_is_noticed(server: Server, client: Client, tmp_path: Path
 def test_another_range_than_asked_for(server: Server, client: Client, tmp_path: Path) -> None:
     server.files["a"], server.range_shift = DATA, 7
     (tmp_path / "a.part").write_bytes(DATA[:500])
-    with pytest.raises(InputError, match="another part of the file than was asked for"):
+    with pytest.raises(InputError, match="another range than requested"):
         client.download(File("a", url(server, "a"), size=len(DATA), checksum=md5(DATA)), tmp_path / "a")
     assert (tmp_path / "a.part").read_bytes() == DATA[:500]
 
@@ -231,7 +231,7 @@ def test_busy_and_refusing_servers(server: Server, client: Client, tmp_path: Pat
     server.files["a"], server.answers = DATA, [503, 429]
     client.download(File("a", url(server, "a"), checksum=md5(DATA)), tmp_path / "a")
     server.answers = [403]
-    with pytest.raises(InputError, match="wants permission"):
+    with pytest.raises(InputError, match="requires permission"):
         client.download(File("a", url(server, "a")), tmp_path / "b")
     with pytest.raises(InputError, match=r"no such file .HTTP 404"):
         client.download(File("c", url(server, "c")), tmp_path / "c")
@@ -254,7 +254,7 @@ def test_no_room_while_downloading(
     server.files["a"] = DATA
     with monkeypatch.context() as patch:
         patch.setattr(fetch, "open", lambda path, mode: FullDisk(path, mode), raising=False)
-        with pytest.raises(InputError, match=r"no room on the disk .*; make some and run again"):
+        with pytest.raises(InputError, match=r"no space on the disk .*; free some and run again"):
             client.download(File("a", url(server, "a")), tmp_path / "a")
     assert len(server.gets("a")) == 1, "trying again would not help"
     assert [path.name for path in tmp_path.iterdir()] == ["a.part"]
@@ -284,11 +284,11 @@ def test_listings(server: Server, client: Client) -> None:
         client.listing("zenodo:18")
     for odd in (b"<html>maintenance", b"[]", b'{"files": [{"key": 1}]}'):
         server.files["19"] = odd
-        with pytest.raises(InputError, match="list of files is not as known"):
+        with pytest.raises(InputError, match="list of files has an unknown form"):
             client.listing("zenodo:19")
 
 
-def the_part(server: Server, **changes: object) -> Part:
+def the_part(server: Server, **changes: object) -> Bundle:
     """Two byte-split parts, a tar and a label file, of which one checksum is known and one name is not."""
     split = tar_of(AUDIO, "w:xz")
     server.files = {
@@ -302,14 +302,14 @@ def the_part(server: Server, **changes: object) -> Part:
         File("labels.txt", record="zenodo:17"),
         File("cors.*", record="zenodo:17"),
     )
-    return replace(Part("main", "all", files), **changes)
+    return replace(Bundle("main", "all", files), **changes)
 
 
 def test_a_corpus_is_downloaded_once(
     server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     to = tmp_path / "my corpora"
-    part = the_part(server, into="audio")
+    part = the_part(server, folder="audio")
     download("x", [part], to, client)
     assert contents(to) == {f"audio/{name}": data for name, data in AUDIO.items()} | {"audio/set/c.wav": b"c"}
     assert (to / "labels.txt").read_text() == "labels\n"
@@ -336,7 +336,7 @@ def test_killed_at_any_file_and_run_again(
     server: Server, client: Client, tmp_path: Path, after: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     part = the_part(server)
-    note, count = downloading._Getting._note, [0]
+    note, count = downloading._BundleDownload._record, [0]
 
     def dying(self: object, name: str, value: object) -> None:
         count[0] += 1
@@ -344,7 +344,7 @@ def test_killed_at_any_file_and_run_again(
             raise KeyboardInterrupt
         note(self, name, value)
 
-    monkeypatch.setattr(downloading._Getting, "_note", dying)
+    monkeypatch.setattr(downloading._BundleDownload, "_record", dying)
     with pytest.raises(KeyboardInterrupt):
         download("x", [part], tmp_path, client)
     monkeypatch.undo()
@@ -381,21 +381,21 @@ def test_what_is_here_is_used_before_what_cannot_be_had(server: Server, tmp_path
 
 def test_records_that_changed(server: Server, client: Client, tmp_path: Path) -> None:
     part = the_part(server)
-    stale = Part("p", "", (replace(part.files[0], checksum=md5(b"old")),))
+    stale = Bundle("p", "", (replace(part.files[0], checksum=md5(b"old")),))
     with pytest.raises(InputError, match=r"b\.tar\.gz is another file than it was"):
         download("x", [stale], tmp_path, client)
     with pytest.raises(InputError, match=r"has no file gone\.zip any more; it has b\.tar\.gz, labels"):
-        download("x", [Part("p", "", (File("gone.zip", record="zenodo:17"),))], tmp_path, client)
+        download("x", [Bundle("p", "", (File("gone.zip", record="zenodo:17"),))], tmp_path, client)
     for evil in ("../evil.zip", "sub/evil.zip", "/evil.zip", ".spooftrace.zip"):
         server.files = {evil: b"x"}
         with pytest.raises(InputError, match=f"has a file named '{re.escape(evil)}'"):
-            download("x", [Part("q", "", (File("*.zip", record="zenodo:17"),))], tmp_path, Client(zenodo=server.base))
+            download("x", [Bundle("q", "", (File("*.zip", record="zenodo:17"),))], tmp_path, Client(zenodo=server.base))
 
 
 def test_a_damaged_archive_without_checksum(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(tar_of(AUDIO)[:-30])
-    part = Part("p", "", (File("a.tar.gz", record="zenodo:17"),))
-    with pytest.raises(InputError, match=r"a\.tar\.gz: damaged or not whole"):
+    part = Bundle("p", "", (File("a.tar.gz", record="zenodo:17"),))
+    with pytest.raises(InputError, match=r"a\.tar\.gz: damaged or incomplete"):
         download("x", [part], tmp_path, no_network())
     assert (tmp_path / "a.tar.gz").exists()
 
@@ -420,26 +420,26 @@ def test_no_room_and_two_at_once(
 def test_the_table() -> None:
     expected = "asvspoof2019 asvspoof2021 asvspoof5 codecfake_wu codecfake_plus st_codecfake codecfake_xie ctrsvdd "
     expected += "in_the_wild partialspoof spoofceleb mlaad add2022 add2023"
-    assert set(CORPORA) == set(expected.split())
-    for corpus in CORPORA.values():
-        assert bool(corpus.by_hand) != bool(corpus.parts)
-        names = [part.name for part in corpus.parts]
+    assert set(SOURCES) == set(expected.split())
+    for corpus in SOURCES.values():
+        assert bool(corpus.by_hand) != bool(corpus.bundles)
+        names = [part.name for part in corpus.bundles]
         assert len(set(names)) == len(names)
-        for part in corpus.parts:
+        for part in corpus.bundles:
             for file in part.files:
                 assert bool(file.record) != bool(file.url)
                 assert re.fullmatch(r"(zenodo:\d+|huggingface:[\w.-]+/[\w.-]+)?", file.record)
                 assert re.fullmatch(r"md5:[0-9a-f]{32}|sha256:[0-9a-f]{64}", file.checksum or "md5:" + "0" * 32)
-    assert [part.name for part in CORPORA["asvspoof2021"].parts] == ["la", "df", "keys"]
+    assert [part.name for part in SOURCES["asvspoof2021"].bundles] == ["la", "df", "keys"]
 
 
-@pytest.mark.parametrize("name", sorted(CORPORA))
+@pytest.mark.parametrize("name", sorted(SOURCES))
 def test_printing(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("download", name) == 0
     text = capsys.readouterr().out
-    corpus = CORPORA[name]
+    corpus = SOURCES[name]
     assert f"spooftrace prepare {name} --root DIR" in text and corpus.licence in text and corpus.page in text
-    for part in corpus.parts:
+    for part in corpus.bundles:
         assert f"--part {part.name}:" in text
         for file in part.files:
             assert file.name in text and (file.checksum or "") in text
@@ -460,8 +460,8 @@ def test_the_command(
     server: Server, client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     part = the_part(server)
-    corpus = replace(CORPORA["ctrsvdd"], parts=(part, replace(part, name="other")))
-    monkeypatch.setitem(downloading.CORPORA, "ctrsvdd", corpus)
+    corpus = replace(SOURCES["ctrsvdd"], bundles=(part, replace(part, name="other")))
+    monkeypatch.setitem(downloading.SOURCES, "ctrsvdd", corpus)
     monkeypatch.setattr(downloading, "Client", lambda: client)
     assert run_command("download", "ctrsvdd", "--to", tmp_path, "--part", "main") == 0
     text = capsys.readouterr().out
@@ -474,11 +474,11 @@ import os, sys
 from pathlib import Path
 from spooftrace.corpora.download import download
 from spooftrace.corpora.fetch import Client
-from spooftrace.corpora.sources import File, Part
+from spooftrace.corpora.source_types import Bundle, File
 files = File("big.tar.gz", record="zenodo:17"), File("cors.*", record="zenodo:17")
 os.sync = lambda: None
 print("begins", flush=True)
-download("x", [Part("main", "all", files)], Path(sys.argv[2]), Client(zenodo=sys.argv[1]))
+download("x", [Bundle("main", "all", files)], Path(sys.argv[2]), Client(zenodo=sys.argv[1]))
 """
 
 

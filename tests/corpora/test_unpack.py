@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from spooftrace.common.errors import InputError
 from spooftrace.corpora import unpack as unpacking
+from spooftrace.corpora.archive_volumes import Volumes, ZipVolumes, group_volumes
 from spooftrace.corpora.unpack import unpack
-from spooftrace.corpora.volumes import Volumes, ZipVolumes, together
 
 FILES = {
     "set/readme.txt": b"text\n" * 40,
@@ -145,7 +145,7 @@ def test_plain_zip(tmp_path: Path) -> None:
 def test_spanned_zip(tmp_path: Path, volume: int, zip64: bool) -> None:
     paths = spanned_zip(tmp_path, FILES, volume, zip64)
     assert (len(paths) > 1) == (volume < 10**6)
-    assert together([path.name for path in reversed(paths)]) == {"train.zip": [path.name for path in paths]}
+    assert group_volumes([path.name for path in reversed(paths)]) == {"train.zip": [path.name for path in paths]}
     unpack(paths, tmp_path / "out")
     assert contents(tmp_path / "out") == FILES
 
@@ -161,7 +161,7 @@ def test_spanned_zip_of_info_zip(tmp_path: Path, level: str) -> None:
     subprocess.run(["zip", "-q", "-r", level, "-s", "64k", "../train.zip", "train"], cwd=tmp_path / "in", check=True)
     names = [path.name for path in tmp_path.iterdir() if path.is_file()]
     assert len(names) > 4
-    unpack([tmp_path / name for name in together(names)["train.zip"]], tmp_path / "out")
+    unpack([tmp_path / name for name in group_volumes(names)["train.zip"]], tmp_path / "out")
     assert contents(tmp_path / "out") == files
 
 
@@ -227,7 +227,7 @@ def test_half_a_tar(tmp_path: Path, cut_at: int, mode: str) -> None:
     archive = write_tar(tmp_path / "half.tar", FILES, mode)
     whole = archive.read_bytes()
     archive.write_bytes(whole[: min(cut_at, len(whole) - 20)])
-    with pytest.raises(InputError, match=r"half\.tar: damaged or not whole"):
+    with pytest.raises(InputError, match=r"half\.tar: damaged or incomplete"):
         unpack([archive], tmp_path / "out")
     assert archive.exists()
     assert not list((tmp_path / "out").rglob("*.unpacking"))
@@ -236,7 +236,7 @@ def test_half_a_tar(tmp_path: Path, cut_at: int, mode: str) -> None:
 def test_a_tar_cut_between_two_members_is_not_taken_for_whole(tmp_path: Path) -> None:
     archive = write_tar(tmp_path / "half.tar", {"a": b"x" * 512, "b": b"y" * 512})
     archive.write_bytes(archive.read_bytes()[: 2 * 512])
-    with pytest.raises(InputError, match="without the mark"):
+    with pytest.raises(InputError, match="mark is missing"):
         unpack([archive], tmp_path / "out")
 
 
@@ -257,7 +257,7 @@ def test_wrong_zips(tmp_path: Path) -> None:
         unpack(paths[1:], tmp_path / "out")
     half = tmp_path / "half.zip"
     half.write_bytes(paths[-1].read_bytes()[:-10])
-    with pytest.raises(InputError, match=r"half\.zip: not a whole zip archive"):
+    with pytest.raises(InputError, match=r"half\.zip: incomplete zip archive"):
         unpack([half], tmp_path / "out")
     first = bytearray(paths[0].read_bytes())
     first[-5] ^= 1
@@ -271,7 +271,7 @@ def test_a_missing_part_in_the_middle(tmp_path: Path) -> None:
     parts = cut(write_tar(tmp_path / "a.tar", FILES), 3000)
     with pytest.raises(InputError, match=r"parts of a are missing, only \[0, 2, "):
         unpack([parts[0], *parts[2:]], tmp_path / "out")
-    with pytest.raises(InputError, match="damaged or not whole"):
+    with pytest.raises(InputError, match="damaged or incomplete"):
         unpack(parts[:2], tmp_path / "out")
 
 
@@ -293,7 +293,7 @@ def hostile(kind: bytes, name: str, link: str = "") -> tarfile.TarInfo:
         ([hostile(tarfile.SYMTYPE, "d", "."), hostile(tarfile.SYMTYPE, "d/up", "..")], "leads out"),
         ([hostile(tarfile.CHRTYPE, "device")], "device"),
         ([hostile(tarfile.FIFOTYPE, "pipe")], "device"),
-        ([hostile(tarfile.LNKTYPE, "link", "absent")], "not there"),
+        ([hostile(tarfile.LNKTYPE, "link", "absent")], "which is missing"),
     ],
 )
 def test_hostile_tars(tmp_path: Path, members: list[tarfile.TarInfo], reason: str) -> None:

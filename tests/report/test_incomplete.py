@@ -9,8 +9,8 @@ import soundfile
 
 from spooftrace.cli.main import main
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import combine, fix, subset
 from spooftrace.datadir.incomplete import AUDIO, REPAIRED, TRIALS, UNUSABLE, WHOLE_SET, Gap, read_gaps, write_gaps
@@ -42,9 +42,9 @@ def prepared(tmp_path, present, listed=tuple(UTTS)):
     trials = Trials()
     for utt in listed:
         trials.add(("protocol", 1), utt, speaker="-", label=UTTS[utt])
-    release = Release("Some corpus", tmp_path / "corpus", tmp_path / "data", True)
-    with release.part("eval"):
-        release.write("eval", trials, Expected(2, 2), release.find("flac"))
+    corpus = Corpus("Some corpus", tmp_path / "corpus", tmp_path / "data", True)
+    with corpus.preparing("eval"):
+        corpus.write("eval", trials, Expected(2, 2), corpus.find("flac"))
     return tmp_path / "data" / "eval"
 
 
@@ -61,8 +61,8 @@ def test_sets_of_other_counts_are_noted(tmp_path):
     for utt in UTTS:
         trials.add(("protocol", 1), utt, speaker="-", label="spoof")
     prepared(tmp_path, UTTS)
-    release = Release("Some corpus", tmp_path / "corpus", tmp_path / "data", True)
-    release.write("eval", trials, Expected(2, 2), release.find("flac"))
+    corpus = Corpus("Some corpus", tmp_path / "corpus", tmp_path / "data", True)
+    corpus.write("eval", trials, Expected(2, 2), corpus.find("flac"))
     assert [str(gap) for gap in read_gaps(tmp_path / "data" / "eval")] == [
         "eval: other counts than the release has among 4 trials"
     ]

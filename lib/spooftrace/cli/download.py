@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
-from spooftrace.corpora.download import CORPORA, choose_parts, describe, download
+from spooftrace.corpora.download import SOURCES, describe, download, select_bundles
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of ``spooftrace download``."""
-    names = ", ".join(sorted(CORPORA))
-    parser.add_argument("corpus", choices=sorted(CORPORA), metavar="CORPUS", help=names)
+    names = ", ".join(sorted(SOURCES))
+    parser.add_argument("corpus", choices=sorted(SOURCES), metavar="CORPUS", help=names)
     parser.add_argument(
         "--to", type=Path, metavar="DIR", help="download into this folder; by default only print what can be had where"
     )
@@ -21,16 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what a corpus consists of, or download it."""
-    corpus = CORPORA[args.corpus]
-    parts = choose_parts(args.corpus, corpus, args.part)
+    source = SOURCES[args.corpus]
+    bundles = select_bundles(args.corpus, source, args.part)
     if args.to is None:
-        print("\n".join(describe(args.corpus, corpus, parts)))
+        print("\n".join(describe(args.corpus, source, bundles)))
         return 0
-    if corpus.by_hand:
-        raise InputError(f"{corpus.title}: not open to programs, see {corpus.page}: {corpus.by_hand}")
-    download(args.corpus, parts, args.to)
-    for note in corpus.notes:
+    if source.by_hand:
+        raise InputError(f"{source.title}: not open to programs, see {source.page}: {source.by_hand}")
+    download(args.corpus, bundles, args.to)
+    for note in source.notes:
         print(f"note: {note}")
-    print(f"{args.to}: {', '.join(part.name for part in parts)} of {corpus.title} complete; archives may be deleted")
+    print(
+        f"{args.to}: {', '.join(bundle.name for bundle in bundles)} of {source.title} complete; archives may be deleted"
+    )
     print(f"next: spooftrace prepare {args.corpus} --root {args.to}")
     return 0

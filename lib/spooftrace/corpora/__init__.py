@@ -1,8 +1,11 @@
-"""Corpora as they are distributed -> data directories: ``spooftrace prepare CORPUS --root DIR --out data``.
+"""From official corpora to data directories: ``spooftrace prepare CORPUS --root DIR --out data``.
 
-One module per corpus. Its docstring says where the corpus comes from and how it lies on disk. Its
-``prepare(request)`` writes the data directories and returns them; further arguments of it are options of that corpus,
-listed in ``spooftrace.cli.prepare``. Nothing here imports anything heavy.
+There is one module per corpus. Its docstring gives the origin of the corpus and its layout on disk.
+``prepare(request)`` writes the data directories and returns them. Its further arguments are options of this corpus,
+listed in ``spooftrace.cli.prepare``. No module imports a heavy library at its top.
+
+``corpus`` is the common procedure; ``finder``, ``audio_files``, ``spelling`` and ``folder_tree`` locate files;
+``protocol`` and ``separators`` read label files; ``download``, ``fetch`` and ``unpack`` are stage 0.
 """
 
 from __future__ import annotations
@@ -45,12 +48,12 @@ def prepare(
         corpus: A name in ``CORPORA``.
         root: Folder of the corpus.
         out: Folder for the data directories.
-        allow_partial: Accept sets of which files or trials are missing.
+        allow_partial: Accept sets with missing files or trials.
         sets: Names of the sets to prepare, separated by commas; by default all.
         options: Further arguments of the corpus module's ``prepare``.
 
     Raises:
-        InputError: No set of it was found.
+        InputError: The folder holds no set of the corpus.
     """
     module = importlib.import_module(f"{__name__}.{corpus}")
     prepared = module.prepare(Request(Path(root), Path(out), allow_partial, sets), **options)

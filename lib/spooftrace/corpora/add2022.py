@@ -22,8 +22,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -43,22 +43,22 @@ ALGORITHMS = [str(number) for number in range(1, 8)]  # of ADD 2023, Track 3
 
 def prepare(request: Request) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release.asked("ADD 2022", request, SETS, inner=("ADD2022",)), SETS)
+    return write_sets(Corpus.from_request("ADD 2022", request, SETS, inner=("ADD2022",)), SETS)
 
 
-def write_sets(release: Release, sets: Mapping[str, tuple[tuple[str, str], ...]]) -> list[DataDir]:
+def write_sets(corpus: Corpus, sets: Mapping[str, tuple[tuple[str, str], ...]]) -> list[DataDir]:
     """Write those of ``sets`` whose label files are there; if none is, that of the first is missed."""
-    wanted = [name for name in sets if release.wants(name)]
-    paths = {name: release.finder.labels([labels for labels, _ in sets[name]], by_name=False) for name in wanted}
+    wanted = [name for name in sets if corpus.selected(name)]
+    paths = {name: corpus.finder.labels([labels for labels, _ in sets[name]], by_name=False) for name in wanted}
     if not any(paths.values()):
-        raise release.missing(*(labels for labels, _ in sets[wanted[0]]))
+        raise corpus.not_found(*(labels for labels, _ in sets[wanted[0]]))
     for name, path in paths.items():
         if path is not None:
-            release.took("labels", path.parent)
-            with release.part(name):
+            corpus.record_origin("labels", path.parent)
+            with corpus.preparing(name):
                 audio = list(dict.fromkeys(audio for _, audio in sets[name]))
-                release.write(name, read_protocol(path), None, audio, ".wav", labels=path)
-    return release.finish()
+                corpus.write(name, read_protocol(path), None, audio, ".wav", labels=path)
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

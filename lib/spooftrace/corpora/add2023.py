@@ -24,7 +24,7 @@ regions, is not read.
 from __future__ import annotations
 
 from spooftrace.corpora.add2022 import read_protocol, write_sets
-from spooftrace.corpora.release import Release
+from spooftrace.corpora.corpus import Corpus
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -54,4 +54,4 @@ SETS = {
 
 def prepare(request: Request) -> list[DataDir]:
     """Write the sets whose label files are there."""
-    return write_sets(Release.asked("ADD 2023", request, SETS, inner=("ADD2023",)), SETS)
+    return write_sets(Corpus.from_request("ADD 2023", request, SETS, inner=("ADD2023",)), SETS)

@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -42,15 +42,15 @@ SETS = {
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
     folders = [folder for name in SETS for folder in audio_places(name)]
-    release = Release.asked("ASVspoof 2019 LA", request, SETS, "asvspoof2019", inner=("LA",), tree=folders)
+    corpus = Corpus.from_request("ASVspoof 2019 LA", request, SETS, "asvspoof2019", inner=("LA",), tree=folders)
     protocols = {
         name: [f"{folder}/ASVspoof2019.LA.cm.{name}.{ending}.txt" for folder in PROTOCOLS]
         for name, (ending, _) in SETS.items()
     }
-    for name, path in release.labels(protocols).items():
-        with release.part(name):
-            release.write(name, read_protocol(path), SETS[name][1], audio_places(name), labels=path)
-    return release.finish()
+    for name, path in corpus.label_files(protocols).items():
+        with corpus.preparing(name):
+            corpus.write(name, read_protocol(path), SETS[name][1], audio_places(name), labels=path)
+    return corpus.finish()
 
 
 def audio_places(name: str) -> list[str]:

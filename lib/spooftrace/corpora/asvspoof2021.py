@@ -33,9 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -80,21 +80,21 @@ def prepare(request: Request) -> list[DataDir]:
     """Write ``la_eval`` and ``df_eval``, or the one of them whose audio is there."""
     sets = {f"{track.lower()}_eval": track for track in TRACKS}
     tree = [f"ASVspoof2021_{track}_eval/flac" for track in TRACKS]
-    release = Release.asked("ASVspoof 2021", request, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
-    asked = [track for track in TRACKS if release.root.absolute().name == f"ASVspoof2021_{track}_eval"]
+    corpus = Corpus.from_request("ASVspoof 2021", request, sets, "asvspoof2021", inner=("ASVspoof2021",), tree=tree)
+    asked = [track for track in TRACKS if corpus.root.absolute().name == f"ASVspoof2021_{track}_eval"]
     if asked:
-        release.finder.climb()
+        corpus.finder.climb()
     elif request.sets is None:
-        asked = tracks_there(release.finder)
+        asked = tracks_there(corpus.finder)
     keys = {name: key_places(track) for name, track in sets.items() if track in (asked or TRACKS)}
-    for name, path in release.labels(keys, {name: LINES[track] for name, track in sets.items()}).items():
-        with release.part(name):
+    for name, path in corpus.label_files(keys, {name: LINES[track] for name, track in sets.items()}).items():
+        with corpus.preparing(name):
             track = sets[name]
             audio = [f"ASVspoof2021_{track}_eval/{folder}" for folder in ("flac", "wav")] + [
                 f"ASVspoof2021_{track}_eval"
             ]
-            release.write(name, read_protocol(path, track), TRACKS[track].expected, audio, labels=path)
-    return release.finish()
+            corpus.write(name, read_protocol(path, track), TRACKS[track].expected, audio, labels=path)
+    return corpus.finish()
 
 
 def tracks_there(finder: Finder) -> list[str]:

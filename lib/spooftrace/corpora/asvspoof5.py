@@ -39,8 +39,8 @@ from typing import NamedTuple
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials, csv_rows, rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.datadir.incomplete import Gap, write_gaps
@@ -85,22 +85,22 @@ ASV_LABELS = {("bonafide", "target"), ("bonafide", "nontarget"), *((attack, "spo
 
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and what Track 2 has if its lists are there."""
-    folders = [folder for entry in SETS.values() for folder in entry.audio]
-    release = Release.asked("ASVspoof 5", request, SETS, "asvspoof5", inner=("ASVspoof5",), tree=folders)
+    tree = [folder for entry in SETS.values() for folder in entry.audio]
+    corpus = Corpus.from_request("ASVspoof 5", request, SETS, "asvspoof5", inner=("ASVspoof5",), tree=tree)
     protocols = {
         name: [f"ASVspoof5_protocols/{_file(entry.protocol)}", _file(entry.protocol)] for name, entry in SETS.items()
     }
-    for name, path in release.labels(protocols).items():
-        with release.part(name):
+    for name, path in corpus.label_files(protocols).items():
+        with corpus.preparing(name):
             enroll = _enrolment(path.parent, name)
             speech = [f"{utt}.flac" for utts in enroll.values() for utt in utts]
             folders = SETS[name].audio
-            release.write(name, read_protocol(path), SETS[name].expected, folders, others=speech, labels=path)
+            corpus.write(name, read_protocol(path), SETS[name].expected, folders, others=speech, labels=path)
             if enroll:
-                _write_track2(release, name, enroll, path)
+                _write_track2(corpus, name, enroll, path)
             if name == "eval":
-                _write_codecs(release, path.parent / "ASVspoof5.codec.config.csv")
-    return release.finish()
+                _write_codecs(corpus, path.parent / "ASVspoof5.codec.config.csv")
+    return corpus.finish()
 
 
 def _file(middle: str) -> str:
@@ -185,7 +185,7 @@ def _enrolment(folder: Path, name: str) -> dict[str, list[str]]:
     return read_enrolment(path) if path.is_file() and (folder / _file(f"{name}.track_2.trial")).is_file() else {}
 
 
-def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], labels: Path) -> None:
+def _write_track2(corpus: Corpus, name: str, enroll: dict[str, list[str]], labels: Path) -> None:
     path = labels.parent / _file(f"{name}.track_2.trial")
     trials = read_trials(path)
     unknown = sorted({trial.target for trial in trials} - enroll.keys())
@@ -193,7 +193,7 @@ def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], lab
         raise InputError(f"{path}: target '{unknown[0]}' is not in the enrolment list; get the protocols again")
     utts = [utt for listed in enroll.values() for utt in listed]
     stems = {utt: utt for utt in utts}
-    audio = release.audio.anywhere(stems, SETS[name].audio, ".flac", labels)
+    audio = corpus.audio.anywhere(stems, SETS[name].audio, ".flac", labels)
     scp = audio.paths(stems)
     where = ", ".join(source.folder for source in audio.sources) or SETS[name].audio[0]
     _, _, _, lines, (speakers, utterances) = SETS[name]
@@ -204,9 +204,9 @@ def _write_track2(release: Release, name: str, enroll: dict[str, list[str]], lab
         f"enrolment files in {where}": (len(scp), len(utts)),
     }
     for what, (found, expected) in counts.items():
-        if found != expected and not release.allow_partial:
+        if found != expected and not corpus.allow_partial:
             raise InputError(f"{path}: {found:,} {what} instead of {expected:,} (--allow-partial takes what is there)")
-    folder = release.out / f"{name}_track2"
+    folder = corpus.out / f"{name}_track2"
     gaps = [
         Gap(folder.name, f"{what} missing from the corpus", max(0, expected - found), expected)
         for what, (found, expected) in counts.items()
@@ -275,11 +275,11 @@ def _kbps(rate: str) -> tuple[float, float] | None:
     return float(low), float(high or low)
 
 
-def _write_codecs(release: Release, path: Path) -> None:
+def _write_codecs(corpus: Corpus, path: Path) -> None:
     """Write ``codecs.tsv`` into the eval set, if the release's table is there."""
     if not path.is_file():
         return
-    with atomic_write(release.out / "eval/codecs.tsv") as file:
+    with atomic_write(corpus.out / "eval/codecs.tsv") as file:
         file.write("cond\tcond_q\tcodec\tkbps_low\tkbps_high\tmp3+encodec\n")
         for codec, quality, name, kbps, chain in read_codecs(path):
             low, high = (f"{value:g}" for value in kbps) if kbps else ("-", "-")

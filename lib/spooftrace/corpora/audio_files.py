@@ -1,8 +1,8 @@
-"""The audio of a set: at its official place, or wherever the files that its label file names are.
+"""Locate the audio files of a set: at the official place, or wherever files with the names in the labels are.
 
-FLAC and WAV are taken, whichever the release has. A set has audio of one extension, but for what a folder that was
-converted in part has in the other only. Places are never mixed, but where each holds files that the other lacks, as the
-unmerged parts of an archive do. Where files are missing, names that differ in spelling only are looked for
+FLAC and WAV are accepted, whichever is official. A set uses one extension; in a folder that was converted only in part,
+the remaining files of the other extension are used as well. Several folders are combined only if each holds files that
+the others lack, as the unmerged parts of an archive do. If files are missing, names of another spelling are tried
 (``spooftrace.corpora.spelling``).
 """
 
@@ -16,8 +16,8 @@ from spooftrace.common.audio_suffixes import LOSSLESS
 from spooftrace.common.errors import InputError
 from spooftrace.corpora.audio_sources import Audio, Source
 from spooftrace.corpora.finder import SHOWN, Finder
+from spooftrace.corpora.folder_tree import ends_with
 from spooftrace.corpora.spelling import fold_numbers, respell
-from spooftrace.corpora.tree import ends_with
 
 
 class AudioFinder:
@@ -33,16 +33,16 @@ class AudioFinder:
         extension: str,
         labels: Path | None = None,
     ) -> Audio:
-        """The audio files of a set.
+        """Locate the audio files of a set anywhere below the root.
 
         Args:
-            stem_of: utterance -> name of its file without extension; below folders, with these: ``a00/id1/x``.
-            places: where they may lie, relative paths, the official one first.
-            extension: of the release.
-            labels: the label file of the set: places beside it come first.
+            stem_of: Utterance -> relative path of its file without extension, such as ``x`` or ``a00/id1/x``.
+            places: Relative paths of possible folders, the official one first.
+            extension: Official extension.
+            labels: Label file of the set; places beside it are tried first.
 
         Raises:
-            InputError: several places have the files.
+            InputError: The same files are in several places.
         """
         extensions = _order(extension)
         deep = any("/" in stem for stem in stem_of.values())
@@ -60,7 +60,7 @@ class AudioFinder:
         return _better(exact, lambda: self._search(stem_of, places, extensions, deep, set(stem_of.values())))
 
     def within(self, stem_of: Mapping[str, str], folder: Path, extension: str) -> Audio:
-        """The audio files of a set in one folder and nowhere else."""
+        """Locate the audio files of a set in one given folder."""
         exact = self._within(stem_of, folder, extension)
         return _better(exact, lambda: self._within(stem_of, folder, extension, set(stem_of.values())))
 
@@ -90,9 +90,9 @@ class AudioFinder:
         extensions: Sequence[str] = LOSSLESS,
         respelt: Collection[str] = (),
     ) -> list[Source]:
-        """The audio of one folder, by extension in the order of preference.
+        """The audio of one folder, one source for each extension in order of preference.
 
-        Files that are spelt otherwise than names in ``respelt`` get these names.
+        Files that differ from names in ``respelt`` by their spelling get these names.
         """
         folder = self.finder.tree.deep(path) if deep else self.finder.tree.folder(path)
         order = {extension: number for number, extension in enumerate(extensions)}
@@ -112,7 +112,7 @@ class AudioFinder:
         deep: bool,
         respelt: Collection[str] = (),
     ) -> Audio:
-        """The files wherever they are below the root."""
+        """Search all folders below the root."""
         stems = set(stem_of.values())
         hits = self._hits(stems, places, deep, respelt)
         usable = [source for source in hits if source.count and source.extension.lower() in extensions]
@@ -139,7 +139,7 @@ class AudioFinder:
                     total[kind] = total.get(kind, 0) + source.count
                 kind = max(total, key=lambda kind: (total[kind], -extensions.index(kind)))
                 chosen = [source for source in pool if source.extension.lower() == kind]
-                if _overlap(chosen, stems):  # copies, none of them whole
+                if _overlap(chosen, stems):  # several incomplete copies
                     chosen = []
                 else:
                     chosen += _unconverted(chosen, pool, stems)
@@ -149,7 +149,7 @@ class AudioFinder:
         return self._result(stem_of, chosen, rejected, [*looked, *(Path(source.folder) for source in chosen)])
 
     def _hits(self, stems: set[str], places: Sequence[str], deep: bool, respelt: Collection[str] = ()) -> list[Source]:
-        """All places with any of the files; each folder once, however many links lead to it."""
+        """All folders that hold at least one of the files, each once even if several links lead to it."""
         tops = {fold_numbers(stem.partition("/")[0]) for stem in stems} if deep else set()
         hits: dict[tuple[str, str], Source] = {}
         for parts, folder in self.finder.survey():
@@ -157,7 +157,7 @@ class AudioFinder:
                 continue
             rank = next((rank for rank, place in enumerate(places) if ends_with(parts, place)), len(places))
             if rank == len(places) and any(ends_with(parts, place) for place in self.finder.official):
-                continue  # the place of another set, which may share recordings with this one
+                continue  # folder of another set, which may share recordings with this one
             for source in self._sources(folder.path, rank, deep, respelt=respelt):
                 source.official = rank < len(places)
                 source.count = len(stems & source.stems)
@@ -168,7 +168,7 @@ class AudioFinder:
 
     @staticmethod
     def _further(chosen: list[Source], usable: list[Source], places: Sequence[str], stems: set[str]) -> list[Source]:
-        """Folders such as ``train-1`` that hold what ``train`` lacks, and nothing that ``train`` has."""
+        """Folders such as ``train-1`` that hold files that ``train`` lacks, and none that it has."""
         have = set().union(*(source.stems for source in chosen)) & stems
         kind = chosen[0].extension.lower()
         names = tuple(place.casefold().rpartition("/")[2] for place in places)
@@ -207,7 +207,7 @@ class AudioFinder:
 
 
 def _better(exact: Audio, search: Callable[[], Audio]) -> Audio:
-    """What a search for other spellings gives, where it gives more than the exact names."""
+    """The result of ``search``, for other spellings, if it has more files than the exact names give."""
     if not exact.missing:
         return exact
     respelt = search()
@@ -218,7 +218,7 @@ def _better(exact: Audio, search: Callable[[], Audio]) -> Audio:
 
 
 def _order(extension: str) -> tuple[str, ...]:
-    """The extensions that files may have, that of the release first."""
+    """Accepted extensions, the official one first."""
     return tuple(dict.fromkeys((extension, *LOSSLESS)))
 
 
@@ -231,7 +231,7 @@ def _has_all(source: Source, stem_of: Mapping[str, str]) -> bool:
 
 
 def _unconverted(chosen: Sequence[Source], others: Sequence[Source], stems: set[str]) -> list[Source]:
-    """Files of another extension in the folders chosen, where they hold what is lacking."""
+    """Sources of another extension in the chosen folders that hold missing files."""
     folders = {source.folder for source in chosen}
     lacking = stems.difference(*(source.stems for source in chosen))
     result = []
@@ -244,5 +244,5 @@ def _unconverted(chosen: Sequence[Source], others: Sequence[Source], stems: set[
 
 
 def _overlap(sources: Sequence[Source], stems: set[str]) -> bool:
-    """Whether any of the files is in two of the places."""
+    """Whether two sources share a file."""
     return sum(source.count for source in sources) > len(set().union(*(source.stems for source in sources)) & stems)

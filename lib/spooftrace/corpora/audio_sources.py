@@ -1,4 +1,4 @@
-"""Where the audio of a set is taken from: folders, and the files that are missing from all of them."""
+"""The audio files of a set: the folders that hold them, and the files that none of them holds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Source:
     """Audio files of one extension in one folder.
 
     Attributes:
-        folder: where they lie.
-        extension: as spelt.
-        stems: the stems of all audio files with it, those that no label names included; spelt as labels spell them.
-        rank: number of the official place that the folder is, in order of preference; that of others is higher.
-        count: how many of the files that were looked for are in it.
-        official: whether the folder is one of the official places.
-        spelling: how files are spelt whose names differ from those in the labels.
+        folder: The folder.
+        extension: Extension, as spelt.
+        stems: Stems of all its audio files, including those without a label; spelt as in the labels.
+        rank: Index of the folder among the official places, in order of preference; higher for other folders.
+        count: Number of requested files in the folder.
+        official: Whether the folder is one of the official places.
+        spelling: Files whose names differ from the labels.
     """
 
     folder: str
@@ -31,15 +31,15 @@ class Source:
     spelling: Spelling = field(default_factory=Spelling)
 
     def path(self, stem: str) -> str:
-        """The file of a stem."""
+        """Path of the file with a stem."""
         return f"{self.folder}/{self.spelling.files.get(stem, stem)}{self.extension}"
 
     def differences(self, suffix: str) -> str:
-        """The extension, and how names differ from the release, whose extension is ``suffix``."""
-        words = [self.extension if self.extension.lower() == suffix else f"{self.extension}, release: {suffix}"]
+        """Describe the extension, and how it and the names differ from the official ones (``suffix``)."""
+        words = [self.extension if self.extension.lower() == suffix else f"{self.extension}, officially {suffix}"]
         if self.spelling.files:
             stem, file = min(self.spelling.files.items())
-            words.append(f"{len(self.spelling.files):,} names spelt unlike the label file: {file} for {stem}")
+            words.append(f"{len(self.spelling.files):,} names spelt differently from the label file: {file} for {stem}")
         return "; ".join(words)
 
     def __str__(self) -> str:
@@ -51,11 +51,11 @@ class Audio:
     """The audio of one set.
 
     Attributes:
-        sources: where its files are taken from.
-        missing: utterances without a file.
-        rejected: other places with some of the files, which were not taken.
-        broken: how many of the missing files are links that lead nowhere, or no files.
-        ambiguous: files that could be several of the missing ones, in words.
+        sources: Folders that its files are taken from.
+        missing: Utterances without a file.
+        rejected: Folders with some of the files that are not used.
+        broken: Number of missing files that are dangling links, or no files.
+        ambiguous: Descriptions of files that fit several missing ones.
     """
 
     sources: list[Source] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Audio:
     ambiguous: list[str] = field(default_factory=list)
 
     def paths(self, stem_of: Mapping[str, str]) -> dict[str, str]:
-        """Utterance -> file, for those that are not missing."""
+        """Utterance -> file, for utterances that have one."""
         if len(self.sources) == 1 and not self.missing:
             (source,) = self.sources
             return {utt: source.path(stem) for utt, stem in stem_of.items()}
@@ -78,18 +78,20 @@ class Audio:
         return paths
 
     def extra(self, stem_of: Mapping[str, str], others: Collection[str]) -> list[str]:
-        """Files beside those of the set in its official folder; one that was searched for may hold other sets as well.
+        """List the files in the official folder that do not belong to the set.
+
+        The list is empty for folders at other places, which may hold several sets.
 
         Args:
-            stem_of: utterance -> stem of its file.
-            others: files that belong to other sets.
+            stem_of: Utterance -> stem of its file.
+            others: Files that belong to other sets.
         """
         if not all(source.official for source in self.sources):
             return []
         named = {other.rpartition(".")[0] for other in others}.union(stem_of.values())
         names: list[str] = []
         for source in self.sources:
-            left = source.stems - named
-            left.difference_update(respell(named, left).files.values() if source.spelling.files else ())
-            names += [f"{stem}{source.extension}" for stem in left]
+            unused = source.stems - named
+            unused.difference_update(respell(named, unused).files.values() if source.spelling.files else ())
+            names += [f"{stem}{source.extension}" for stem in unused]
         return sorted(names)

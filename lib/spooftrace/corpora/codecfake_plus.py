@@ -37,7 +37,7 @@ without a suffix is the AUX one. Long silences at both ends of CoRS's utterances
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
 
@@ -46,56 +46,46 @@ from spooftrace.corpora.codecfake_plus_codecs import (
     CODECS,
     MODELS,
     NOT_IN_CORS_ALL,
-    REAL,
-    SPELLINGS,
     TASKS,
     UNKNOWN_CODEC,
 )
-from spooftrace.corpora.codecfake_plus_lists import balanced, content, select, split_utt
-from spooftrace.corpora.protocol import LABELS, Trials, rows
-from spooftrace.corpora.release import Expected, MissingPart, Release
+from spooftrace.corpora.codecfake_plus_labels import COLUMNS, SPLITS, read_cors_labels, read_protocol
+from spooftrace.corpora.codecfake_plus_lists import balanced, content, select
+from spooftrace.corpora.corpus import Corpus, Expected, MissingFiles
+from spooftrace.corpora.protocol import Trials
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
-SPLITS = {"train": 42965, "dev": 735, "test": 755}  # utterances of VCTK in each; CoRS has a copy of each by every codec
-SPEAKERS = {"p226": "dev", "p229": "dev", "p227": "test", "p228": "test"}  # the other 106 are in train
+__all__ = ["COLUMNS", "prepare", "read_cors_labels", "read_protocol", "set_names"]
+
 # Folders of audio; DEMO_PAGES is CoSG in the authors' tree.
 CORS = ("CoRS", "Codecfake_plus_CoRS", "all_data_16k")
 COSG = ("CoSG", "CodecFake_plus_CoSG")
 DEMO_PAGES = "SLMdemos_16k"
 # How the names of the authors' lists end, for each class that they balance.
 ENDINGS = {"vq": ("_bal_vq",), "aux": ("", "_bal_aux"), "dec": ("_bal_dec",)}
-# Classes as the files spell them, in lower case, where we do not.
-CLASSES = {"trad": "none", "scq": "sq"}
-
-BONAFIDE = {"attack": "-", "codec": REAL, "vq": REAL, "aux": REAL, "dec": REAL, "nac": "- - -"}
-# Codec key -> what the tables say; made once, not for each of a million rows.
-COLUMNS = {"": BONAFIDE} | {
-    key: {"attack": key, "codec": key, "vq": codec.vq, "aux": codec.aux, "dec": codec.dec, "nac": codec.nac}
-    for key, codec in CODECS.items()
-}
 
 
 def prepare(request: Request, lists: Path | None = None, draw: int | None = None) -> list[DataDir]:
     """Write all sets that the docstring of this module names."""
     tree = [*CORS, *COSG, DEMO_PAGES]
-    release = Release.asked("CodecFake+", request, set_names(), inner=("CodecFake+",), tree=tree)
+    corpus = Corpus.from_request("CodecFake+", request, set_names(), inner=("CodecFake+",), tree=tree)
     if lists is not None and not lists.is_dir():
         raise InputError(f"--lists {lists}: no such folder; give the CodecFake-Source-Tracing repository")
     # The authors' own tree has no label files: their lists are enough then.
-    labels = release.finder.all_labels({"cors": ("CoRS_labels.txt",), "cosg": ("CoSG_labels.txt",)})
-    if lists is None and not any(labels.values()) and release.finder.folder(tree) is None:
-        raise release.missing("CoRS_labels.txt")
-    splits = _write_cors(release, labels["cors"]) if lists is None or labels["cors"] else {}
+    labels = corpus.finder.all_labels({"cors": ("CoRS_labels.txt",), "cosg": ("CoSG_labels.txt",)})
+    if lists is None and not any(labels.values()) and corpus.finder.folder(tree) is None:
+        raise corpus.not_found("CoRS_labels.txt")
+    splits = _write_cors(corpus, labels["cors"]) if lists is None or labels["cors"] else {}
     for task, split in product(TASKS, SPLITS):
-        _write_balanced(release, split, task, splits, lists, draw)
-    if lists is not None and release.wants("cors_all"):
-        with release.part("cors_all"):
+        _write_balanced(corpus, split, task, splits, lists, draw)
+    if lists is not None and corpus.selected("cors_all"):
+        with corpus.preparing("cors_all"):
             trials = read_protocol(_find_list(lists, "CoRS_ALL.txt"))
             counts = dict.fromkeys(CODECS, 755) | {NOT_IN_CORS_ALL: 0}
-            _write_part_of_cors(release, "cors_all", trials, Expected(755, sum(counts.values()), counts))
-    _write_cosg(release, lists)
-    return release.finish()
+            _write_cors_set(corpus, "cors_all", trials, Expected(755, sum(counts.values()), counts))
+    _write_cosg(corpus, lists)
+    return corpus.finish()
 
 
 def set_names() -> list[str]:
@@ -111,17 +101,17 @@ def halves(split: str) -> tuple[str, ...]:
     return ("le250", "gt250") if split == "test" else ("le250",)
 
 
-def _write_cors(release: Release, labels: Path | None) -> dict[str, Trials]:
+def _write_cors(corpus: Corpus, labels: Path | None) -> dict[str, Trials]:
     """Write the splits of CoRS_labels.txt; returns them."""
     splits: dict[str, Trials] = {}
-    wanted = [split for split in SPLITS if release.wants(f"cors_{split}")]
+    wanted = [split for split in SPLITS if corpus.selected(f"cors_{split}")]
     problem: InputError | None = None
-    if not any(release.wants(name) for name in set_names() if not name.startswith("cosg")):
+    if not any(corpus.selected(name) for name in set_names() if not name.startswith("cosg")):
         return splits
     if labels is None:
-        problem = release.missing("CoRS_labels.txt")
+        problem = corpus.not_found("CoRS_labels.txt")
     else:
-        release.took("labels", labels.parent)
+        corpus.record_origin("labels", labels.parent)
         try:
             splits = read_cors_labels(labels)
         except InputError as error:
@@ -131,76 +121,77 @@ def _write_cors(release: Release, labels: Path | None) -> dict[str, Trials]:
     for split, count in SPLITS.items():
         if split not in wanted:
             continue
-        with release.part(f"cors_{split}"):
+        with corpus.preparing(f"cors_{split}"):
             if problem:
                 raise problem
             expected = Expected(count, len(CODECS) * count, dict.fromkeys(CODECS, count))
-            _write_part_of_cors(release, f"cors_{split}", splits[split], expected)
+            _write_cors_set(corpus, f"cors_{split}", splits[split], expected)
     return splits
 
 
 def _write_balanced(
-    release: Release, split: str, task: str, splits: Mapping[str, Trials], lists: Path | None, draw: int | None
+    corpus: Corpus, split: str, task: str, splits: Mapping[str, Trials], lists: Path | None, draw: int | None
 ) -> None:
     """Write a balanced set, the authors' or drawn from ``splits``, and its halves of seen and unseen content."""
     name, trials, expected = f"{split}_{task}", Trials(), None
-    wanted = [half for half in halves(split) if release.wants(f"{name}_{half}")]
-    if not wanted and not release.wants(name):
+    wanted = [half for half in halves(split) if corpus.selected(f"{name}_{half}")]
+    if not wanted and not corpus.selected(name):
         return
-    with release.part(name):
+    with corpus.preparing(name):
         if lists is not None:
             names = [f"{split}_mult_learn{ending}.txt" for ending in ENDINGS[task]]
             trials = read_protocol(_find_list(lists, *names))
             expected = Expected(SPLITS[split], SPLITS[split])
         elif len(splits.get(split, ())):
             trials = balanced(splits[split], task, draw or 0)
-            print(f"{release.out / name}: drawn with seed {draw}, not the authors' list")
-        if release.wants(name):
-            _write_part_of_cors(release, name, trials, expected)
+            print(f"{corpus.out / name}: drawn with seed {draw}, not the authors' list")
+        if corpus.selected(name):
+            _write_cors_set(corpus, name, trials, expected)
     for half in wanted:
-        with release.part(f"{name}_{half}"):
-            _write_part_of_cors(release, f"{name}_{half}", content(trials, seen=half == "le250"))
+        with corpus.preparing(f"{name}_{half}"):
+            _write_cors_set(corpus, f"{name}_{half}", content(trials, seen=half == "le250"))
 
 
-def _write_part_of_cors(release: Release, name: str, trials: Trials, expected: Expected | None = None) -> None:
+def _write_cors_set(corpus: Corpus, name: str, trials: Trials, expected: Expected | None = None) -> None:
     """Write a set of CoRS; all of them share one folder of audio, so that no file in it is extra.
 
     Raises:
-        MissingPart: it has no utterance, or its audio is not there.
+        MissingFiles: it has no utterance, or its audio is not there.
     """
     if not len(trials):
-        raise MissingPart(f"{release.root}: no utterance of {name} is there")
-    release.write(name, trials, expected, CORS, ".wav", others=None)
+        raise MissingFiles(f"{corpus.root}: no utterance of {name} is there")
+    corpus.write(name, trials, expected, CORS, ".wav", others=None)
 
 
-def _write_cosg(release: Release, lists: Path | None) -> None:
+def _write_cosg(corpus: Corpus, lists: Path | None) -> None:
     """Write CoSG, with the names that the audio at hand has."""
-    trials, audio, files = Trials(), COSG, None
-    if not release.wants("cosg_all") and not release.wants("cosg_known"):
+    trials, files = Trials(), None
+    audio: tuple[str, ...] = COSG
+    if not corpus.selected("cosg_all") and not corpus.selected("cosg_known"):
         return
-    with release.part("cosg_all"):
-        if not release.finder.has_folder(*COSG):
-            if not release.finder.has_folder(DEMO_PAGES):
-                raise release.missing(*COSG, DEMO_PAGES)
+    with corpus.preparing("cosg_all"):
+        if not corpus.finder.has_folder(*COSG):
+            if not corpus.finder.has_folder(DEMO_PAGES):
+                raise corpus.not_found(*COSG, DEMO_PAGES)
             audio = (DEMO_PAGES,)
         if audio == COSG:
-            trials = read_protocol(release.find("CoSG_labels.txt"))
+            trials = read_protocol(corpus.find("CoSG_labels.txt"))
             files = {utt: f"{utt.partition('/')[2]}.wav" for utt in trials.tables["utt2spk"]}
         elif lists is not None:
             trials = read_protocol(_find_list(lists, "CoSG_ALL.txt"))
         else:
-            raise MissingPart(f"{DEMO_PAGES}: has the file names of the authors' lists; give these with --lists")
-        if release.wants("cosg_all"):
-            release.write("cosg_all", trials, _counts(MODELS), audio, ".wav", files)
-    if not release.wants("cosg_known"):
+            raise MissingFiles(f"{DEMO_PAGES}: has the file names of the authors' lists; give these with --lists")
+        if corpus.selected("cosg_all"):
+            corpus.write("cosg_all", trials, _counts(MODELS), audio, ".wav", files)
+    if not corpus.selected("cosg_known"):
         return
-    with release.part("cosg_known"):
+    with corpus.preparing("cosg_known"):
         known = select(trials, lambda utt: utt.partition("/")[0] not in UNKNOWN_CODEC)
         if not len(known):
-            raise MissingPart(f"{release.root}: no utterance of cosg_known is there")
+            raise MissingFiles(f"{corpus.root}: no utterance of cosg_known is there")
         files = files and {utt: files[utt] for utt in known.tables["utt2spk"]}
         expected = _counts([model for model in MODELS if model not in UNKNOWN_CODEC])
-        release.write("cosg_known", known, expected, audio, ".wav", files, others=None)
+        corpus.write("cosg_known", known, expected, audio, ".wav", files, others=None)
 
 
 def _counts(models: Iterable[str]) -> Expected:
@@ -213,92 +204,11 @@ def _find_list(lists: Path, *names: str) -> Path:
     """The first file below ``lists`` with one of the names; the authors' repository has equal copies in two folders.
 
     Raises:
-        MissingPart: there is none.
+        MissingFiles: there is none.
     """
     for name in names:
         for path in sorted(lists.rglob(name)):
             return path
-    raise MissingPart(
+    raise MissingFiles(
         f"{lists}: no {' nor '.join(names)} in it; give the CodecFake-Source-Tracing repository as --lists"
     )
-
-
-def read_protocol(path: str | Path) -> Trials:
-    """The trials of any label file or list of this corpus; the number of columns tells which kind it is.
-
-    Raises:
-        InputError: a line is not of this corpus, or contradicts its taxonomy (file and line are named).
-    """
-    trials = Trials()
-    for at, utt, columns in _read(path):
-        trials.add(at, utt, **columns)
-    return trials
-
-
-def read_cors_labels(path: str | Path) -> dict[str, Trials]:
-    """The trials of ``CoRS_labels.txt``, by split.
-
-    Raises:
-        InputError: as ``read_protocol``; or a line is of CoSG.
-    """
-    splits = {split: Trials() for split in SPLITS}
-    for at, utt, columns in _read(path):
-        if "model" in columns:
-            raise InputError(f"{at[0]}:{at[1]}: '{utt}' is of CoSG, not of CoRS; has the other label file this name?")
-        splits[SPEAKERS.get(columns["speaker"], "train")].add(at, utt, **columns)
-    return splits
-
-
-def _read(path: str | Path) -> Iterator[tuple[tuple[str | Path, int], str, dict[str, str]]]:
-    """File and line, utterance, and what ``Trials.add`` wants to know about it."""
-    for number, fields in rows(path, 3, 4, 5, 6, 7):
-        at = (path, number)
-        if fields[0] in MODELS:
-            # MODEL CLIP VQ AUX DEC LABEL of Hugging Face, or MODEL CLIP [-] [-] LABEL of the lists. The fourth column
-            # of CoSG_SEEN.txt is a class, of another task in the copy that the authors' baseline has.
-            classes = dict(zip(("vq", "aux", "dec"), fields[2:5], strict=True)) if len(fields) == 6 else {}
-            yield at, f"{fields[0]}/{fields[1]}", _cosg_columns(at, fields[0], fields[1], fields[-1], classes)
-        else:
-            # SPEAKER FILE LABEL of Hugging Face, or SPEAKER UTT - - LABEL, or SPEAKER UTT - AUX DEC VQ LABEL.
-            classes = dict(zip(("aux", "dec", "vq"), fields[3:6], strict=True)) if len(fields) == 7 else {}
-            utt = fields[1].removesuffix(".wav")
-            yield at, utt, _cors_columns(at, fields[0], utt, fields[-1], classes)
-
-
-def _cors_columns(
-    at: tuple[str | Path, int], speaker: str, utt: str, label: str, classes: dict[str, str]
-) -> dict[str, str]:
-    own_speaker, number, key = split_utt(utt)
-    if own_speaker != speaker or not number.isdigit():
-        raise InputError(
-            f"{at[0]}:{at[1]}: '{utt}' is no utterance of '{speaker}'; is it the protocol of another corpus?"
-        )
-    columns = COLUMNS.get(SPELLINGS.get(key, key))
-    if columns is None:
-        raise InputError(f"{at[0]}:{at[1]}: unknown codec '{key}' of '{utt}'; the file is damaged, or newer")
-    if LABELS.get(label.lower()) == ("spoof" if columns is BONAFIDE else "bonafide"):
-        raise InputError(f"{at[0]}:{at[1]}: '{utt}' is {label}, but its name says otherwise; get the file again")
-    _check_classes(at, utt, classes, columns)
-    return {"speaker": speaker, "label": label, **columns}
-
-
-def _cosg_columns(
-    at: tuple[str | Path, int], model: str, clip: str, label: str, classes: dict[str, str]
-) -> dict[str, str]:
-    columns = {**BONAFIDE, "model": model}
-    if LABELS.get(label.lower()) == "spoof":
-        known = MODELS[model]
-        columns |= {"attack": model, "codec": "-", "vq": known.vq, "aux": known.aux, "dec": known.dec}
-    if label.lower() in LABELS:  # Trials.add reports another one
-        _check_classes(at, f"{model}/{clip}", classes, columns)
-    return {"speaker": "-", "label": label, **columns}
-
-
-def _check_classes(at: tuple[str | Path, int], utt: str, classes: dict[str, str], columns: dict[str, str]) -> None:
-    """Compare what a line says about the codec with the taxonomy."""
-    for task, value in classes.items():
-        if CLASSES.get(value.lower(), value.lower()) != columns[task]:
-            raise InputError(
-                f"{at[0]}:{at[1]}: {task} of '{utt}' is '{value}', but '{columns[task]}' in the taxonomy; "
-                "the file is damaged, or newer"
-            )

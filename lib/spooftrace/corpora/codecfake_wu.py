@@ -25,14 +25,16 @@ authors called EnCodec without a bit rate, so which one was used (perhaps 1.5 kb
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from spooftrace.common.audio_suffixes import LOSSLESS
+from spooftrace.common.english import first_of
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected, MissingFiles
 from spooftrace.corpora.protocol import LABELS, Trials, csv_rows
-from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.corpora.request import Request
+from spooftrace.corpora.spelling import fold, respell
 from spooftrace.datadir import DataDir
 
 GENUINE, DEMO = "genuine", "valle"
@@ -55,6 +57,7 @@ CODECS = {
     "funcodec-funcodec_zh_en_general_16k_nq32ds320": "16 16 32",
     "funcodec-funcodec_zh_en_general_16k_nq32ds640": "16 8 32",
 }
+FOLDED = {fold(name): name for name in (*CODECS, GENUINE)}  # spelling without letter case -> name
 UNKNOWN = "- - -"
 PER_CODEC = {"train": 42752, "dev": 735, "eval": 755}
 SETS = tuple(PER_CODEC)
@@ -63,54 +66,92 @@ COUNTS = {name: Expected(None, len(CODECS) * n, dict.fromkeys(CODECS, n)) for na
 
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, and ``valle`` if it is there."""
-    release = Release.asked("CodecFake (Wu et al.)", request, (*SETS, DEMO), inner=("CodecFake",), tree=tuple(CODECS))
-    top = release.finder.bases[0]
-    files = _audio_files(release, top)
-    label_file = release.finder.labels(("datalist.csv",), r"wavpath,label,speaker_id,codec_name")
+    corpus = Corpus.from_request(
+        "CodecFake (Wu et al.)", request, (*SETS, DEMO), inner=("CodecFake",), tree=tuple(CODECS)
+    )
+    top = corpus.finder.bases[0]
+    files = _audio_files(corpus, top)
+    label_file = corpus.finder.labels(("datalist.csv",), r"wavpath,label,speaker_id,codec_name")
     if label_file is not None:
-        release.took("labels", label_file.parent)
+        corpus.record_origin("labels", label_file.parent)
         trials = read_protocol(label_file)
+        files = _respelt(files, trials.tables["utt2spk"], top)
     else:
+        files = _official_ids(files, top)
         trials = _trials_of_files(files, top)
     if not files:
-        raise release.missing("datalist.csv")
+        raise corpus.not_found("datalist.csv")
     sets: dict[str, list[str]] = {name: [] for name in SETS}
     for utt, speaker in trials.tables["utt2spk"].items():
         demo = trials.tables["utt2codec"][utt] == DEMO
         sets.setdefault(DEMO if demo else SPEAKERS.get(speaker, "train"), []).append(utt)
     for name, utts in sets.items():
-        if not release.wants(name):
+        if not corpus.selected(name):
             continue
-        with release.part(name):
+        with corpus.preparing(name):
             if not utts:
-                raise MissingPart(f"{top}: neither a list nor CODEC+UTT.wav files name an utterance of {name}")
+                raise MissingFiles(f"{top}: neither a list nor CODEC+UTT.wav files name an utterance of {name}")
             part = Trials()
             part.tables = {table: {utt: values[utt] for utt in utts} for table, values in trials.tables.items()}
             own = {utt: files.get(utt, f"{utt.partition('+')[0]}/{utt}.wav") for utt in utts}
-            release.write(name, part, COUNTS.get(name), top, ".wav", own, others=None)
-    return release.finish()
+            corpus.write(name, part, COUNTS.get(name), top, ".wav", own, others=None)
+    return corpus.finish()
 
 
-def _audio_files(release: Release, top: Path) -> dict[str, str]:
-    """Utterance -> file below the root; in the folder of a codec, files may lack the codec in their names.
+def _audio_files(corpus: Corpus, top: Path) -> dict[str, str]:
+    """Utterance -> file below the root; files in the folder of a codec may lack the codec in their names.
 
     Raises:
-        InputError: an utterance is there twice.
+        InputError: Two files have the same id.
     """
     files: dict[str, str] = {}
-    for extension, stems in release.finder.tree.deep(top).audio.items():
+    for extension, stems in corpus.finder.tree.deep(top).audio.items():
         if extension.lower() not in LOSSLESS:
             continue
         for stem in sorted(stems):
             utt, folder = _utt(stem + extension), PurePosixPath(stem).parent.name
-            if "+" not in utt and folder in (*CODECS, GENUINE):
-                utt = f"{folder}+{utt}"
+            if "+" not in utt and fold(folder) in FOLDED:
+                utt = f"{FOLDED[fold(folder)]}+{utt}"
             if utt in files and "+" in utt:
                 raise InputError(
                     f"{top}: {files[utt]} and {stem}{extension} are the same utterance; remove one of them"
                 )
             files[utt] = stem + extension
     return files
+
+
+def _respelt(files: Mapping[str, str], utts: Collection[str], top: Path) -> dict[str, str]:
+    """Utterance -> file, including files whose names differ from the list by their spelling; prints what it matched."""
+    spelling = respell(utts, files)
+    if spelling.files:
+        utt, file = min(spelling.files.items())
+        print(f"{top}: {len(spelling.files):,} names spelt differently from the list: {file} for {utt}")
+    if spelling.ambiguous:
+        print(f"{top}: names fit several utterances, rename the files ({first_of(spelling.ambiguous)})")
+    return {**files, **{utt: files[file] for utt, file in spelling.files.items()}}
+
+
+def _official_ids(files: Mapping[str, str], top: Path) -> dict[str, str]:
+    """Utterance -> file, with the ids ``CODEC+UTT`` in the official spelling: those of VCTK are lower-case.
+
+    Raises:
+        InputError: Two files have the same id.
+    """
+    official: dict[str, str] = {}
+    changed: dict[str, str] = {}
+    for utt, file in files.items():
+        codec, plus, rest = utt.partition("+")
+        if plus and fold(codec) in FOLDED:
+            utt = f"{FOLDED[fold(codec)]}+{fold(rest)}"
+            if utt != f"{codec}{plus}{rest}":
+                changed[utt] = file
+        if utt in official and plus:
+            raise InputError(f"{top}: {official[utt]} and {file} are the same utterance; remove one of them")
+        official[utt] = file
+    if changed:
+        utt, file = min(changed.items())
+        print(f"{top}: {len(changed):,} names spelt differently from the official ids: {file} for {utt}")
+    return official
 
 
 def read_protocol(path: str | Path) -> Trials:

@@ -30,8 +30,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -65,14 +65,14 @@ NCSSD = re.compile(r"(?:.*_)?R-(?:EN|ZH)_\d+_\d+_d\d+")
 
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and one set for each test."""
-    release = Release.asked("Codecfake (Xie et al.)", request, SETS, inner=("Codecfake",), tree=("test", *SETS))
+    corpus = Corpus.from_request("Codecfake (Xie et al.)", request, SETS, inner=("Codecfake",), tree=("test", *SETS))
     protocols = {name: [f"label/{name}.txt", f"{name}.txt"] for name in SETS}
-    for name, path in release.labels(protocols, LINE).items():
-        with release.part(name):
+    for name, path in corpus.label_files(protocols, LINE).items():
+        with corpus.preparing(name):
             folders = [name] if name in ("train", "dev") else [f"test/{name}", name]
             classes = None if name in LANGUAGE_MODELS else ATTACKS
-            release.write(name, read_protocol(path, classes), SETS[name], folders, ".wav", labels=path)
-    return release.finish()
+            corpus.write(name, read_protocol(path, classes), SETS[name], folders, ".wav", labels=path)
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path, classes: Mapping[str, str] | None = ATTACKS) -> Trials:

@@ -1,4 +1,4 @@
-"""The counts of a set as released, what a set on disk lacks of them, and the line that says so."""
+"""Official counts of a set, the differences of a set on disk, and the summary line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spooftrace.datadir.incomplete import AUDIO, TRIALS, Gap
 
 @dataclass(frozen=True)
 class Expected:
-    """The counts of one set as its authors released it, as far as they are known.
+    """Official counts of one set, as far as they are known.
 
     Attributes:
         bonafide: Bona fide utterances; None where the number is unknown.
@@ -29,32 +29,32 @@ class Expected:
     others: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def differences(self, trials: Trials) -> list[str]:
-        """What is not as released, in words; empty if all is."""
+        """Describe the differences from the official counts; empty if there are none."""
         labels = {"spoof": self.spoof} if self.bonafide is None else {"bonafide": self.bonafide, "spoof": self.spoof}
-        odd = []
+        differences = []
         for table, wanted in {"utt2label": labels, "utt2attack": self.attacks, **self.others}.items():
             counts = trials.counts(table) if wanted else Counter()
             what = "" if table == "utt2label" else f"of {table.removeprefix('utt2')} "
-            odd += [
+            differences += [
                 f"{counts[name]:,} {what}{name} instead of {n:,}" for name, n in wanted.items() if counts[name] != n
             ]
-        return odd
+        return differences
 
 
 def gaps_of(name: str, trials: Trials, expected: Expected | None, missing: int) -> list[Gap]:
-    """What the set lacks of the release; ``expected`` only where the trials are not those released."""
+    """List what a set lacks; ``expected`` is given only if the trials differ from the official ones."""
     gaps = []
     if expected:
         listed = len(trials) if expected.bonafide is not None else trials.counts()["spoof"]
-        released = (expected.bonafide or 0) + expected.spoof
-        gaps.append(Gap(name, TRIALS, max(0, released - listed), released))
+        official = (expected.bonafide or 0) + expected.spoof
+        gaps.append(Gap(name, TRIALS, max(0, official - listed), official))
     return [*gaps, Gap(name, AUDIO, missing, len(trials))] if missing else gaps
 
 
 def summary(
     data: DataDir, missing: int, extra: Collection[str], expected: Expected | None, differences: Collection[str]
 ) -> str:
-    """What was prepared, in one line; ``differences`` are those of the label file from the release."""
+    """The line about a prepared set; ``differences`` are those of its label file from the official counts."""
     labels = Counter(data.table("utt2label").values())
     speakers = set(data.table("utt2spk").values())
     parts = [f"{labels['bonafide']:,} bona fide and {counted(labels['spoof'], 'spoofed utterance')}"]
@@ -64,13 +64,13 @@ def summary(
         parts.append("no official counts to compare with")
     elif differences:
         bonafide = "" if expected.bonafide is None else f"{expected.bonafide:,} and "
-        parts.append(f"PARTIAL: the release has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
+        parts.append(f"PARTIAL: the official set has {bonafide}{expected.spoof:,}{'' if bonafide else ' spoofed'}")
     else:
-        parts.append("the protocol's counts are those of the release")
+        parts.append("the protocol has the official counts")
     if missing:
         parts.append(
             f"PARTIAL: {counted(missing, 'audio file')} {'is' if missing == 1 else 'are'} missing, see missing.txt"
         )
     if extra:
-        parts.append(f"{counted(len(extra), 'file')} beside the trials, see extra.txt")
+        parts.append(f"{counted(len(extra), 'file')} that no trial uses, see extra.txt")
     return f"{data.path}: {'; '.join(parts)}"

@@ -38,8 +38,8 @@ from pathlib import Path
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.sample_rate import SAMPLE_RATE
+from spooftrace.corpora.corpus import Corpus, Expected, MissingFiles
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -71,23 +71,23 @@ def prepare(request: Request, bonafide: Sequence[str] = (), timestamps: Path | N
     """Write ``train``, ``dev`` and ``eval``, after cutting the bona fide singing that was asked for."""
     databases = parse_databases(bonafide, timestamps)
     tree = [folder for _, folders, _ in SETS.values() for folder in folders]
-    release = Release.asked("CtrSVDD", request, SETS, "ctrsvdd", tree=tree)
-    for name, protocol in release.labels({name: entry[0] for name, entry in SETS.items()}, LINE).items():
-        with release.part(name):
+    corpus = Corpus.from_request("CtrSVDD", request, SETS, "ctrsvdd", tree=tree)
+    for name, protocol in corpus.label_files({name: entry[0] for name, entry in SETS.items()}, LINE).items():
+        with corpus.preparing(name):
             _, folders, expected = SETS[name]
             trials = read_protocol(protocol)
             utts = trials.tables["utt2spk"]
             cuts = read_cuts(name, databases, timestamps, protocol, utts)
             outside = make_cuts(cuts, request.out / "audio/ctrsvdd" / name)
             try:
-                release.write(name, trials, expected, folders, labels=protocol, outside=outside)
-            except MissingPart as error:
+                corpus.write(name, trials, expected, folders, labels=protocol, outside=outside)
+            except MissingFiles as error:
                 needed = [
                     database for database, sets in DATABASES.items() if name in sets and database not in databases
                 ]
                 hint = f"; singing of {', '.join(needed)} is not in the release, see --bonafide" if needed else ""
-                raise MissingPart(f"{error}{hint}") from None
-    return release.finish()
+                raise MissingFiles(f"{error}{hint}") from None
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

@@ -1,8 +1,8 @@
-"""Stage 0: what a corpus consists of and where it is, and with ``--to`` its files, verified and unpacked.
+"""Stage 0: print where a corpus comes from; with ``--to`` download, verify and unpack it.
 
-Every step that is done is noted in ``DIR/.spooftrace/CORPUS``. Running the same command again does what is missing:
-a file that lies in ``DIR`` under its name is verified and used wherever it came from, a ``.part`` is gone on with, and
-an archive that is unpacked may be deleted. Nothing that the user put there is ever deleted.
+Each finished step is recorded in ``DIR/.spooftrace/CORPUS``. Running the same command again does the remaining steps: a
+file that lies in ``DIR`` under its name is verified and used, wherever it came from; a ``.part`` file is resumed; an
+archive may be deleted once it is unpacked. The command never deletes files of the user.
 """
 
 from __future__ import annotations
@@ -18,96 +18,99 @@ from typing import Any
 from spooftrace.common.errors import InputError
 from spooftrace.common.json_files import write_json
 from spooftrace.common.lock import hold
+from spooftrace.corpora.archive_volumes import group_volumes
 from spooftrace.corpora.fetch import Client, Unreachable, page, wrong_with
-from spooftrace.corpora.sources import CORPORA as DETECTION
-from spooftrace.corpora.sources import Corpus, File, Part
-from spooftrace.corpora.sources_codec import CORPORA as CODEC
+from spooftrace.corpora.source_types import Bundle, CorpusSource, File
+from spooftrace.corpora.sources_codec import SOURCES as CODEC
+from spooftrace.corpora.sources_detection import SOURCES as DETECTION
 from spooftrace.corpora.unpack import require_space, unpack
-from spooftrace.corpora.volumes import together
 
-CORPORA = DETECTION | CODEC
+SOURCES = DETECTION | CODEC
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
 
 
-def choose_parts(name: str, corpus: Corpus, wanted: Sequence[str]) -> list[Part]:
-    """Return the parts of a corpus that ``wanted`` names; all of them if it is empty.
+def select_bundles(name: str, source: CorpusSource, wanted: Sequence[str]) -> list[Bundle]:
+    """Return the bundles of a corpus that ``wanted`` names; all of them if it is empty.
 
     Raises:
-        InputError: The corpus has no part of such a name.
+        InputError: The corpus has no bundle of such a name.
     """
-    known = [part.name for part in corpus.parts]
+    known = [bundle.name for bundle in source.bundles]
     for word in wanted:
         if word not in known:
             raise InputError(f"--part {word}: {name} has no such part; it has {', '.join(known) or 'none'}")
-    return [part for part in corpus.parts if not wanted or part.name in wanted]
+    return [bundle for bundle in source.bundles if not wanted or bundle.name in wanted]
 
 
-def describe(name: str, corpus: Corpus, parts: Sequence[Part]) -> Iterator[str]:
-    """What to get from where, in lines."""
-    yield f"{corpus.title}"
-    yield f"  page     {corpus.page}"
-    yield f"  licence  {corpus.licence}"
-    yield f"  allows   {corpus.allows}"
-    if corpus.by_hand:
-        yield f"  by hand  {corpus.by_hand}"
-    for part in parts:
-        about = f", about {part.gigabytes:g} GB" if part.gigabytes else ""
-        yield f"\n--part {part.name}: {part.what}{about}"
-        for file in part.files:
+def describe(name: str, source: CorpusSource, bundles: Sequence[Bundle]) -> Iterator[str]:
+    """Yield the lines that describe the sources of a corpus."""
+    yield f"{source.title}"
+    yield f"  page     {source.page}"
+    yield f"  licence  {source.licence}"
+    yield f"  allows   {source.permits}"
+    if source.by_hand:
+        yield f"  by hand  {source.by_hand}"
+    for bundle in bundles:
+        size = f", about {bundle.gigabytes:g} GB" if bundle.gigabytes else ""
+        yield f"\n--part {bundle.name}: {bundle.content}{size}"
+        for file in bundle.files:
             size = f"{file.size:,} bytes" if file.size else "size: in the record"
             yield f"  {file.name}  {size}  {file.checksum or 'checksum: in the record'}"
             yield f"    from {file.url or page(file.record)}"
-    if parts:
-        sizes = [part.gigabytes or sum(file.size or 0 for file in part.files) / 1e9 for part in parts]
+    if bundles:
+        sizes = [bundle.gigabytes or sum(file.size or 0 for file in bundle.files) / 1e9 for bundle in bundles]
         total = f"{'' if all(sizes) else 'more than '}{sum(sizes):,.1f} GB" if any(sizes) else "see the records"
         yield f"\ndisk: {total} for the archives, and at least as much again unpacked"
     yield f"\n'spooftrace prepare {name} --root DIR' expects in DIR"
-    yield from (f"  {line}" for line in corpus.tree.splitlines())
-    yield from (f"\nnote: {note}" for note in corpus.notes)
-    if parts:
+    yield from (f"  {line}" for line in source.tree.splitlines())
+    yield from (f"\nnote: {note}" for note in source.notes)
+    if bundles:
         yield f"\nget it: spooftrace download {name} --to DIR"
 
 
-def download(name: str, parts: Sequence[Part], to: Path, client: Client | None = None) -> None:
-    """Bring parts of a corpus into a folder, unpacked.
+def download(name: str, bundles: Sequence[Bundle], to: Path, client: Client | None = None) -> None:
+    """Download and unpack bundles of a corpus.
 
     Args:
-        name: of the corpus, for the notes of what is done.
-        parts: what to get.
-        to: the folder.
+        name: The corpus; names the folder of the records.
+        bundles: What to download.
+        to: Target folder.
         client: HTTP client; a new one by default.
 
     Raises:
-        InputError: no network, a file that is not as published, a damaged archive, no room on the disk.
+        InputError: There is no network, a file differs from the published one, an archive is damaged, or the disk is
+            full.
     """
     if to.exists() and not to.is_dir():
         raise InputError(f"--to {to}: is a file, not a folder")
-    notes = to / ".spooftrace" / name
-    with hold(notes / "lock", f"downloading {name} to {to}"):
-        for part in parts:
-            _Getting(part, to, notes, client or Client()).run()
+    records = to / ".spooftrace" / name
+    with hold(records / "lock", f"downloading {name} to {to}"):
+        for bundle in bundles:
+            _BundleDownload(bundle, to, records, client or Client()).run()
 
 
-class _Getting:
-    """One part on its way to the disk."""
+class _BundleDownload:
+    """The download of one bundle."""
 
-    def __init__(self, part: Part, to: Path, notes: Path, client: Client) -> None:
-        self.part, self.to, self.notes, self.client = part, to, notes, client
+    def __init__(self, bundle: Bundle, to: Path, records: Path, client: Client) -> None:
+        self.bundle, self.to, self.records, self.client = bundle, to, records, client
 
     def run(self) -> None:
-        """Get, verify and unpack what is not yet."""
+        """Download, verify and unpack the files that are not finished."""
         files = {file.name: file for file in self._files()}
-        left = {archive: names for archive, names in together(list(files)).items() if not self._is_done(archive)}
-        # First what lies here, so that without a network nothing waits for a file that cannot be had.
-        here = [archive for archive, names in left.items() if all((self.to / name).exists() for name in names)]
-        for archive in here:
+        left = {archive: names for archive, names in group_volumes(list(files)).items() if not self._is_done(archive)}
+        # Local files first: without a network they are still verified and unpacked.
+        local = [archive for archive, names in left.items() if all((self.to / name).exists() for name in names)]
+        for archive in local:
             self._finish(archive, [files[name] for name in left.pop(archive)])
         absent = [name for names in left.values() for name in names if not (self.to / name).exists()]
         for name in absent:
             files[name] = self._published(files[name])
         parts = (self.to / f"{name}.part" for name in absent)
-        have = sum(path.stat().st_size for path in parts if path.exists())
-        require_space(self.to, sum(files[name].size or 0 for name in absent) - have, f"to download {self.part.name}")
+        present = sum(path.stat().st_size for path in parts if path.exists())
+        require_space(
+            self.to, sum(files[name].size or 0 for name in absent) - present, f"to download {self.bundle.name}"
+        )
         for archive, names in left.items():
             self._finish(archive, [files[name] for name in names])
 
@@ -118,12 +121,12 @@ class _Getting:
             self._unpack(archive, [file.name for file in files])
 
     def _files(self) -> list[File]:
-        """The files of the part, patterns replaced by what the record has; that is asked for only once."""
-        known = self._noted(f"{self.part.name}.files")
+        """The files of the bundle, with patterns replaced by the names in the record, which is read only once."""
+        known = self._recorded(f"{self.bundle.name}.files")
         if known:
             return [File(**entry) for entry in known]
         files: list[File] = []
-        for file in self.part.files:
+        for file in self.bundle.files:
             if "*" not in file.name:
                 files.append(file)
                 continue
@@ -132,33 +135,33 @@ class _Getting:
             except Unreachable as error:
                 raise InputError(
                     f"{error}; without it the names of the files are not known: get all files of {page(file.record)} "
-                    f"by hand and unpack them into {self.to / self.part.into}"
+                    f"by hand and unpack them into {self.to / self.bundle.folder}"
                 ) from None
-            files += [found for found in offered if fnmatchcase(found.name, file.name)]
+            files += [listed for listed in offered if fnmatchcase(listed.name, file.name)]
         for file in files:
             if Path(file.name).name != file.name or file.name.startswith("."):
                 raise InputError(f"{page(file.record)}: has a file named '{file.name}'; get it by hand")
-        if files != list(self.part.files):
-            self._note(f"{self.part.name}.files", [asdict(file) for file in files])
+        if files != list(self.bundle.files):
+            self._record(f"{self.bundle.name}.files", [asdict(file) for file in files])
         return files
 
     def _published(self, file: File) -> File:
-        """A file with all that its record says about it."""
+        """Complete a file with the address, size and checksum of its record."""
         if not file.record or (file.url and file.size):
             return file
         try:
-            offered = {found.name: found for found in self.client.listing(file.record)}
+            offered = {listed.name: listed for listed in self.client.listing(file.record)}
         except Unreachable as error:
             raise InputError(
                 f"{error}; get {file.name} from {page(file.record)} by hand, put it into {self.to} and run again"
             ) from None
         if file.name not in offered:
             raise InputError(f"{page(file.record)}: has no file {file.name} any more; it has {', '.join(offered)}")
-        found = offered[file.name]
-        for known, now in ((file.size, found.size), (file.checksum, found.checksum)):
+        listed = offered[file.name]
+        for known, now in ((file.size, listed.size), (file.checksum, listed.checksum)):
             if known and now and known != now:
                 raise InputError(f"{page(file.record)}: {file.name} is another file than it was: {now}, not {known}")
-        return replace(found, checksum=file.checksum or found.checksum)
+        return replace(listed, checksum=file.checksum or listed.checksum)
 
     def _get(self, file: File) -> None:
         target = self.to / file.name
@@ -169,18 +172,18 @@ class _Getting:
                 raise InputError(
                     f"{error}; get {file.url} by hand, put it into {self.to} as {file.name} and run again"
                 ) from None
-        elif self._noted(file.name) == _stamp(target):
+        elif self._recorded(file.name) == _stamp(target):
             return
         else:
             file = self._as_known(file)
             wrong = wrong_with(target, file)
             if wrong:
                 raise InputError(f"{target}: {wrong}; not whole or not this file, move it away and run again")
-        self._note(file.name, _stamp(target))
+        self._record(file.name, _stamp(target))
         print(f"{target}: {'verified' if file.checksum else 'there is no published checksum to verify it by'}")
 
     def _as_known(self, file: File) -> File:
-        """A file that lies here already, with a checksum if that can be had."""
+        """Complete a local file with its checksum if the record can be reached."""
         if file.checksum:
             return file
         try:
@@ -191,30 +194,30 @@ class _Getting:
             raise
 
     def _unpack(self, archive: str, names: Sequence[str]) -> None:
-        folder = self.to / self.part.into
-        begun = self._noted(f"{archive}.unpacking") is not None
-        self._note(f"{archive}.unpacking", True)
-        # Half of a large archive may be there already; then its full size says nothing about the room it needs.
+        folder = self.to / self.bundle.folder
+        begun = self._recorded(f"{archive}.unpacking") is not None
+        self._record(f"{archive}.unpacking", True)
+        # After an interruption part of the archive is unpacked already: the full size would overstate the need.
         tops = unpack([self.to / name for name in names], folder, check_space=not begun)
-        os.sync()  # once for all members, so that the note cannot outlive them in a power cut
-        self._note(f"{archive}.unpacked", tops)
+        os.sync()  # once for all members: after a power cut the record must not exist without the files
+        self._record(f"{archive}.unpacked", tops)
         print(f"{folder}: {archive} unpacked ({', '.join(tops[:5])}{', ...' if len(tops) > 5 else ''})")
 
     def _is_done(self, archive: str) -> bool:
-        tops = self._noted(f"{archive}.unpacked")
-        return tops is not None and all(os.path.lexists(self.to / self.part.into / top) for top in tops)
+        tops = self._recorded(f"{archive}.unpacked")
+        return tops is not None and all(os.path.lexists(self.to / self.bundle.folder / top) for top in tops)
 
-    def _noted(self, name: str) -> Any:
+    def _recorded(self, name: str) -> Any:
         try:
-            return json.loads((self.notes / f"{name}.json").read_text(encoding="utf-8"))
+            return json.loads((self.records / f"{name}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
 
-    def _note(self, name: str, value: Any) -> None:
-        write_json(self.notes / f"{name}.json", value)
+    def _record(self, name: str, value: Any) -> None:
+        write_json(self.records / f"{name}.json", value)
 
 
 def _stamp(path: Path) -> list[int]:
-    """What changes when a file is changed."""
+    """Size and modification time, to detect changes."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]

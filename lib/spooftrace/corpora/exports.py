@@ -1,7 +1,8 @@
-"""Hugging Face exports of a corpus: what their columns are, for the message that says how to unpack them.
+"""Columns of a Hugging Face export of a corpus, for the message that explains how to unpack it.
 
-A Parquet file ends in a footer, its length (4 bytes, little endian) and ``PAR1``. The footer holds, as plain JSON below
-the key ``huggingface``, the features that the ``datasets`` library stores. Reading the audio needs a Parquet library.
+A Parquet file ends with a footer, the length of the footer (4 bytes, little endian) and ``PAR1``. Below the key
+``huggingface`` the footer holds the features of the ``datasets`` library as plain JSON. Reading the audio would need a
+Parquet library.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import os
 from pathlib import Path
 
 MAGIC = b"PAR1"
-LARGEST = 1 << 24  # bytes of a footer
-SHOWN = 12  # columns
+LARGEST = 1 << 24  # bytes; longer footers are not read
+SHOWN = 12  # columns listed in a message
 
 
 def advice(path: Path) -> str:
-    """What a data set file is and what to do, to follow its path in a message."""
+    """The part of a message after the path of an export: what it is, and how to unpack it."""
     columns = columns_of(path)
     audio = next((name for name, kind in columns.items() if kind == "Audio"), "audio")
     names = [f"{name} ({kind})" if kind == "Audio" else name for name, kind in columns.items()]
@@ -24,13 +25,13 @@ def advice(path: Path) -> str:
     return (
         "is a Hugging Face data set, which is not read"
         + (f" (columns {listed})" if listed else "")
-        + f": get the release (spooftrace download), or write the 'bytes' of column '{audio}' of every row to a file "
-        "named by its 'path', put the label files of the release beside them, and prepare from there"
+        + f": download the official files (spooftrace download), or write the 'bytes' of column '{audio}' of each "
+        "row to a file with the name in its 'path', put the official label files beside them, and prepare from there"
     )
 
 
 def columns_of(path: Path) -> dict[str, str]:
-    """Column -> kind of a Parquet file that ``datasets`` wrote, e.g. ``Audio``; empty where that cannot be read."""
+    """Column -> kind, such as ``Audio``, of a Parquet file of ``datasets``; empty if they cannot be read."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -1,6 +1,6 @@
-"""Get files over HTTP: resume, try again, verify; and ask Zenodo and Hugging Face what a record holds.
+"""Download files over HTTP with resume, retries and verification; list the files of Zenodo and Hugging Face records.
 
-A file grows under the name ``NAME.part`` and gets its own name when its size and checksum are right.
+A file is written as ``NAME.part`` and renamed when its size and checksum are right.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,25 +26,25 @@ from spooftrace import __version__
 from spooftrace.common.atomic import fsync_folder
 from spooftrace.common.errors import InputError
 from spooftrace.common.progress import Progress
-from spooftrace.corpora.sources import File
+from spooftrace.corpora.source_types import File
 
 BLOCK = 1 << 20
 MEGABYTE = 1_000_000
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # full, the user's share of it is, or no larger file is allowed
-AGAIN = {408, 425, 429, 500, 502, 503, 504}  # answers that may be better in a while
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # disk full, quota exceeded, file too large
+RETRIED = {408, 425, 429, 500, 502, 503, 504}  # HTTP status of temporary problems
 T = TypeVar("T")
 
 
 class Unreachable(Exception):
-    """There is no way to a server; the message says which and why."""
+    """A server cannot be reached; the message names it and the reason."""
 
 
 class _Dropped(Exception):
-    """The connection broke after some answer; trying again may help."""
+    """The connection broke after a first answer; it is tried again."""
 
 
 def checksum_of(path: Path, kind: str) -> str:
-    """``kind:hex`` of a file, where kind is ``md5`` or ``sha256``."""
+    """Checksum of a file as ``KIND:HEX``; ``kind`` is ``md5`` or ``sha256``."""
     digest = hashlib.new(kind, usedforsecurity=False)
     with open(path, "rb") as file, Progress(f"checking {path.name}, MB", path.stat().st_size // MEGABYTE) as progress:
         done = 0
@@ -55,7 +56,7 @@ def checksum_of(path: Path, kind: str) -> str:
 
 
 def wrong_with(path: Path, file: File) -> str:
-    """How a file on disk differs from what was published, in words; empty if it does not."""
+    """Describe how a file on disk differs from the published one; empty if it does not."""
     size = path.stat().st_size
     if file.size is not None and size != file.size:
         return f"{size:,} bytes instead of {file.size:,}"
@@ -69,14 +70,14 @@ def wrong_with(path: Path, file: File) -> str:
 
 @dataclass
 class Client:
-    """Where the servers are and how patient to be; tests bring their own.
+    """A connection to the servers.
 
     Args:
-        zenodo: base address of Zenodo.
-        huggingface: base address of Hugging Face.
-        timeout: seconds of silence after which a connection is taken for dead.
-        contact: seconds within which the first answer of a server must come.
-        waits: seconds before each further try; the count begins anew whenever something arrived.
+        zenodo: Base address of Zenodo.
+        huggingface: Base address of Hugging Face.
+        timeout: Seconds without data after which a connection is given up.
+        contact: Seconds within which a server must answer for the first time.
+        waits: Seconds to wait before each retry; the count restarts whenever data arrived.
     """
 
     zenodo: str = "https://zenodo.org"
@@ -91,8 +92,8 @@ class Client:
         """The files of a record, ``zenodo:NUMBER`` or ``huggingface:OWNER/DATASET``, with sizes and checksums.
 
         Raises:
-            Unreachable: no way there.
-            InputError: no such record, or not open.
+            Unreachable: The server cannot be reached.
+            InputError: The record does not exist or is not public.
         """
         if record not in self._listings:
             host, name = record.split(":", 1)
@@ -103,7 +104,7 @@ class Client:
                 raise
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 raise InputError(
-                    f"{page(record)}: its list of files is not as known ({error!r}); go on by hand"
+                    f"{page(record)}: its list of files has an unknown form ({error!r}); download the files by hand"
                 ) from None
         return self._listings[record]
 
@@ -132,14 +133,14 @@ class Client:
             with self._open(url) as answer:
                 return answer.read()
 
-        return json.loads(self._patiently(url, read, lambda: False))
+        return json.loads(self._with_retries(url, read, lambda: False) or b"")
 
     def download(self, file: File, target: Path) -> None:
-        """Get a file and verify it; a ``.part`` that a former run left is gone on with.
+        """Download a file and verify it; the ``.part`` file of an earlier run is resumed.
 
         Raises:
-            Unreachable: no way to the server.
-            InputError: the server refuses, or what it sends is twice not what was published.
+            Unreachable: The server cannot be reached.
+            InputError: The server refuses, or two downloads in a row differ from the published file.
         """
         part = target.with_name(target.name + ".part")
         wrong = ""
@@ -148,21 +149,18 @@ class Client:
                 size = part.stat().st_size if part.exists() else 0
                 if file.size is None or size != file.size:
                     before = [size]
-                    self._patiently(
-                        file.url,
-                        lambda before=before, progress=progress: self._continue(file, part, progress, before),
-                        lambda before=before: _grown(part, before),
-                    )
+                    resume = partial(self._resume, file, part, progress)
+                    self._with_retries(file.url, resume, partial(_has_grown, part, before))
             wrong = wrong_with(part, file)
             if not wrong:
                 os.replace(part, target)
                 fsync_folder(target.parent)
                 return
-            part.unlink()  # ours, and of no use
+            part.unlink()
         raise InputError(f"{target.name}: downloaded twice, each time damaged ({wrong}); try later, or another network")
 
-    def _continue(self, file: File, part: Path, progress: Progress, before: list[int]) -> None:
-        """One connection: append to the part what is missing."""
+    def _resume(self, file: File, part: Path, progress: Progress) -> None:
+        """Append the missing bytes to ``part`` over one connection."""
         have = part.stat().st_size if part.exists() else 0
         if file.size is not None and have > file.size:
             part.unlink()
@@ -171,9 +169,9 @@ class Client:
             if answer.status == 206:
                 sent = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
                 if not sent or int(sent[1]) != have:
-                    raise _Dropped("the server sent another part of the file than was asked for")
+                    raise _Dropped("the server sent another range than requested")
                 total = int(sent[2])
-            else:  # all of it: the server knows no ranges
+            else:  # the server does not support ranges and sends the whole file
                 have, total = 0, int(answer.headers.get("Content-Length") or file.size or 0)
             progress.total = total // MEGABYTE
             with open(part, "ab" if have else "wb") as out:
@@ -185,31 +183,31 @@ class Client:
         if have < total:
             raise _Dropped(f"the connection broke after {have:,} of {total:,} bytes")
 
-    def _patiently(self, url: str, act: Callable[[], T], got_on: Callable[[], bool]) -> T:
-        """Do something over and over until it works, waiting longer each time."""
+    def _with_retries(self, url: str, act: Callable[[], T], has_progressed: Callable[[], bool]) -> T | None:
+        """Repeat an action until it succeeds, with increasing waits; None if the server has no more bytes to send."""
         tries = 0
         while True:
             try:
                 return act()
             except urllib.error.HTTPError as error:
                 error.close()
-                if error.code == 416:  # nothing is left to send: the check of the sum decides
-                    return None  # type: ignore[return-value]
-                if error.code not in AGAIN:
+                if error.code == 416:  # no bytes are left to send; the checksum decides
+                    return None
+                if error.code not in RETRIED:
                     raise InputError(_refused(url, error.code)) from None
                 reason = f"HTTP {error.code}"
             except (_Dropped, OSError, http.client.HTTPException) as error:
                 if isinstance(error, OSError) and error.errno in NO_ROOM:
-                    raise InputError(f"no room on the disk ({error.strerror}); make some and run again") from None
+                    raise InputError(f"no space on the disk ({error.strerror}); free some and run again") from None
                 if isinstance(error, OSError) and error.filename:
-                    raise  # a folder without permission and the like
+                    raise  # a local problem, such as a folder without permission
                 host = urllib.parse.urlsplit(url).netloc
                 if host not in self._met:
                     raise Unreachable(f"{host} cannot be reached ({getattr(error, 'reason', error)})") from None
                 reason = str(error)
-            tries = 0 if got_on() else tries + 1
+            tries = 0 if has_progressed() else tries + 1
             if tries > len(self.waits):
-                raise InputError(f"{url}: gave up after {tries} tries ({reason}); run again to go on where it stopped")
+                raise InputError(f"{url}: gave up after {tries} tries ({reason}); run again to resume")
             time.sleep(self.waits[max(0, tries - 1)] if self.waits else 0)
 
     def _open(self, url: str, headers: dict[str, str] | None = None) -> Any:
@@ -219,7 +217,7 @@ class Client:
         host = urllib.parse.urlsplit(url).netloc
         if host in self._met:
             return urllib.request.urlopen(request, timeout=self.timeout)
-        # Looking up a name has no time limit of its own, and without a network it can take long.
+        # Name resolution has no timeout of its own; without a network it can take long.
         answer = _within(self.contact, lambda: urllib.request.urlopen(request, timeout=self.timeout))
         self._met.add(host)
         return answer
@@ -233,19 +231,19 @@ def page(record: str) -> str:
 
 def _refused(url: str, code: int) -> str:
     if code in (401, 403):
-        return f"{url}: the server wants permission (HTTP {code}); get the file by hand in a browser"
+        return f"{url}: the server requires permission (HTTP {code}); download the file in a browser"
     return f"{url}: the server has no such file (HTTP {code}); it may have moved, look at the page of the corpus"
 
 
-def _grown(part: Path, before: list[int]) -> bool:
-    """Whether the part is longer than ever before; a server without ranges makes it shrink in between."""
+def _has_grown(part: Path, before: list[int]) -> bool:
+    """Whether the file is longer than ever before (without ranges it shrinks at each retry); updates ``before``."""
     size = part.stat().st_size if part.exists() else 0
     grown, before[0] = size > before[0], max(size, before[0])
     return grown
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
-    """Call in a thread that is left behind if it takes too long."""
+    """Call a function in a thread; after a timeout the thread is abandoned."""
     result: list[Any] = []
 
     def work() -> None:

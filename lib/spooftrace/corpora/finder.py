@@ -1,10 +1,10 @@
-"""Where the files of a corpus lie: label files by their names, audio by the files that the labels name.
+"""Locate the files of a corpus: label files by name, audio by the utterances in the label files.
 
-Copies of a corpus differ: unpacked one level deeper, in parts or merged, FLAC converted to WAV, label files moved.
-A corpus module describes the official tree by relative paths, in order of preference. What lies at one of them is taken
-without a search. Otherwise the folders up to ``tree.DEPTH`` levels below the root are searched for paths that end in
-them, in any letter case, and in the end for folders of any name that hold the audio files. Exactly one place must
-answer; several are listed and refused, because a second copy may have been altered.
+Copies of a corpus differ: unpacked one level deeper, split or merged, FLAC converted to WAV, label files moved. A
+corpus module describes the official tree by relative paths in order of preference. A file at one of them is used
+without a search. Otherwise the folders up to ``folder_tree.DEPTH`` levels below the root are searched for paths that
+end in them, in any letter case, and finally for folders of any name that hold the audio files. There must be exactly
+one match: several are listed and refused, because a second copy may have been altered.
 """
 
 from __future__ import annotations
@@ -17,56 +17,56 @@ from pathlib import Path
 
 from spooftrace.common.english import first_of
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.folder_tree import Folder, PathParts, Tree, ends_with
 from spooftrace.corpora.separators import with_commas
-from spooftrace.corpora.tree import Folder, Parts, Tree, ends_with
 
-SHOWN = 5  # places, files or entries of a folder that a message names
+SHOWN = 5  # places, files or folder entries listed in a message
 
 
-class MissingPart(InputError):
-    """A part of a corpus is not there; with ``--allow-partial`` the others are prepared without it."""
+class MissingFiles(InputError):
+    """Files of a corpus are missing; ``--allow-partial`` prepares the rest without them."""
 
 
 class Finder:
-    """Searches one root.
+    """Searches the folders below one root.
 
     Args:
-        root: folder of the corpus.
-        inner: names of the folder that holds the corpus in the official tree; both it and its parent may be the root.
-        tree: further folders of the official tree, in any of which the root may lie.
+        root: Folder of the corpus.
+        inner: Names of the folder that holds the corpus in the official tree; the root is that folder or its parent.
+        tree: Further folders of the official tree; the root may be one of them.
     """
 
     def __init__(self, root: Path, inner: Sequence[str] = (), tree: Sequence[str] = ()) -> None:
         self.root, self.inner, self.official = root, inner, tree
         self.tree = Tree()
-        self._surveys: dict[Path, list[tuple[Parts, Folder]]] = {}
+        self._surveys: dict[Path, list[tuple[PathParts, Folder]]] = {}
 
     @property
     def bases(self) -> list[Path]:
-        """What official paths are relative to."""
+        """Folders that official paths are relative to."""
         return [*(self.root / folder for folder in self.inner if (self.root / folder).is_dir()), self.root]
 
-    def survey(self) -> list[tuple[Parts, Folder]]:
-        """All folders that are searched, listed once."""
+    def survey(self) -> list[tuple[PathParts, Folder]]:
+        """All folders to search; they are listed only once."""
         if self.root not in self._surveys:
             self._surveys[self.root] = list(self.tree.survey(self.root))
         return self._surveys[self.root]
 
     def climb(self) -> None:
-        """Make the parent of the root the root."""
+        """Replace the root by its parent."""
         self.root = self.root.absolute().parent
 
     def all_labels(
         self, places: Mapping[str, Sequence[str]], first_line: str | Mapping[str, str] = ""
     ) -> dict[str, Path | None]:
-        """The label file of each set, as ``labels`` finds it.
+        """Locate the label file of each set (see ``labels``).
 
-        Where no set has one, or they lie in the root itself although it is their own folder in the official tree, the
-        root is too low: its parent becomes the root.
+        The root is too low if no set has a label file, or if the root itself is the folder of the label files in the
+        official tree. Then the search continues from its parent.
 
         Args:
-            places: set -> where its label file may be.
-            first_line: as of ``labels``, for all sets or for each.
+            places: Set -> possible relative paths of its label file.
+            first_line: See ``labels``; one pattern for all sets, or one per set.
         """
         given = self.root
         folders = {place.rpartition("/")[0] for options in places.values() for place in options}
@@ -85,15 +85,15 @@ class Finder:
             self.climb()
 
     def labels(self, places: Sequence[str], first_line: str = "", by_name: bool = True) -> Path | None:
-        """The label file at one of ``places``, relative paths; or a file of that name elsewhere; None if there is none.
+        """Locate a label file at one of several relative paths, or by name elsewhere; None if there is none.
 
         Args:
-            places: the official one first.
-            first_line: regular expression for the first or second line (there may be a header) of files elsewhere.
-            by_name: take a file of the right name from any folder.
+            places: Relative paths, the official one first.
+            first_line: Regular expression for the first or second line (below a header) of files at other places.
+            by_name: Whether a file of the right name may be in any folder.
 
         Raises:
-            InputError: several files fit, and they differ.
+            InputError: Several files fit, and they differ.
         """
         for place in places:
             for base in self.bases:
@@ -121,14 +121,14 @@ class Finder:
         return None
 
     def has_folder(self, *names: str) -> bool:
-        """Whether a folder of one of the names is among those that are searched."""
+        """Whether one of the searched folders has one of these names."""
         return any(ends_with(parts, name) for parts, _ in self.survey() for name in names)
 
     def folder(self, places: Sequence[str]) -> Path | None:
-        """The folder at one of ``places``, relative paths; None if there is none.
+        """Locate a folder at one of several relative paths; None if there is none.
 
         Raises:
-            InputError: several folders fit.
+            InputError: Several folders fit.
         """
         for place in places:
             for base in self.bases:
@@ -153,7 +153,10 @@ def _parents(paths: Mapping[str, Path | None]) -> set[Path]:
 
 
 def _has_line(path: Path, pattern: str) -> bool:
-    """Whether the first or the second line of a file matches, with any separator of columns in place of commas."""
+    """Whether the first or second line of a file matches, as it is or with another column separator."""
     with open(path, "rb") as file:
         lines = file.read(4096).decode("utf-8-sig", "replace").splitlines()[:2]
-    return any(re.match(pattern, line) or re.match(pattern, with_commas(line), re.IGNORECASE) for line in lines)
+    readings = [reading for line in lines for reading in (with_commas(line), with_commas(line).replace(",", " "))]
+    return any(re.match(pattern, line) for line in lines) or any(
+        re.match(pattern, reading, re.IGNORECASE) for reading in readings
+    )

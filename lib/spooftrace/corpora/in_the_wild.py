@@ -24,9 +24,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.finder import Finder
 from spooftrace.corpora.protocol import Trials, csv_rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -40,19 +40,19 @@ EXPECTED = Expected(19963, 11816)
 
 def prepare(request: Request) -> list[DataDir]:
     """Write ``in_the_wild``."""
-    release = Release.asked("In-the-Wild", request, (NAME,), inner=("release_in_the_wild",))
-    meta = release.finder.labels(META, r"file,speaker,label|\d+(\.wav)?,")
+    corpus = Corpus.from_request("In-the-Wild", request, (NAME,), inner=("release_in_the_wild",))
+    meta = corpus.finder.labels(META, r"file,speaker,label|\d+(\.wav)?,")
     if meta is None:
-        trials = trials_of_folders(release.finder)
+        trials = trials_of_folders(corpus.finder)
         if not len(trials):
-            raise release.missing(*META)
+            raise corpus.not_found(*META)
     else:
-        release.took("labels", meta.parent)
+        corpus.record_origin("labels", meta.parent)
         trials = read_protocol(meta)
-    with release.part(NAME):
-        data = release.write(NAME, trials, EXPECTED, ("release_in_the_wild", "."), ".wav", labels=meta)
+    with corpus.preparing(NAME):
+        data = corpus.write(NAME, trials, EXPECTED, ("release_in_the_wild", "."), ".wav", labels=meta)
         _compare_folders(data)
-    return release.finish()
+    return corpus.finish()
 
 
 def trials_of_folders(finder: Finder) -> Trials:

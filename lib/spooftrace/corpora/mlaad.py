@@ -25,47 +25,51 @@ choice of bona fide speech: say which one a figure was measured with.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus
 from spooftrace.corpora.protocol import Trials, csv_rows
-from spooftrace.corpora.release import Release
 from spooftrace.corpora.request import Request
+from spooftrace.corpora.separators import separator_note
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.edit import combine
+
+OFFICIAL_SEPARATOR = "|"
 
 
 def prepare(request: Request, bonafide: Path | None = None) -> list[DataDir]:
     """Write ``mlaad``, and with ``bonafide`` also ``mailabs`` and ``mlaad_mailabs``."""
-    release = Release.asked("MLAAD", request, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
+    corpus = Corpus.from_request("MLAAD", request, ("mlaad", "mailabs"), inner=("MLAAD",), tree=("fake",))
     if bonafide and not bonafide.is_dir():
         raise InputError(f"--bonafide {bonafide}: no such folder; give the folder of M-AILABS")
-    if release.root.absolute().name == "fake":
-        release.finder.climb()
-    fake = release.find("fake")
-    trials, files, originals = read_release(fake)
-    release.took("labels", fake)
-    if release.wants("mlaad"):
-        with release.part("mlaad"):
-            release.write("mlaad", trials, None, fake, ".wav", files)
+    if corpus.root.absolute().name == "fake":
+        corpus.finder.climb()
+    fake = corpus.find("fake")
+    trials, files, originals = read_tables(fake)
+    corpus.record_origin("labels", fake)
+    if corpus.selected("mlaad"):
+        with corpus.preparing("mlaad"):
+            corpus.write("mlaad", trials, None, fake, ".wav", files)
     if not bonafide:
-        print(f"{release.out / 'mlaad'}: has no bona fide speech to compare with; --bonafide DIR adds that of M-AILABS")
-        return release.finish()
-    mailabs = Release("M-AILABS", bonafide, request.out, request.allow_partial)
-    if release.wants("mailabs"):
-        with mailabs.part("mailabs"):
+        print(f"{corpus.out / 'mlaad'}: has no bona fide speech to compare with; --bonafide DIR adds that of M-AILABS")
+        return corpus.finish()
+    mailabs = Corpus("M-AILABS", bonafide, request.out, request.allow_partial)
+    if corpus.selected("mailabs"):
+        with mailabs.preparing("mailabs"):
             trials, files = bonafide_trials(originals)
             mailabs.write("mailabs", trials, None, (".", "MAILABS", "M-AILABS"), ".wav", files)
-    prepared = release.finish() + mailabs.finish()
+    prepared = corpus.finish() + mailabs.finish()
     if len(prepared) == 2:
-        both, _ = combine(release.out / "mlaad_mailabs", [data.path for data in prepared])
+        both, _ = combine(corpus.out / "mlaad_mailabs", [data.path for data in prepared])
         prepared.append(both)
         print(f"{both.path}: {len(both.utts):,} utterances, those of the two sets")
     return prepared
 
 
-def read_release(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, tuple[Path, int]]]:
+def read_tables(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, tuple[Path, int]]]:
     """Everything that the ``meta.csv`` files below ``fake`` list.
 
     Returns:
@@ -78,11 +82,18 @@ def read_release(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, 
     files: dict[str, str] = {}
     originals: dict[str, tuple[Path, int]] = {}
     tables = sorted(Path(folder).glob("*/*/meta.csv"))
+    other_separators: Counter[str] = Counter()
     if not tables:
         raise InputError(f"{folder}: has no LANGUAGE/ATTACK/meta.csv; give the folder of MLAAD with --root")
     for path in tables:
         language, attack = path.parts[-3:-1]
-        for number, record in csv_rows(path, ("path", "original_file"), delimiter="|", quoted=False):
+        for number, record in csv_rows(
+            path,
+            ("path", "original_file"),
+            delimiter=OFFICIAL_SEPARATOR,
+            quoted=False,
+            other_separators=other_separators,
+        ):
             file = f"{language}/{attack}/{record['path'].strip().rpartition('/')[2]}"
             utt = _solid(file.removesuffix(".wav"))
             trials.add(
@@ -98,6 +109,9 @@ def read_release(folder: str | Path) -> tuple[Trials, dict[str, str], dict[str, 
             original = record["original_file"].strip().removeprefix("./")
             if original not in ("", "-"):
                 originals.setdefault(original, (path, number))
+    for separator, count in other_separators.items():
+        which = f"{folder}: {count:,} of {len(tables):,} meta.csv"
+        print(separator_note(which, separator, OFFICIAL_SEPARATOR))
     return trials, files, originals
 
 

@@ -33,8 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir, write_table
 from spooftrace.pretrained.unpickler import RestrictedUnpickler
@@ -51,25 +51,25 @@ MOSTLY = 0.99  # of the utterances must have labels of segments that fit their o
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``, with the labels of segments that are there."""
     tree = ["protocols", *SETS, *(f"{name}/con_wav" for name in SETS)]
-    release = Release.asked("PartialSpoof", request, SETS, inner=("database",), tree=tree)
+    corpus = Corpus.from_request("PartialSpoof", request, SETS, inner=("database",), tree=tree)
     protocols = {name: [f"{PROTOCOLS}/PartialSpoof.LA.cm.{name}.trl.txt"] for name in SETS}
-    for name, protocol in release.labels(protocols).items():
-        with release.part(name):
+    for name, protocol in corpus.label_files(protocols).items():
+        with corpus.preparing(name):
             trials = read_protocol(protocol)
             labels = trials.tables["utt2label"]
             tables = {}
             for resolution in RESOLUTIONS:
-                path = release.finder.labels([f"segment_labels/{name}_seglab_{resolution}.npy"])
+                path = corpus.finder.labels([f"segment_labels/{name}_seglab_{resolution}.npy"])
                 if path is not None:
                     tables[f"segment_labels_{resolution}.txt"] = read_segment_labels(path, labels)
-            if path := release.finder.labels([f"{name}/con_data/rttm_2cls_0sil_spoof"], by_name=False):
+            if path := corpus.finder.labels([f"{name}/con_data/rttm_2cls_0sil_spoof"], by_name=False):
                 tables["segment_times.txt"] = read_segment_times(path, labels)
             for file, table in tables.items():
                 write_table(request.out / name / file, table)
             folders = [f"{name}/con_wav", f"wav/{name}"]
-            release.write(name, trials, SETS[name], folders, ".wav", labels=protocol)
+            corpus.write(name, trials, SETS[name], folders, ".wav", labels=protocol)
             print(f"{request.out / name}: labels of segments: {', '.join(tables) or 'none in the release'}")
-    return release.finish()
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

@@ -1,9 +1,8 @@
-"""Official protocols, keys and label files -> the tables of a data directory.
+"""Read official protocols, keys and label files into the tables of a data directory.
 
-Every corpus has a file that lists its trials, each in columns of its own. The modules of this package read them with
-what is here: ``rows`` (and ``csv_rows``) gives the fields of each line with its number, ``LABELS`` knows how corpora
-spell the two classes, and ``Trials`` collects utterances, refusing the same id twice and unknown values by file and
-line. The result is a key as it is; with audio it becomes a data directory (``spooftrace.corpora.release``).
+Each corpus lists its trials in its own columns. ``rows`` and ``csv_rows`` yield the fields of each line with the line
+number, ``LABELS`` maps the spellings of the two classes, and ``Trials`` collects utterances and rejects repeated ids
+and unknown values, naming file and line. ``spooftrace.corpora.corpus`` adds the audio and writes a data directory.
 """
 
 from __future__ import annotations
@@ -17,9 +16,17 @@ from pathlib import Path
 
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import iterate_lines
-from spooftrace.corpora.separators import ANNOUNCED, SEPARATORS, header_columns, header_fields, only_separator
+from spooftrace.corpora.separators import (
+    ANNOUNCED,
+    SEPARATORS,
+    header_columns,
+    header_fields,
+    only_separator,
+    separator_note,
+    separator_of_fields,
+)
 
-# As spelt in protocols and keys; upper and lower case are the same.
+# Spellings in protocols and keys, in any letter case.
 LABELS = {
     "bonafide": "bonafide",
     "bona-fide": "bonafide",  # In-the-Wild
@@ -33,16 +40,18 @@ LABELS = {
 
 
 def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each line, split at white space, with the line's number; empty lines are passed over.
+    """Yield the number and the fields of each non-empty line of a protocol with white space between columns.
 
-    White space, not tabs: most ``.tsv`` files of this field are separated by blanks, and some lines end in one.
+    The separator is white space, not a tab: most official ``.tsv`` files use blanks, and some lines end in one. A file
+    that was saved with commas, semicolons or bars instead is read if only one of them gives a permitted number of
+    columns in its first line; a line about this is printed.
 
     Args:
-        path: the text file, as ``spooftrace.common.text`` decodes it.
-        columns: the numbers of columns a line may have.
+        path: Text file, decoded by ``spooftrace.common.text``.
+        columns: Permitted numbers of columns.
 
     Raises:
-        InputError: no such file, not text, or a line with another number of columns.
+        InputError: The file is missing or not text, or a line has another number of columns.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "protocol.txt"
@@ -50,11 +59,20 @@ def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
     >>> list(rows(path, 5))
     [(1, ['LA_0079', 'LA_T_1138215', '-', '-', 'bonafide'])]
     """
+    separator: str | None = None  # None: white space
+    is_first = True
     for number, line in enumerate(iterate_lines(path), 1):
-        fields = line.split()
-        if len(fields) in columns:
+        fields = header_fields(line, separator) if separator else line.split()
+        if is_first and line.strip() and len(fields) not in columns:
+            if ANNOUNCED.fullmatch(line):
+                continue
+            if separator := separator_of_fields(line, columns):
+                print(f"{path}: read with {SEPARATORS[separator]} between columns; officially white space")
+                fields = header_fields(line, separator)
+        if len(fields) in columns and all(fields):
+            is_first = False
             yield number, fields
-        elif fields:
+        elif line.strip():
             expected = " or ".join(map(str, sorted(columns)))
             raise InputError(
                 f"{path}:{number}: {len(fields)} columns, expected {expected}; is this the protocol of another corpus?"
@@ -62,22 +80,29 @@ def rows(path: str | Path, *columns: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def csv_rows(
-    path: str | Path, header: Collection[str], delimiter: str = ",", quoted: bool = True, optional_header: bool = False
+    path: str | Path,
+    header: Collection[str],
+    delimiter: str = ",",
+    quoted: bool = True,
+    optional_header: bool = False,
+    other_separators: Counter[str] | None = None,
 ) -> Iterator[tuple[int, dict[str, str]]]:
-    """The records of a table with a header line, as dictionaries with the line number; other columns are kept too.
+    """Yield the line number and the record (column -> field) of each line below a header.
 
-    A table that was saved again with another separator is read too, and a line is printed about it.
+    A table that was saved with another separator is read, too. A line about this is printed, or counted in
+    ``other_separators``.
 
     Args:
-        path: the text file, likewise.
-        header: columns that must be there.
-        delimiter: what separates the columns in the release.
-        quoted: whether double quotes group in the release; with False they are characters like any other.
-        optional_header: whether the first line may be a record, of the columns of ``header`` and no others.
+        path: Text file, decoded by ``spooftrace.common.text``.
+        header: Required columns; further columns are kept.
+        delimiter: Official separator.
+        quoted: Whether double quotes group in the official file; otherwise they are ordinary characters.
+        optional_header: Whether the header may be missing; the file then has exactly the columns of ``header``.
+        other_separators: Counts the tables by separator, for corpora of many tables; nothing is printed then.
 
     Raises:
-        InputError: no such file, not text, a column that is not in the header or is there twice, or a record of
-            another length.
+        InputError: The file is missing or not text, a column is missing or repeated, or a record has another number of
+            fields than the header.
     """
     lines = iterate_lines(path)
     above, first = 0, ""
@@ -99,10 +124,10 @@ def csv_rows(
         )
     separator, names = layout
     changed = separator != delimiter
-    if changed:
-        print(
-            f"{path}: read with {SEPARATORS[separator]} between columns, where the release has {SEPARATORS[delimiter]}"
-        )
+    if changed and other_separators is not None:
+        other_separators[separator] += 1
+    elif changed:
+        print(separator_note(path, separator, delimiter))
     reader = csv.reader(
         chain([first], lines) if is_record else lines,
         delimiter=separator,
@@ -128,14 +153,15 @@ def csv_rows(
 
 
 class Trials:
-    """The utterances of one set and what the protocol says about them, as tables of a data directory.
+    """The utterances of one set with the columns of the protocol, as tables of a data directory.
 
-    ``tables`` maps a file name such as ``utt2label`` to its table, utterance -> value, in the order of the protocol.
+    Attributes:
+        tables: File name, such as ``utt2label`` -> table, utterance -> value, in the order of the protocol.
 
     Args:
-        utt_pattern: regular expression that every utterance id of this corpus matches in full.
-        known: table name -> the values that occur in this corpus, for tables whose values are checked. Where those of
-            ``utt2attack`` are, ``-`` must be the attack of bona fide speech and of nothing else.
+        utt_pattern: Regular expression that each utterance id of the corpus matches in full.
+        known: Table -> permitted values, for the tables whose values are checked. If ``utt2attack`` is among them,
+            ``-`` must be the attack of bona fide speech and of no other.
 
     >>> trials = Trials(known={"utt2attack": {"-", "A01"}})
     >>> trials.add(("protocol.txt", 1), "u1", speaker="s1", label="bonafide", attack="-")
@@ -149,7 +175,7 @@ class Trials:
         self._known = dict(known or {})
         self._columns: dict[str, tuple[dict[str, str], Collection[str] | None]] = {}  # table, known values
         # One string object for each distinct value: a corpus has a million rows and a few dozen values.
-        self._one: dict[str, str] = {}
+        self._interned: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self.tables["utt2spk"])
@@ -158,16 +184,16 @@ class Trials:
         """Add one utterance.
 
         Args:
-            at: file and line that it comes from, for error messages.
-            utt: its id.
-            speaker: its speaker, ``-`` if unknown.
-            label: its class, in any of the spellings of ``LABELS``.
-            columns: further tables without their ``utt2``: ``attack="A07"`` goes to ``utt2attack``. Every utterance of
-                a set must give the same ones.
+            at: File and line, for error messages.
+            utt: Utterance id.
+            speaker: Speaker, ``-`` if unknown.
+            label: Class, in any spelling of ``LABELS``.
+            columns: Values of further tables, named without ``utt2``: ``attack="A07"`` goes to ``utt2attack``. They
+                must be the same tables for all utterances of a set.
 
         Raises:
-            InputError: the id is there already or does not look like one of this corpus, a value is unknown, or label
-                and attack contradict each other.
+            InputError: The id is repeated or not one of this corpus, a value is unknown, or label and attack contradict
+                each other.
         """
         speakers = self.tables["utt2spk"]
         if utt in speakers:
@@ -179,7 +205,7 @@ class Trials:
         known_label = LABELS.get(label) or LABELS.get(label.lower())
         if known_label is None:
             raise InputError(f"{at[0]}:{at[1]}: unknown label '{label}'; known are {', '.join(LABELS)}")
-        speakers[utt] = self._one.setdefault(speaker, speaker)
+        speakers[utt] = self._interned.setdefault(speaker, speaker)
         self.tables["utt2label"][utt] = known_label
         for name, value in columns.items():
             if name not in self._columns:
@@ -195,8 +221,8 @@ class Trials:
                     raise InputError(
                         f"{at[0]}:{at[1]}: '{utt}' is {label}, but its attack is '{value}'; get the file again"
                     )
-            column[utt] = self._one.setdefault(value, value)
+            column[utt] = self._interned.setdefault(value, value)
 
     def counts(self, table: str = "utt2label") -> Counter[str]:
-        """How many utterances have each value of a table."""
+        """Number of utterances with each value of a table."""
         return Counter(self.tables[table].values())

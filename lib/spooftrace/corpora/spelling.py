@@ -1,8 +1,7 @@
-"""Audio files whose names are spelt unlike those of the label file: letter case, Unicode form, zeros before numbers.
+"""Match audio files whose names differ from the label file in letter case, Unicode form or leading zeros.
 
-File systems and scripts change names: ``LA_E_0001`` becomes ``la_e_0001``, an accent becomes a letter of its own, ``7``
-becomes ``00007``. Such a file is taken for the one of the label file only where no other file, and no other name of the
-label file, could be meant.
+File systems and scripts change names: ``LA_E_0001`` becomes ``la_e_0001``, an accent becomes a separate character,
+``7`` becomes ``00007``. Such a file is matched only if exactly one file and one name in the label file agree.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
 
 
 def fold(name: str) -> str:
-    """A name without differences of letter case and Unicode form.
+    """Normalise letter case and Unicode form.
 
     >>> fold("LA_E_0001")
     'la_e_0001'
@@ -25,7 +24,7 @@ def fold(name: str) -> str:
 
 
 def fold_numbers(name: str) -> str:
-    """A name without these differences and without zeros before its numbers.
+    """Normalise as ``fold`` does, and remove leading zeros of numbers.
 
     >>> fold_numbers("LA_E_0001"), fold_numbers("a00/7")
     ('la_e_1', 'a0/7')
@@ -35,11 +34,11 @@ def fold_numbers(name: str) -> str:
 
 @dataclass
 class Spelling:
-    """How the files of a folder are spelt.
+    """Names of files that differ from the label file.
 
     Attributes:
-        files: name in the label file -> name of the file, where they differ.
-        ambiguous: what cannot be told apart, in words.
+        files: Name in the label file -> name of the file.
+        ambiguous: Descriptions of files that fit several names, or names that several files fit.
     """
 
     files: dict[str, str] = field(default_factory=dict)
@@ -47,11 +46,11 @@ class Spelling:
 
 
 def respell(wanted: Collection[str], present: Collection[str]) -> Spelling:
-    """Match names that are in a label file but not among the files with files of another spelling.
+    """Match names in a label file that have no file of the same name with files of another spelling.
 
     Args:
-        wanted: names in the label file.
-        present: names of files.
+        wanted: Names in the label file.
+        present: Names of files.
 
     >>> respell({"LA_E_0001", "LA_E_0002"}, {"la_e_0001", "LA_E_0002", "x"}).files
     {'LA_E_0001': 'la_e_0001'}
@@ -61,13 +60,13 @@ def respell(wanted: Collection[str], present: Collection[str]) -> Spelling:
     spelling = Spelling()
     unused = set(present).difference(wanted)
     lacking = set(wanted).difference(present)
-    readings: tuple[Callable[[str], str], ...] = (fold, fold_numbers)
-    for reading in readings:
+    normalisations: tuple[Callable[[str], str], ...] = (fold, fold_numbers)
+    for normalise in normalisations:
         if not unused or not lacking:
             break
-        spelling.ambiguous.clear()  # a looser reading finds them again
-        names, files = _by_key(wanted, reading), _by_key(unused, reading)
-        for key in sorted(files.keys() & {reading(name) for name in lacking}):
+        spelling.ambiguous.clear()  # the looser normalisation reports them again
+        names, files = _by_key(wanted, normalise), _by_key(unused, normalise)
+        for key in sorted(files.keys() & {normalise(name) for name in lacking}):
             if len(names[key]) == len(files[key]) == 1:
                 (name,), (file,) = names[key], files[key]
                 spelling.files[name] = file
@@ -78,8 +77,8 @@ def respell(wanted: Collection[str], present: Collection[str]) -> Spelling:
     return spelling
 
 
-def _by_key(names: Iterable[str], reading: Callable[[str], str]) -> dict[str, list[str]]:
+def _by_key(names: Iterable[str], normalise: Callable[[str], str]) -> dict[str, list[str]]:
     result: dict[str, list[str]] = {}
     for name in sorted(names, key=lambda name: (len(name), name)):
-        result.setdefault(reading(name), []).append(name)
+        result.setdefault(normalise(name), []).append(name)
     return result

@@ -21,8 +21,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from spooftrace.common.errors import InputError
+from spooftrace.corpora.corpus import Corpus, Expected
 from spooftrace.corpora.protocol import Trials, csv_rows
-from spooftrace.corpora.release import Expected, Release
 from spooftrace.corpora.request import Request
 from spooftrace.datadir import DataDir
 
@@ -35,13 +35,13 @@ ATTACKS = [f"a{number:02d}" for number in range(1, 24)]
 
 def prepare(request: Request) -> list[DataDir]:
     """Write ``train``, ``dev`` and ``eval``."""
-    release = Release.asked("SpoofCeleb", request, SETS, inner=("spoofceleb",), tree=("flac", *SETS.values()))
+    corpus = Corpus.from_request("SpoofCeleb", request, SETS, inner=("spoofceleb",), tree=("flac", *SETS.values()))
     metadata = {name: [f"metadata/{official}.csv", f"{official}.csv"] for name, official in SETS.items()}
-    for name, path in release.labels(metadata, r"file,speaker,attack").items():
-        with release.part(name):
+    for name, path in corpus.label_files(metadata, r"file,speaker,attack").items():
+        with corpus.preparing(name):
             folders = [f"flac/{SETS[name]}", f"wav/{SETS[name]}", SETS[name]]
-            release.write(name, read_protocol(path), EXPECTED[name], folders, labels=path)
-    return release.finish()
+            corpus.write(name, read_protocol(path), EXPECTED[name], folders, labels=path)
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:

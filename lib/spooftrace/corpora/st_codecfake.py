@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spooftrace.corpora.codecfake_xie import LINE, add_file
+from spooftrace.corpora.corpus import Corpus, Expected, MissingFiles
+from spooftrace.corpora.folder_tree import Tree
 from spooftrace.corpora.protocol import Trials, rows
-from spooftrace.corpora.release import Expected, MissingPart, Release
 from spooftrace.corpora.request import Request
-from spooftrace.corpora.tree import Tree
 from spooftrace.datadir import DataDir
 
 CODECS = {
@@ -103,23 +103,23 @@ FOLDERS = {
 def prepare(request: Request) -> list[DataDir]:
     """Write the four labelled sets and one for each folder of the open-set part."""
     tree = [*LABELLED, *(path for entry in FOLDERS.values() for path in entry.paths)]
-    release = Release.asked("ST-Codecfake", request, (*LABELLED, *FOLDERS), inner=("st-codecfake",), tree=tree)
+    corpus = Corpus.from_request("ST-Codecfake", request, (*LABELLED, *FOLDERS), inner=("st-codecfake",), tree=tree)
     protocols = {name: [f"label/{labels[0]}.txt", f"{labels[0]}.txt"] for name, (labels, *_) in LABELLED.items()}
-    for name, path in release.labels(protocols, LINE).items():
-        with release.part(name):
+    for name, path in corpus.label_files(protocols, LINE).items():
+        with corpus.preparing(name):
             labels, folder, expected = LABELLED[name]
             trials = add_protocol(new_trials(), path)
             for label in labels[1:]:
-                add_protocol(trials, release.find(f"label/{label}.txt", f"{label}.txt"))
-            release.write(name, trials, expected, [folder], ".wav", labels=path)
+                add_protocol(trials, corpus.find(f"label/{label}.txt", f"{label}.txt"))
+            corpus.write(name, trials, expected, [folder], ".wav", labels=path)
     for name, entry in FOLDERS.items():
-        if not release.wants(name):
+        if not corpus.selected(name):
             continue
-        with release.part(name):
-            audio = release.find(*entry.paths)
-            expected = None if entry.files is None else Expected(0, entry.files)
-            release.write(name, read_folder(audio, entry), expected, audio, ".wav")
-    return release.finish()
+        with corpus.preparing(name):
+            audio = corpus.find(*entry.paths)
+            count = None if entry.files is None else Expected(0, entry.files)
+            corpus.write(name, read_folder(audio, entry), count, audio, ".wav")
+    return corpus.finish()
 
 
 def read_protocol(path: str | Path) -> Trials:
@@ -159,14 +159,14 @@ def read_folder(audio: Path, entry: Folder) -> Trials:
 
     Raises:
         InputError: a file name has white space.
-        MissingPart: there are no files.
+        MissingFiles: there are no files.
     """
     trials = new_trials()
     by_extension = Tree().folder(audio).audio
     extension = max((".wav", ".flac"), key=lambda extension: len(by_extension.get(extension, ())))
     files = sorted(f"{stem}.wav" for stem in by_extension.get(extension, ()))
     if not files:
-        raise MissingPart(f"{audio}: has no .wav files; unpack or download them again")
+        raise MissingFiles(f"{audio}: has no .wav files; unpack or download them again")
     for number, file in enumerate(files, start=1):
         add_utterance(trials, (audio, number), file, "fake", entry.kind, entry.nac)
     return trials

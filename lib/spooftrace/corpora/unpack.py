@@ -1,9 +1,9 @@
-"""Unpack tar and zip archives, cut into several files or not, such that a kill at any moment loses nothing.
+"""Unpack tar and zip archives, split or not; an interrupted run is resumed without loss.
 
-Every member is written under a temporary name and renamed when it is whole, so whatever lies under its own name is
-complete, and unpacking again skips it. Against power cuts too, call ``os.sync`` before noting that an archive is done.
-Archives are read front to back once, and memory does not grow with them. They come from the network: nothing is
-written outside the folder, and no link is made that leads out of it.
+Each member is written under a temporary name and renamed when it is complete: a file under its own name is complete,
+and a second run skips it. To survive a power cut as well, call ``os.sync`` before recording that an archive is done.
+Archives are read once from front to back in constant memory. They are untrusted: nothing is written outside the folder,
+and no link leads out of it.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from pathlib import Path, PurePosixPath
 
 from spooftrace.common.errors import InputError, display, shorten
 from spooftrace.common.progress import Progress
-from spooftrace.corpora.members import Member, tar_members, zip_members
-from spooftrace.corpora.volumes import Volumes, ZipVolumes
+from spooftrace.corpora.archive_members import Member, tar_members, zip_members
+from spooftrace.corpora.archive_volumes import Volumes, ZipVolumes
 
 MEGABYTE = 1_000_000
 BROKEN = (
     EOFError, OverflowError, gzip.BadGzipFile, lzma.LZMAError, struct.error, tarfile.TarError, zlib.error,
 )  # fmt: skip
-LARGE = 100 * MEGABYTE
+LARGE = 100 * MEGABYTE  # the free space is checked again before a larger file
 
 
 def unpack(paths: Sequence[Path], folder: Path, check_space: bool = True) -> list[str]:
-    """Unpack one archive into a folder; members that are there already are left as they are.
+    """Unpack one archive into a folder; existing members are kept.
 
     Args:
-        paths: its files in order: one, or the parts of a byte-split archive, or the volumes of a spanned zip.
-        folder: where the members go; made if need be.
-        check_space: refuse to begin when the disk has not room enough.
+        paths: Files of the archive in order: one file, the parts of a byte-split archive, or the volumes of a zip.
+        folder: Target folder; it is made if necessary.
+        check_space: Whether to check the free space of the disk first.
 
     Returns:
-        The names at the top of the archive.
+        Names of the files and folders at the top level of the archive.
 
     Raises:
-        InputError: the archive is damaged or not whole, a member leads out of the folder, or the disk is full.
+        InputError: The archive is damaged or incomplete, a member leads out of the folder, or the disk is full.
     """
     paths = list(paths)
     name = paths[0].name if len(paths) == 1 else f"{paths[0].name} ... {paths[-1].name}"
@@ -60,38 +60,38 @@ def unpack(paths: Sequence[Path], folder: Path, check_space: bool = True) -> lis
                 with closing(ZipVolumes(paths)) as archive:
                     if check_space:
                         require_space(folder, sum(e.size for e in archive.entries()), f"to unpack {name}")
-                    return _write(zip_members(archive), root, paths[-1], lambda: archive.place, progress)
+                    return _write(zip_members(archive), root, paths[-1], lambda: archive.position, progress)
             if check_space:
                 require_space(folder, total, f"to unpack {name}")
             with closing(Volumes(paths)) as volumes:
                 return _write(tar_members(volumes, paths[-1]), root, paths[-1], volumes.tell, progress)
         except BROKEN as error:
             raise InputError(
-                f"{paths[-1]}: damaged or not whole ({error}); move it away and run again, or get it again"
+                f"{paths[-1]}: damaged or incomplete ({error}); move it away and run again, or download it again"
             ) from None
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise InputError(
-                    f"{folder}: the disk is full; make room and run again, what is unpacked is kept"
+                    f"{folder}: the disk is full; free some space and run again, unpacked files are kept"
                 ) from None
             raise
 
 
 def require_space(folder: Path, needed: int, what: str) -> None:
-    """Refuse to begin what will fill the disk.
+    """Check the free space of a disk.
 
     Raises:
-        InputError: fewer than ``needed`` bytes are free.
+        InputError: Fewer than ``needed`` bytes are free.
     """
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise InputError(
-            f"{folder}: {in_gb(needed)} are needed {what}, {in_gb(free)} are free; make room or go elsewhere"
+            f"{folder}: {in_gb(needed)} are needed {what}, {in_gb(free)} are free; free some space or use another disk"
         )
 
 
 def in_gb(size: float) -> str:
-    """Bytes in words.
+    """A number of bytes in GB or MB.
 
     >>> in_gb(7_640_952_520), in_gb(74_650)
     ('7.6 GB', '0.07 MB')
@@ -109,7 +109,7 @@ def _write(
     members: Iterator[Member], root: Path, archive: Path, place: Callable[[], int], progress: Progress
 ) -> list[str]:
     tops: dict[str, None] = {}
-    folders: set[Path] = set()  # made, and known to be inside
+    folders: set[Path] = set()  # existing folders, known to be inside the root
     for member in members:
         path = _inside(member.name, root, archive)
         if path == root:
@@ -120,10 +120,10 @@ def _write(
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise
-            # Two members of one name, a file as a folder, links in a circle, a name that is too long.
+            # Two members of one name, a file where a folder must be, circular links, a name that is too long.
             reason = error.strerror or str(error)
             raise InputError(f"{archive}: member '{_shown(member.name)}' cannot be written ({reason})") from None
-        # In whole megabytes, as the progress line counts.
+        # The progress line counts whole megabytes.
         progress.advance(max(0, place() // MEGABYTE - progress.done))
     return list(tops)
 
@@ -136,13 +136,13 @@ def _write_member(member: Member, path: Path, root: Path, archive: Path, folders
         folders.add(parent)
     if member.kind in ("symlink", "hardlink"):
         _link(member, path, root, archive)
-        folders.clear()  # a folder may lead elsewhere now
+        folders.clear()  # the link may have replaced a folder
     elif member.kind == "file" and not (path.exists() and member.same(path)):
         _write_file(member, path)
 
 
 def _shown(name: str) -> str:
-    """A name from an archive for a message: one line of bounded length."""
+    """A name from an archive as one line of limited length, for a message."""
     return shorten(display(name))
 
 
@@ -162,7 +162,7 @@ def _leads_inside(path: Path, root: Path, name: str, archive: Path) -> None:
 
 
 def _write_file(member: Member, path: Path) -> None:
-    if member.size > LARGE:  # a damaged header may give any size
+    if member.size > LARGE:  # a damaged header can give any size
         require_space(path.parent, member.size, f"for '{_shown(member.name)}'")
     temporary = path.with_name(f".{path.name[:200]}.unpacking")
     temporary.unlink(missing_ok=True)
@@ -179,13 +179,13 @@ def _write_file(member: Member, path: Path) -> None:
 
 
 def _link(member: Member, path: Path, root: Path, archive: Path) -> None:
-    # A symbolic link is read from where it lies, a hard link from the top of the archive.
+    # A symbolic link is relative to its folder, a hard link to the top of the archive.
     base = path.parent if member.kind == "symlink" else root
     depth = len(Path(os.path.realpath(base)).relative_to(root).parts)
     parts = PurePosixPath(member.link).parts
     up = next((number for number, part in enumerate(parts) if part != ".."), len(parts))
-    # Steps up are taken from a folder that stays where it is, so they can be counted. Behind a name, which can become
-    # a link later, they cannot.
+    # Leading steps up start from a fixed folder and can be counted. Steps up behind a name cannot: a later member may
+    # replace that name by a link.
     if not parts or member.link.startswith("/") or up > depth or ".." in parts[up:] or "\0" in member.link:
         raise InputError(
             f"{archive}: member '{_shown(member.name)}' is a link that leads out of the folder, or may later "
@@ -198,7 +198,7 @@ def _link(member: Member, path: Path, root: Path, archive: Path) -> None:
         path.symlink_to(member.link)
     elif not target.is_file():
         raise InputError(
-            f"{archive}: '{_shown(member.name)}' is a link to '{_shown(member.link)}', which is not there; get it again"
+            f"{archive}: '{_shown(member.name)}' is a link to '{_shown(member.link)}', which is missing; get it again"
         )
     elif not (path.exists() and path.samefile(target)):
         path.unlink(missing_ok=True)

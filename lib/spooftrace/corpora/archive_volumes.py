@@ -1,10 +1,10 @@
-"""Archives cut into several files, read as one; and zip archives, whole or spanned, read member by member.
+"""Read an archive that is split into several files as one stream; read zip archives, spanned or not, by member.
 
-Two ways of cutting are in use. *Byte-split* archives (``X.part0``, ``X.part1``, ...) are one file cut anywhere.
-*Spanned* zips (``X.z01``, ``X.z02``, ..., ``X.zip``) count every offset from the start of the volume it is on, which
-``zipfile`` does not read and which ``zip -s 0`` of older Info-ZIP joins into a truncated archive without a word. The
-reader here turns volume and offset into a place in the joined stream, and goes through the directory entry by entry, so
-that an archive of a million members takes no more memory than one of ten.
+There are two ways of splitting. *Byte-split* archives (``X.part0``, ``X.part1``, ...) are one file cut at arbitrary
+offsets. *Spanned* zips (``X.z01``, ``X.z02``, ..., ``X.zip``) count each offset from the start of its volume.
+``zipfile`` does not read them, and ``zip -s 0`` of older Info-ZIP joins them into a truncated archive without a
+warning. This reader converts volume and offset into an offset in the joined stream. It reads the directory entry by
+entry: memory use does not depend on the number of members.
 
 Source: PKWARE, .ZIP File Format Specification 6.3.10, sections 4.3, 4.4, 4.5.3 and 8.
 """
@@ -31,12 +31,12 @@ LOCAL = struct.Struct("<4s22x2H")
 END = struct.Struct("<4s4H2LH")
 LOCATOR64 = struct.Struct("<4sLQL")
 END64 = struct.Struct("<4s12x2L4Q")
-FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # "the value is in the zip64 field"
+FULL_16, FULL_32 = 0xFFFF, 0xFFFFFFFF  # marks a value that is stored in the zip64 field
 STORED, DEFLATED = 0, 8
 
 
 class Volumes(PiecewiseFile):
-    """Several files as one, read only and seekable, without joining them on disk.
+    """Several files as one read-only, seekable stream, without joining them on disk.
 
     Args:
         paths: The files in order.
@@ -62,10 +62,21 @@ class Volumes(PiecewiseFile):
 
 @dataclass(frozen=True)
 class ZipEntry:
-    """What the directory of a zip archive says about one member; ``at`` is its place in the joined stream."""
+    """The entry of one member in the directory of a zip archive.
+
+    Attributes:
+        name: Path within the archive.
+        mode: Unix file mode, 0 if the archive was not made on Unix.
+        encrypted: Whether the member is encrypted.
+        method: Compression method.
+        crc: CRC-32 of the contents.
+        packed: Compressed size in bytes.
+        size: Size in bytes.
+        at: Offset of the local header in the joined stream.
+    """
 
     name: str
-    mode: int  # Unix file mode, 0 if the archive was not made on Unix
+    mode: int
     encrypted: bool
     method: int
     crc: int
@@ -78,10 +89,10 @@ class ZipVolumes:
     """A zip archive in one or several volumes.
 
     Args:
-        paths: the volumes in order, the one that ends in ``.zip`` last.
+        paths: The volumes in order, the one that ends in ``.zip`` last.
 
     Raises:
-        InputError: not a whole archive, or not all of its volumes.
+        InputError: The archive is incomplete, or volumes are missing.
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
@@ -99,63 +110,63 @@ class ZipVolumes:
         self._file.close()
 
     @property
-    def place(self) -> int:
-        """How far in the joined stream reading is."""
+    def position(self) -> int:
+        """Current offset in the joined stream."""
         return self._file.tell()
 
     def _find_directory(self, given: int) -> tuple[int, int]:
-        """Where the central directory starts in the joined stream, and how many entries it has."""
+        """Offset of the central directory in the joined stream, and its number of entries."""
         size = self._volumes.size
         tail_at = max(0, size - END.size - FULL_16)
         tail = self._at(tail_at, size - tail_at)
-        found = tail.rfind(b"PK\5\6")
-        if found < 0 or len(tail) - found < END.size:
+        end = tail.rfind(b"PK\5\6")
+        if end < 0 or len(tail) - end < END.size:
             raise InputError(
-                f"{self.path}: not a whole zip archive, the directory at its end is missing; "
-                "move it away and run again, or get it again"
+                f"{self.path}: incomplete zip archive, the directory at its end is missing; "
+                "move it away and run again, or download it again"
             )
-        _, disk, directory_disk, _, entries, _, offset, _ = END.unpack_from(tail, found)
-        locator_at = tail_at + found - LOCATOR64.size
+        _, disk, directory_disk, _, entries, _, offset, _ = END.unpack_from(tail, end)
+        locator_at = tail_at + end - LOCATOR64.size
         locator = self._at(locator_at, LOCATOR64.size) if locator_at >= 0 else b""
         if locator[:4] == b"PK\6\7":
             _, end_disk, end_offset, disks = LOCATOR64.unpack(locator)
-            self._complete(disks, given)
-            record = self._at(self._volumes.starts[self._known(end_disk)] + end_offset, END64.size)
+            self._check_count(disks, given)
+            record = self._at(self._volumes.starts[self._checked_disk(end_disk)] + end_offset, END64.size)
             if record[:4] != b"PK\6\6":
-                raise self._damaged("its zip64 end record is not where it should be")
+                raise self._damaged("its zip64 end record is not at the recorded offset")
             _, disk, directory_disk, _, entries, _, offset = END64.unpack(record)
-        self._complete(disk + 1, given)
-        return self._volumes.starts[self._known(directory_disk)] + offset, entries
+        self._check_count(disk + 1, given)
+        return self._volumes.starts[self._checked_disk(directory_disk)] + offset, entries
 
-    def _complete(self, needed: int, given: int) -> None:
+    def _check_count(self, needed: int, given: int) -> None:
         if needed != given:
             stem = self.path.with_suffix("").name
             raise InputError(
                 f"{self.path}: the archive has {needed} volumes ({stem}.z01 ... {self.path.name}), {given} are here; "
-                "put them all into one folder"
+                "put all of them into one folder"
             )
 
-    def _known(self, disk: int) -> int:
+    def _checked_disk(self, disk: int) -> int:
         if disk >= len(self._volumes.starts):
             raise self._damaged(f"its directory names volume {disk + 1} of {len(self._volumes.starts)}")
         return disk
 
     def _damaged(self, what: str) -> InputError:
-        return InputError(f"{self.path}: damaged zip archive: {what}; get it again")
+        return InputError(f"{self.path}: damaged zip archive: {what}; download it again")
 
     def _at(self, place: int, count: int) -> bytes:
         self._file.seek(place)
         return self._file.read(count)
 
     def entries(self) -> Iterator[ZipEntry]:
-        """The members, in the order of the directory."""
-        # A second reader, because the caller reads the members in between.
+        """Yield the entries in the order of the directory."""
+        # A separate reader: the caller reads members between two entries.
         with io.BufferedReader(Volumes(self._volumes.paths), BLOCK) as directory:
             directory.seek(self._directory)
             for number in range(self.entries_total):
                 fixed = directory.read(ENTRY.size)
                 if len(fixed) < ENTRY.size or fixed[:4] != b"PK\1\2":
-                    raise self._damaged(f"entry {number + 1} of its directory of {self.entries_total} is no entry")
+                    raise self._damaged(f"entry {number + 1} of {self.entries_total} of its directory is invalid")
                 fields = ENTRY.unpack(fixed)
                 _, maker, _, flags, method, _, _, crc, packed, size, names, extras, comments, disk, _, mode, at = fields
                 raw_name, extra = directory.read(names), directory.read(extras)
@@ -170,35 +181,35 @@ class ZipVolumes:
                     crc=crc,
                     packed=packed,
                     size=size,
-                    at=self._volumes.starts[self._known(disk)] + at,
+                    at=self._volumes.starts[self._checked_disk(disk)] + at,
                 )
 
     def read(self, entry: ZipEntry) -> Iterator[bytes]:
-        """The contents of a member, in blocks; its length and CRC are compared with the directory's at the end.
+        """Yield the contents of a member in blocks; check its length and CRC at the end.
 
         Raises:
-            InputError: encrypted, packed in a way that is not read here, or damaged.
+            InputError: The member is encrypted, compressed with an unsupported method, or damaged.
         """
         if entry.encrypted:
-            raise InputError(f"{self.path}: '{entry.name}' is encrypted; unpack the archive by hand with its password")
+            raise InputError(f"{self.path}: '{entry.name}' is encrypted; unpack the archive with its password, by hand")
         if entry.method not in (STORED, DEFLATED):
             raise InputError(
-                f"{self.path}: '{entry.name}' is packed with method {entry.method}, which is not read here; "
+                f"{self.path}: '{entry.name}' has the unsupported compression method {entry.method}; "
                 "unpack the archive with 7z"
             )
         header = self._at(entry.at, LOCAL.size)
         if len(header) < LOCAL.size or header[:4] != b"PK\3\4":
-            raise self._damaged(f"'{entry.name}' is not where its directory says")
+            raise self._damaged(f"'{entry.name}' is not at the offset that its directory gives")
         _, names, extras = LOCAL.unpack(header)
         self._file.read(names + extras)
         crc = size = 0
         for block in self._unpacked(entry):
             crc, size = zlib.crc32(block, crc), size + len(block)
-            if size > entry.size:  # stop before a forged member fills the disk
+            if size > entry.size:  # a forged member must not fill the disk
                 break
             yield block
         if (crc, size) != (entry.crc, entry.size):
-            raise self._damaged(f"'{entry.name}' does not have the CRC and length of its directory")
+            raise self._damaged(f"'{entry.name}' does not have the CRC and length that its directory gives")
 
     def _unpacked(self, entry: ZipEntry) -> Iterator[bytes]:
         left = entry.packed
@@ -212,7 +223,7 @@ class ZipVolumes:
                 yield block
                 continue
             try:
-                while block:  # BLOCK at a time, however well it is packed
+                while block:  # at most BLOCK at a time, whatever the compression ratio
                     yield inflate.decompress(block, BLOCK)
                     block = inflate.unconsumed_tail
             except zlib.error:
@@ -222,7 +233,7 @@ class ZipVolumes:
 
 
 def _zip64(extra: bytes, size: int, packed: int, at: int, disk: int) -> tuple[int, int, int, int]:
-    """Replace the values that did not fit by those of the zip64 extra field (section 4.5.3), which has only these."""
+    """Replace marked values by those of the zip64 extra field, which holds only these (section 4.5.3)."""
     while len(extra) >= 4:
         tag, length = struct.unpack_from("<2H", extra)
         if tag == 1:
@@ -236,10 +247,10 @@ def _zip64(extra: bytes, size: int, packed: int, at: int, disk: int) -> tuple[in
     return size, packed, at, disk
 
 
-def together(names: Sequence[str]) -> dict[str, list[str]]:
-    """Which files are one archive: the archive's name -> its files in order; a file that is not cut stands alone.
+def group_volumes(names: Sequence[str]) -> dict[str, list[str]]:
+    """Group files by archive: name of the archive -> its files in order.
 
-    >>> together(["a.z02", "a.zip", "a.z01", "b.part1", "b.part0", "c.tar"])
+    >>> group_volumes(["a.z02", "a.zip", "a.z01", "b.part1", "b.part0", "c.tar"])
     {'a.zip': ['a.z01', 'a.z02', 'a.zip'], 'b': ['b.part0', 'b.part1'], 'c.tar': ['c.tar']}
     """
     groups: dict[str, list[tuple[float, str]]] = {}

@@ -1,90 +1,23 @@
-"""Where the corpora come from: files, checksums, licences. The table that ``spooftrace download`` works from.
-
-A checksum or an exact size is here only where it was read off a source; elsewhere it is None, and Zenodo or Hugging
-Face is asked when the file is downloaded. Gigabytes are rounded, and only printed. The comment above each entry gives
-the source: "official" are pages, papers and repositories of the authors, "reported" what other public repositories say
-about files that they downloaded.
-"""
+"""Download sources of the corpora for detection."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
-BY = "any use, with attribution"
-BY_NC = "non-commercial use, with attribution"
-BY_NC_ND = "non-commercial use, with attribution; altered copies (resampled, recoded) may not be passed on"
-
-
-@dataclass(frozen=True)
-class File:
-    """One file to get.
-
-    ``name`` may be a pattern such as ``*.zip`` where the names are not known beforehand. ``record`` is
-    ``zenodo:NUMBER`` or ``huggingface:OWNER/DATASET``; a file of no record has a ``url``. ``checksum`` is ``md5:...``
-    or ``sha256:...``, ``size`` in bytes.
-    """
-
-    name: str
-    url: str = ""
-    record: str = ""
-    size: int | None = None
-    checksum: str | None = None
-
-
-@dataclass(frozen=True)
-class Part:
-    """What ``--part`` names: files that belong together. Archives unpack into ``into``, a folder within ``--to``."""
-
-    name: str
-    what: str
-    files: tuple[File, ...]
-    gigabytes: float | None = None
-    into: str = "."
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """A release of a corpus. One with ``by_hand`` is not open, or not one that a program may download."""
-
-    title: str
-    licence: str
-    allows: str
-    page: str
-    tree: str
-    parts: tuple[Part, ...] = ()
-    by_hand: str = ""
-    notes: tuple[str, ...] = ()
-
-
-def files_of(
-    record: str, kind: str, sums: Mapping[str, str | None], sizes: Mapping[str, int] | None = None
-) -> tuple[File, ...]:
-    """Files of one record, from ``name -> checksum`` and ``name -> size`` as far as they are known."""
-    return tuple(
-        File(name, record=record, size=(sizes or {}).get(name), checksum=checksum and f"{kind}:{checksum}")
-        for name, checksum in sums.items()
-    )
-
-
-def zenodo(number: int, *names: str, sizes: Mapping[str, int] | None = None) -> tuple[File, ...]:
-    """Files of a Zenodo record of which the checksums are to be asked for."""
-    return files_of(f"zenodo:{number}", "md5", dict.fromkeys(names), sizes)
+from spooftrace.corpora.source_types import BY, BY_NC, BY_NC_ND, Bundle, CorpusSource, File, files_of, zenodo
 
 
 def _asvspoof5(*sums: tuple[str, str]) -> tuple[File, ...]:
     return files_of("zenodo:14498691", "md5", dict(sums), {"ASVspoof5_protocols.tar.gz": 20_669_392})
 
 
-CORPORA: dict[str, Corpus] = {
+SOURCES: dict[str, CorpusSource] = {
     # Official: Zenodo record 6906306, Edinburgh DataShare 10283/3336. Reported: the md5, as the record's.
-    "asvspoof2019": Corpus(
+    "asvspoof2019": CorpusSource(
         title="ASVspoof 2019, logical access (LA)",
         licence="ODC-By 1.0",
-        allows=BY,
+        permits=BY,
         page="https://datashare.ed.ac.uk/handle/10283/3336",
-        parts=(
-            Part(
+        bundles=(
+            Bundle(
                 "la",
                 "train, dev, eval and protocols",
                 files_of("zenodo:6906306", "md5", {"LA.zip": "30c98f11d8b2bc21f2c257bfd78bb5c5"}),
@@ -97,19 +30,19 @@ LA/ASVspoof2019_LA_{train,dev,eval}/flac/*.flac""",
     ),
     # Official: records 4837263 and 4835108; md5 of the keys in eval-package/README.md of asvspoof-challenge/2021 (LA
     # packed anew 2023-04-13). Reported: md5 of the LA audio; sizes of the DF audio.
-    "asvspoof2021": Corpus(
+    "asvspoof2021": CorpusSource(
         title="ASVspoof 2021, logical access (LA) and deepfake (DF)",
         licence="ODC-By 1.0",
-        allows=BY,
+        permits=BY,
         page="https://www.asvspoof.org/index2021.html",
-        parts=(
-            Part(
+        bundles=(
+            Bundle(
                 "la",
                 "LA evaluation audio",
                 files_of("zenodo:4837263", "md5", {"ASVspoof2021_LA_eval.tar.gz": "2abee34d8b0b91159555fc4f016e4562"}),
                 7.8,
             ),
-            Part(
+            Bundle(
                 "df",
                 "DF evaluation audio",
                 zenodo(
@@ -124,7 +57,7 @@ LA/ASVspoof2019_LA_{train,dev,eval}/flac/*.flac""",
                 ),
                 34.5,
             ),
-            Part(
+            Bundle(
                 "keys",
                 "labels and conditions of both",
                 tuple(
@@ -148,13 +81,13 @@ keys/LA/ASV/""",
     ),
     # Official: README_asvspoof5.txt (md5 of every file). Reported: sizes, from the mirror huggingface.co/datasets/
     # jungjee/asvspoof5 and from downloads.
-    "asvspoof5": Corpus(
+    "asvspoof5": CorpusSource(
         title="ASVspoof 5, track 1",
         licence="ODC-By 1.0; the bona fide speech CC BY 4.0",
-        allows=BY,
+        permits=BY,
         page="https://zenodo.org/records/14498691",
-        parts=(
-            Part(
+        bundles=(
+            Bundle(
                 "train",
                 "training audio",
                 _asvspoof5(
@@ -166,7 +99,7 @@ keys/LA/ASV/""",
                 ),
                 37.5,
             ),
-            Part(
+            Bundle(
                 "dev",
                 "development audio",
                 _asvspoof5(
@@ -176,7 +109,7 @@ keys/LA/ASV/""",
                 ),
                 20.1,
             ),
-            Part(
+            Bundle(
                 "eval",
                 "evaluation audio",
                 _asvspoof5(
@@ -193,7 +126,7 @@ keys/LA/ASV/""",
                 ),
                 84.6,
             ),
-            Part(
+            Bundle(
                 "protocols",
                 "protocols and keys",
                 _asvspoof5(("ASVspoof5_protocols.tar.gz", "865d0e894ea9f686f0f37e5ae3ae3616")),
@@ -206,15 +139,15 @@ flac_D/*.flac
 flac_E_eval/*.flac""",
     ),
     # Official: github.com/SVDDChallenge/CtrSVDD2024_Baseline, README (records). Reported: file names.
-    "ctrsvdd": Corpus(
+    "ctrsvdd": CorpusSource(
         title="CtrSVDD (SVDD challenge 2024, controlled track)",
         licence="CC BY-NC-ND 4.0",
-        allows=BY_NC_ND,
+        permits=BY_NC_ND,
         page="https://zenodo.org/records/10467648",
-        parts=(
-            Part("train", "training audio and protocol", zenodo(10467648, "train_set.zip", "train.txt")),
-            Part("dev", "development audio and protocol", zenodo(10467648, "dev_set.zip", "dev.txt")),
-            Part("eval", "evaluation audio and key", zenodo(12703261, "test_set.zip", "test.txt")),
+        bundles=(
+            Bundle("train", "training audio and protocol", zenodo(10467648, "train_set.zip", "train.txt")),
+            Bundle("dev", "development audio and protocol", zenodo(10467648, "dev_set.zip", "dev.txt")),
+            Bundle("eval", "evaluation audio and key", zenodo(12703261, "test_set.zip", "test.txt")),
         ),
         tree="""\
 {train_set,dev_set,test_set}/*.flac    (or train, dev, test)
@@ -225,13 +158,13 @@ train.txt, dev.txt, test.txt           (test.txt is the key of eval, also named 
         ),
     ),
     # Official: deepfake-total.com/in_the_wild; Hugging Face mueller91/In-The-Wild. Reported: 8.2 GB.
-    "in_the_wild": Corpus(
+    "in_the_wild": CorpusSource(
         title="In-the-Wild (Mueller et al. 2022)",
         licence="see the page: CC BY-SA 4.0 and Apache-2.0 are both reported",
-        allows=BY,
+        permits=BY,
         page="https://huggingface.co/datasets/mueller91/In-The-Wild",
-        parts=(
-            Part(
+        bundles=(
+            Bundle(
                 "all",
                 "audio and labels",
                 files_of("huggingface:mueller91/In-The-Wild", "sha256", {"release_in_the_wild.zip": None}),
@@ -243,13 +176,13 @@ release_in_the_wild/meta.csv
 release_in_the_wild/{0..31778}.wav""",
     ),
     # Official: record 5766198. Reported: md5, as the record's.
-    "partialspoof": Corpus(
+    "partialspoof": CorpusSource(
         title="PartialSpoof 1.2",
         licence="CC BY 4.0",
-        allows=BY,
+        permits=BY,
         page="https://zenodo.org/records/5766198",
-        parts=tuple(
-            Part(name, what, files_of("zenodo:5766198", "md5", {f"database_{ending}.tar.gz": md5}))
+        bundles=tuple(
+            Bundle(name, what, files_of("zenodo:5766198", "md5", {f"database_{ending}.tar.gz": md5}))
             for name, what, ending, md5 in (
                 ("train", "training audio", "train", "c4853ddd831e8e96b0e279fc0a512e7e"),
                 ("dev", "development audio", "dev", "ddd4cd3221b7210ac879f67452fb209e"),
@@ -264,10 +197,10 @@ database/{train,dev,eval}/con_wav/*.wav
 database/segment_labels/{train,dev,eval}_seglab_*.npy""",
     ),
     # Official: the dataset's card. Reported: 134 GB.
-    "spoofceleb": Corpus(
+    "spoofceleb": CorpusSource(
         title="SpoofCeleb (Jung et al. 2025)",
         licence="CC BY 4.0; copyright of the recordings stays with the owners of the videos",
-        allows=BY,
+        permits=BY,
         page="https://huggingface.co/datasets/jungjee/spoofceleb",
         by_hand="ask for access on that page with an institutional address, then "
         "'hf download --repo-type dataset jungjee/spoofceleb --local-dir DIR' (134 GB) and unpack",
@@ -276,10 +209,10 @@ metadata/{train,development,evaluation}.csv
 flac/{train,development,evaluation}/a##/id#####/*.flac""",
     ),
     # Official: the dataset's card and deepfake-total.com/mlaad. Reported: 242 GB.
-    "mlaad": Corpus(
+    "mlaad": CorpusSource(
         title="MLAAD (Mueller et al. 2024)",
         licence="CC BY-NC 4.0",
-        allows=BY_NC,
+        permits=BY_NC,
         page="https://huggingface.co/datasets/mueller91/MLAAD",
         by_hand="accept its terms on that page, then "
         "'hf download --repo-type dataset mueller91/MLAAD --local-dir DIR' (about 242 GB, no archives)",
@@ -289,10 +222,10 @@ fake/LANGUAGE/ATTACK/*.wav""",
         notes=("There is no bona fide speech in it; it is made to be paired with M-AILABS.",),
     ),
     # Official: addchallenge.cn.
-    "add2022": Corpus(
+    "add2022": CorpusSource(
         title="ADD 2022 (Yi et al. 2022)",
         licence="as the access form says",
-        allows="as the access form says",
+        permits="as the access form says",
         page="http://addchallenge.cn/add2022",
         by_hand="ask the organisers for access on that page, and unpack what they send into DIR",
         tree="""\
@@ -301,10 +234,10 @@ track{1,2}adp_out/label.txt, track{1,2}adp_out/*.wav
 track3.2_eval_R2/track3_R2_label.txt, track3.2_eval_R2/wav/*.wav""",
     ),
     # Official: addchallenge.cn. Reported: eight Zenodo records of the organisers, 65.4 GB.
-    "add2023": Corpus(
+    "add2023": CorpusSource(
         title="ADD 2023 (Yi et al. 2023)",
         licence="as the access form says; CC BY-NC-ND 4.0 is reported for the Zenodo records",
-        allows=BY_NC_ND,
+        permits=BY_NC_ND,
         page="http://addchallenge.cn/add2023",
         by_hand="ask the organisers for access on that page, or look whether their Zenodo records are open (reported: "
         "track 1.1 12145773, track 1.2 12151404 12175884 12176326, track 2 12176530 12176904, track 3 12179632 "

@@ -1,8 +1,8 @@
-"""What lies in the folders of a corpus: each folder is listed once, links that lead in a circle are not followed.
+"""List the folders of a corpus: each folder once, without following circular links.
 
-Audio files are kept by extension and by stem (the name without its extension), because a corpus that was converted has
-other extensions than its release. A name counts only if a file can be read under it: links that lead nowhere and
-folders or pipes named like audio do not. Hidden files (``._x.wav``, ``.DS_Store``) and ``Thumbs.db`` are passed over.
+Audio files are grouped by extension and stem (the name without the extension), because a converted copy of a corpus has
+other extensions. Only readable files count, not dangling links or folders and pipes named like audio files. Hidden
+files (``._x.wav``, ``.DS_Store``) and ``Thumbs.db`` are skipped.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from spooftrace.common.audio_suffixes import AUDIO
 from spooftrace.common.errors import InputError
 
 SKIPPED = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX", "lost+found", "@eaDir"})
-DEPTH = 6  # levels below the root that are searched: three above the official tree, and those of the tree
-FULL = 1000  # audio files, or folders, from which a folder is data of a corpus and nothing below it is searched
-MOST = 200_000  # folders; more are not a corpus
+DEPTH = 6  # levels searched below the root: up to three above the official tree, and those of the tree
+FULL = 1000  # a folder with more audio files or subfolders holds data; nothing below it is searched
+MOST = 200_000  # folders; with more, the root is not a corpus
 
-Parts = tuple[str, ...]  # names of the folders between a root and a folder
+PathParts = tuple[str, ...]  # names of the folders from a root down to a folder
 
 
 @dataclass
 class Folder:
-    """One folder.
+    """Content of one folder.
 
     Attributes:
-        path: as it was reached from the root.
-        folders: names of the folders in it, sorted.
-        links: those of them that are symbolic links.
-        audio: extension as spelt -> stems of the audio files with it.
-        others: names of its other files.
-        broken: names of audio files that cannot be read: links that lead nowhere, folders, pipes.
+        path: Path by which it was reached from the root.
+        folders: Names of its subfolders, sorted.
+        links: Names of the subfolders that are symbolic links.
+        audio: Extension, as spelt -> stems of the audio files.
+        others: Names of its other files.
+        broken: Names of unreadable audio files: dangling links, folders, pipes.
     """
 
     path: str
@@ -44,12 +44,12 @@ class Folder:
 
     @property
     def is_full(self) -> bool:
-        """Whether it holds so many files or folders that these are data, not structure."""
+        """Whether the folder holds data rather than structure."""
         return len(self.folders) > FULL or sum(map(len, self.audio.values())) > FULL
 
 
 class Tree:
-    """The folders below a root, listed when they are first asked for."""
+    """The folders below a root, each listed at its first use."""
 
     def __init__(self) -> None:
         self._folders: dict[str, Folder] = {}
@@ -59,7 +59,7 @@ class Tree:
         """The content of one folder.
 
         Raises:
-            InputError: it cannot be read.
+            InputError: The folder cannot be read.
         """
         key = os.fspath(path)
         if key not in self._folders:
@@ -67,7 +67,7 @@ class Tree:
         return self._folders[key]
 
     def deep(self, path: str | os.PathLike[str]) -> Folder:
-        """The content of a folder and of all below it; stems and other names are relative, such as ``a00/id1/x``."""
+        """The content of a folder and all folders below it, with relative names such as ``a00/id1/x``."""
         key = os.fspath(path)
         if key not in self._deep:
             top = Folder(key, folders=self.folder(key).folders)
@@ -80,20 +80,20 @@ class Tree:
             self._deep[key] = top
         return self._deep[key]
 
-    def survey(self, root: str | os.PathLike[str]) -> Iterator[tuple[Parts, Folder]]:
-        """The folders up to ``DEPTH`` levels below a root, with the names of those on the way to each.
+    def survey(self, root: str | os.PathLike[str]) -> Iterator[tuple[PathParts, Folder]]:
+        """Yield the folders up to ``DEPTH`` levels below a root, upper levels first, each with its path parts.
 
-        Upper levels come first, and nothing below a full folder is searched.
+        Folders below a full folder are left out.
 
         Raises:
-            InputError: the root cannot be read, or there are too many folders.
+            InputError: The root cannot be read, or there are too many folders.
         """
         return self._below(os.fspath(root), DEPTH)
 
-    def _below(self, root: str, depth: int | None) -> Iterator[tuple[Parts, Folder]]:
-        # With each folder goes where the links on the way to it lay, as real paths: a link to a folder above one of
-        # these, or above the folder itself, would lead in a circle.
-        level: list[tuple[str, Parts, tuple[str, ...]]] = [(root, (), ())]
+    def _below(self, root: str, depth: int | None) -> Iterator[tuple[PathParts, Folder]]:
+        # ``trail`` holds the real paths of the folders of the links that led to a folder. A link to one of these, or
+        # to a folder above one of these, is circular.
+        level: list[tuple[str, PathParts, tuple[str, ...]]] = [(root, (), ())]
         count = 0
         while level:
             following = []
@@ -106,7 +106,7 @@ class Tree:
                 except InputError:
                     if path == root:
                         raise
-                    continue  # perhaps not part of the corpus; files needed from it are reported as missing
+                    continue  # it may not belong to the corpus; files that are needed from it are reported as missing
                 yield parts, folder
                 if depth is not None and (len(parts) >= depth or folder.is_full):
                     continue
@@ -123,12 +123,12 @@ class Tree:
 
 def _list(path: str) -> Folder:
     folder = Folder(path)
-    latest, add, cut = "", None, 0  # the extension of the latest audio file, and what takes the stems of its kind
+    latest, add, cut = "", None, 0  # extension of the last audio file, method that adds its stem, where it is cut
     try:
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
-                # The common case first: folders hold a million files of one extension.
+                # Fast path: a folder may hold a million files of one extension.
                 if add is not None and name.endswith(latest) and name[0] != "." and _is_file(entry):
                     add(name[:cut])
                     continue
@@ -143,7 +143,7 @@ def _list(path: str) -> Folder:
 
 
 def _add(folder: Folder, entry: os.DirEntry[str]) -> str:
-    """Add one entry to a folder; returns the extension of an audio file, nothing for others."""
+    """Add an entry to a folder; return its extension if it is an audio file, else an empty string."""
     name = entry.name
     if name[0] == "." or name in SKIPPED:
         return ""
@@ -164,7 +164,7 @@ def _add(folder: Folder, entry: os.DirEntry[str]) -> str:
 
 
 def _is_file(entry: os.DirEntry[str]) -> bool:
-    """Whether a file can be read under the name; costs a look at the file only where it is a link."""
+    """Whether an entry is a file; only links need a system call."""
     try:
         return entry.is_file()
     except OSError:  # a link to itself
@@ -179,6 +179,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def ends_with(parts: Sequence[str], place: str) -> bool:
-    """Whether a folder's ``parts`` end in a place such as ``ASVspoof2019_LA_train/flac``, in any letter case."""
+    """Whether path parts end in a place such as ``ASVspoof2019_LA_train/flac``, in any letter case."""
     wanted = tuple(part for part in place.casefold().split("/") if part not in ("", "."))
     return bool(wanted) and tuple(part.casefold() for part in parts[-len(wanted) :]) == wanted
