@@ -186,7 +186,7 @@ class _ArrayUnpickler(RestrictedUnpickler):
 
         # How arrays and their scalars are put together again; its module was numpy.core before numpy 2.
         rebuild_array, rebuild_scalar = np.zeros(1).__reduce__()[0], np.float64(0).__reduce__()[0]
-        allowed = {
+        allowed: dict[str, Any] = {
             "collections.defaultdict": defaultdict,
             "builtins.list": list,
             "numpy.ndarray": np.ndarray,
