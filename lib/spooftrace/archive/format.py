@@ -20,7 +20,7 @@ import numpy as np
 from spooftrace.archive.foreign import expand_columns, looks_like_text, name_of, parse_text
 
 # Kaldi's type token -> (type of one stored number, number of axes).
-KALDI_TYPES = {
+KALDI_TYPES: dict[bytes, tuple[np.dtype, int]] = {
     b"FV": (np.dtype("<f4"), 1),
     b"FM": (np.dtype("<f4"), 2),
     b"DV": (np.dtype("<f8"), 1),
