@@ -138,9 +138,9 @@ def test_known_traps_are_found(make_corpus, label, change, expected, innocent):
 def test_a_fair_corpus_has_no_telling_cue(make_corpus):
     found = audit(make_corpus())
     assert found.telling == [] and found.by_speaker and found.classes == {"bonafide": NUMBER, "spoof": NUMBER}
-    rates = {one.cue: one.figure.value for one in found.findings if one.measure == "eer" and one.cue != ALL_CUES}
+    rates = {one.cue: one.estimate.value for one in found.findings if one.measure == "eer" and one.cue != ALL_CUES}
     assert min(rates.values()) >= 0.35 and {"peak", "leading silence", "bandwidth"} <= set(rates)
-    assert all(one.figure.low <= one.figure.value <= one.figure.high for one in found.findings)
+    assert all(one.estimate.low <= one.estimate.value <= one.estimate.high for one in found.findings)
 
 
 def test_a_cue_that_no_threshold_sees(make_corpus, classes):
@@ -172,8 +172,8 @@ def test_classes_are_judged_against_chance(make_corpus):
     data = make_corpus("spoof", lambda wave, _: 1.6 * wave, copies=("a", "b", "loud"))
     found = audit(data, "utt2attack")
     level = {one.part: one for one in found.findings if one.cue == "level"}
-    assert level["loud"].figure.value > 0.95 and level["loud"].telling
-    assert 0.4 < level["pooled"].figure.value < 0.9 and level["pooled"].figure.chance <= 1 / 3
+    assert level["loud"].estimate.value > 0.95 and level["loud"].telling
+    assert 0.4 < level["pooled"].estimate.value < 0.9 and level["pooled"].estimate.chance <= 1 / 3
     assert found.findings[0].cue in ("level", "peak") and found.findings[-1].cue == ALL_CUES
 
 
@@ -184,7 +184,7 @@ def test_too_few_utterances_claim_nothing(make_corpus):
     data = DataDir.write("data", tables)
     found = audit(data)
     silence = {one.part: one for one in found.findings if one.cue == "leading silence" and one.measure == "eer"}
-    assert silence["rare"].figure.value < 0.1 and silence["rare"].too_few and not silence["rare"].telling
+    assert silence["rare"].estimate.value < 0.1 and silence["rare"].too_few and not silence["rare"].telling
     assert audit(data, "utt2attack") is None  # one class of 20 is left: the copies
     lone = {utt: "bonafide" if number < 5 else "spoof" for number, utt in enumerate(chosen)}
     assert audit_label("x", measuring.collect([data], Path("audit")), lone, lone, {}, 0.35) is None

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spooftrace.audit.findings import FEW, LABELS, Audit, Finding, audit_label
-from spooftrace.audit.measuring import SHOWN, Measured, collect, measure_shard
+from spooftrace.audit.findings import LABELS, MIN_UTTERANCES, Audit, Finding, audit_label
+from spooftrace.audit.measuring import MAX_PRINTED, Measured, collect, measure_shard
 from spooftrace.common.errors import InputError
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, gaps_of, read_gaps
@@ -45,7 +45,7 @@ def audit(
     _refuse_shared(folders)
     tables = _tables(folders, label)
     bad = measure_shard(folders, out, job or 1, num_jobs if job else 1, skip)
-    for line in list(bad.values())[:SHOWN]:
+    for line in list(bad.values())[:MAX_PRINTED]:
         print(line, file=sys.stderr)
     if bad and not skip:
         raise InputError(f"{len(bad):,} audio files cannot be used; get them again or give --on-bad-audio skip")
@@ -56,7 +56,7 @@ def audit(
     audits = _audits(folders, tables, measured, limit)
     if measured.constant:
         print(f"the same for every utterance: {', '.join(measured.constant)}")
-    about = {
+    summary = {
         "data": [str(data.path) for data in folders],
         "utterances": len(measured.utts),
         "bad_audio": len(bad),
@@ -64,7 +64,7 @@ def audit(
         "limit": limit,
         "constant": measured.constant,
     }
-    _write(audits, about, out)
+    _write(audits, summary, out)
     return [finding for audit in audits for finding in audit.telling]
 
 
@@ -81,30 +81,30 @@ def _audits(folders: Sequence[DataDir], tables: Sequence[str], measured: Measure
     for name in tables:
         audit = audit_label(name, measured, _joined(folders, name), speakers, attacks, limit)
         if audit is None:
-            print(f"{name}: no two classes of at least {FEW} utterances\n")
+            print(f"{name}: no two classes of at least {MIN_UTTERANCES} utterances\n")
             continue
-        twin = next((one.label for one in audits if one.partition == audit.partition), None)
-        print(f"{f'{name}: divides the utterances as {twin} does' if twin else as_text(audit)}\n")
+        same = next((earlier.label for earlier in audits if earlier.partition == audit.partition), None)
+        print(f"{f'{name}: divides the utterances as {same} does' if same else as_text(audit)}\n")
         audits.append(audit)
     if not audits:
         raise InputError(
-            f"{folders[0].path}: no label has two classes of {FEW} utterances, so there is nothing to tell"
+            f"{folders[0].path}: no label has two classes of {MIN_UTTERANCES} utterances, so there is nothing to tell"
         )
     return audits
 
 
-def _write(audits: Sequence[Audit], about: Mapping[str, Any], out: Path) -> None:
+def _write(audits: Sequence[Audit], summary: Mapping[str, Any], out: Path) -> None:
     from spooftrace.audit.figure import draw_audit
     from spooftrace.audit.page import write_findings, write_tsv
 
-    write_findings(out / "audit.json", audits, about)
+    write_findings(out / "audit.json", audits, summary)
     write_tsv(out / "audit.tsv", audits)
-    lacking = " (incomplete data)" if about["incomplete"] or about["bad_audio"] else ""
-    draw_audit(audits, " + ".join(about["data"]) + lacking, out / "audit.png")
-    for gap in gaps_of(about["incomplete"]):
+    lacking = " (incomplete data)" if summary["incomplete"] or summary["bad_audio"] else ""
+    draw_audit(audits, " + ".join(summary["data"]) + lacking, out / "audit.png")
+    for gap in gaps_of(summary["incomplete"]):
         print(f"INCOMPLETE: {gap}")
-    skipped = f"; {about['bad_audio']:,} with unusable audio left out" if about["bad_audio"] else ""
-    print(f"{about['utterances']:,} utterances{skipped}; wrote {out}/audit.json, audit.tsv, audit.png and cues.tsv")
+    skipped = f"; {summary['bad_audio']:,} with unusable audio left out" if summary["bad_audio"] else ""
+    print(f"{summary['utterances']:,} utterances{skipped}; wrote {out}/audit.json, audit.tsv, audit.png and cues.tsv")
 
 
 def _refuse_shared(folders: Sequence[DataDir]) -> None:

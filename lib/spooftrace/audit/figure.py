@@ -26,25 +26,27 @@ def draw_audit(audits: Sequence[Audit], title: str, path: Path) -> None:
     A cell shows the EER or F1 in per cent; its colour is the skill, from nothing (white) to no error. Figures that
     count as telling are framed, those of too few utterances grey.
     """
-    cues = [cue for cue in dict.fromkeys(one.cue for audit in audits for one in audit.findings) if cue != ALL_CUES]
+    cues = [
+        cue for cue in dict.fromkeys(finding.cue for audit in audits for finding in audit.findings) if cue != ALL_CUES
+    ]
     cues.append(ALL_CUES)
     columns = [(audit, part) for audit in audits for part in _parts(audit)]
     cells = {
-        (cues.index(one.cue), number): one
+        (cues.index(finding.cue), number): finding
         for number, (audit, part) in enumerate(columns)
-        for one in audit.findings
-        if one.part == part and one.measure in (*PART_MEASURES, "macro_f1")
+        for finding in audit.findings
+        if finding.part == part and finding.measure in (*PART_MEASURES, "macro_f1")
     }
     skill = np.full((len(cues), len(columns)), np.nan)  # (cues, columns)
-    for place, one in cells.items():
-        skill[place] = max(one.figure.skill, 0)
+    for place, finding in cells.items():
+        skill[place] = max(finding.estimate.skill, 0)
     with matplotlib.style.context("default"):  # whatever the user's matplotlibrc says
         figure = Figure(figsize=(2.6 + 0.55 * len(columns), 1.9 + 0.27 * len(cues)), dpi=130, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         image = axes.imshow(skill, cmap="Oranges", vmin=0, vmax=1, aspect="auto")
-        for (row, column), one in cells.items():
-            _write(axes, row, column, one)
+        for (row, column), finding in cells.items():
+            _write(axes, row, column, finding)
         axes.set_xticks(range(len(columns)), [_heading(*column) for column in columns], rotation=60, ha="right")
         axes.set_yticks(range(len(cues)), cues)
         axes.tick_params(length=0, labelsize=8)
@@ -63,9 +65,9 @@ def draw_audit(audits: Sequence[Audit], title: str, path: Path) -> None:
 def _parts(audit: Audit) -> list[str]:
     """``pooled`` and the attacks or classes, in the order of their names."""
     best: dict[str, float] = {}
-    for one in audit.findings:
-        if one.part != POOLED:
-            best[one.part] = max(best.get(one.part, 0.0), one.figure.skill)
+    for finding in audit.findings:
+        if finding.part != POOLED:
+            best[finding.part] = max(best.get(finding.part, 0.0), finding.estimate.skill)
     return [POOLED, *sorted(sorted(best, key=lambda part: -best[part])[:MAX_PARTS])]
 
 
@@ -75,9 +77,9 @@ def _heading(audit: Audit, part: str) -> str:
     return f"{audit.label.removeprefix('utt2')}: {'EER' if audit.is_detection else 'macro-F1'} %"
 
 
-def _write(axes: Axes, row: int, column: int, one: Finding) -> None:
-    colour = "0.6" if one.too_few else "white" if one.figure.skill > 0.6 else "black"
-    text = f"{100 * one.figure.value:.0f}"
+def _write(axes: Axes, row: int, column: int, finding: Finding) -> None:
+    colour = "0.6" if finding.too_few else "white" if finding.estimate.skill > 0.6 else "black"
+    text = f"{100 * finding.estimate.value:.0f}"
     axes.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
-    if one.telling and one.cue != ALL_CUES:
+    if finding.telling and finding.cue != ALL_CUES:
         axes.add_patch(Rectangle((column - 0.47, row - 0.47), 0.94, 0.94, fill=False, edgecolor="black", linewidth=1.3))

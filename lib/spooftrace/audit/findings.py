@@ -1,4 +1,4 @@
-"""What the cues say about the labels of a corpus, pooled and for each attack or class: every figure as one row."""
+"""What the cues say about the labels of a corpus, pooled and for each attack or class: every measurement as a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from spooftrace.audit.measuring import Measured
 from spooftrace.audit.separation import (
-    Figure,
+    Estimate,
     balanced_error,
     deal_folds,
     equal_error,
@@ -23,23 +23,23 @@ from spooftrace.audit.separation import (
 Array = np.ndarray
 DETECTION = ("bonafide", "spoof")
 LABELS = ("utt2label", "utt2vq", "utt2aux", "utt2dec", "utt2codec", "utt2attack")
-NOTHING = "-"  # no codec, no attack: an utterance that the label says nothing of
+NO_VALUE = "-"  # no codec, no attack: an utterance that the label says nothing of
 POOLED = "pooled"
 ALL_CUES = "all cues"
-FEW = 20  # utterances; of fewer nothing is claimed
+MIN_UTTERANCES = 20  # utterances; of fewer nothing is claimed
 RISK = 0.05  # that of all figures of a label one counts as telling when no cue says anything
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One figure.
+    """One measurement.
 
     Attributes:
         cue: a cue, or ``all cues``.
         measure: ``eer``; ``error``, the mean error rate of the decisions of a histogram; ``macro_f1``; ``f1``.
         part: ``pooled``, the attack whose spoof is compared with all bona fide, or the class.
         utterances: of the two classes, of the class and all others, or of the smallest and the largest class.
-        figure: its value, interval and chance.
+        estimate: its value, interval and chance.
         telling: better than the limit, of at least 20 utterances each, and not by luck: the 5 % risk of one such
             figure among all those of the label is shared out evenly.
     """
@@ -48,12 +48,12 @@ class Finding:
     measure: str
     part: str
     utterances: tuple[int, int]
-    figure: Figure
+    estimate: Estimate
     telling: bool = False
 
     @property
     def too_few(self) -> bool:
-        return min(self.utterances) < FEW
+        return min(self.utterances) < MIN_UTTERANCES
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Audit:
     @property
     def telling(self) -> list[Finding]:
         """Of single cues: what all cues together tell may be the trace of the generator that a detector is to find."""
-        return [one for one in self.findings if one.telling and one.cue != ALL_CUES]
+        return [finding for finding in self.findings if finding.telling and finding.cue != ALL_CUES]
 
 
 def audit_label(
@@ -107,13 +107,13 @@ def audit_label(
         limit: the EER below which a cue is telling; an F1 must be as far on the way from chance to 1.
     """
     counts = Counter(class_of[utt] for utt in measured.utts)
-    counts.pop(NOTHING, None)
-    kept = {name: count for name, count in sorted(counts.items()) if count >= FEW}
-    left_out = {name: count for name, count in sorted(counts.items()) if count < FEW}
+    counts.pop(NO_VALUE, None)
+    kept = {name: count for name, count in sorted(counts.items()) if count >= MIN_UTTERANCES}
+    left_out = {name: count for name, count in sorted(counts.items()) if count < MIN_UTTERANCES}
     if len(kept) < 2:
         return None
     chosen = np.array([class_of[utt] in kept for utt in measured.utts])
-    utts = [utt for utt, one in zip(measured.utts, chosen, strict=True) if one]
+    utts = [utt for utt, kept_utt in zip(measured.utts, chosen, strict=True) if kept_utt]
     # Classes are numbered by name, so that bona fide is 0.
     _, first, classes = np.unique([class_of[utt] for utt in utts], return_index=True, return_inverse=True)
     _, speakers = np.unique([speaker_of[utt] for utt in utts], return_inverse=True)
@@ -123,16 +123,16 @@ def audit_label(
     decided = {cue: histogram_decisions(values, classes, folds) for cue, values in scores.items()}
     decided[ALL_CUES], scores[ALL_CUES] = joint_decisions(measured.values[chosen], classes, folds)
     if set(counts) == set(DETECTION):
-        attacks = np.array([attack_of.get(utt, NOTHING) for utt in utts])
+        attacks = np.array([attack_of.get(utt, NO_VALUE) for utt in utts])
         found = {cue: list(_error_rates(cue, scores[cue], decided[cue], classes, speakers, attacks)) for cue in scores}
     else:
         found = {cue: list(_f1_scores(cue, decided[cue], classes, speakers, list(kept))) for cue in scores}
 
     deviations = NormalDist().inv_cdf(1 - RISK / 2 / sum(map(len, found.values())))
-    judged = {cue: [_judge(one, limit, deviations) for one in rows] for cue, rows in found.items()}
+    judged = {cue: [_judge(finding, limit, deviations) for finding in rows] for cue, rows in found.items()}
     order = sorted(judged, key=lambda cue: (cue != ALL_CUES, _rank(judged[cue])), reverse=True)
     partition = chosen.tobytes() + first.argsort().argsort()[classes].tobytes()  # classes by their first utterance
-    return Audit(label, kept, left_out, by_speaker, partition, [one for cue in order for one in judged[cue]])
+    return Audit(label, kept, left_out, by_speaker, partition, [finding for cue in order for finding in judged[cue]])
 
 
 def _error_rates(
@@ -158,12 +158,14 @@ def _f1_scores(cue: str, decided: Array, classes: Array, speakers: Array, names:
         yield Finding(cue, "f1", name, (size, len(classes) - size), figure)
 
 
-def _judge(one: Finding, limit: float, deviations: float) -> Finding:
-    telling = one.figure.skill > 1 - 2 * limit and one.figure.beyond_luck(deviations) and not one.too_few
-    return replace(one, telling=telling)
+def _judge(finding: Finding, limit: float, deviations: float) -> Finding:
+    telling = (
+        finding.estimate.skill > 1 - 2 * limit and finding.estimate.beyond_luck(deviations) and not finding.too_few
+    )
+    return replace(finding, telling=telling)
 
 
 def _rank(findings: Sequence[Finding]) -> tuple[bool, float]:
     """What cues are sorted by: telling ones first, then by the greatest skill that is not of a handful."""
-    skills = [one.figure.skill for one in findings if not one.too_few]
-    return any(one.telling for one in findings), max(skills, default=0.0)
+    skills = [finding.estimate.skill for finding in findings if not finding.too_few]
+    return any(finding.telling for finding in findings), max(skills, default=0.0)

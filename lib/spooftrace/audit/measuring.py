@@ -21,7 +21,7 @@ from spooftrace.common.text import read_lines
 from spooftrace.datadir import DataDir
 
 THREADS = 4  # decoding and numpy leave Python's lock alone for a good part; jobs scale better
-SHOWN = 10
+MAX_PRINTED = 10  # messages on unusable files
 HEADER = ["utt", "state", *(cue.name for cue in CUES), FORMAT]
 ORIGIN = {"columns": HEADER}
 BAD = "bad"  # the record of a file that cannot be used: "STATE bad REASON"; otherwise "STATE NUMBER ... FORMAT"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spooftrace.audit.cues import CUES, FILE_REMEDY
-from spooftrace.audit.findings import ALL_CUES, FEW, POOLED, Audit, Finding
+from spooftrace.audit.findings import ALL_CUES, MIN_UTTERANCES, POOLED, Audit, Finding
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.cells import spreadsheet
 from spooftrace.common.english import percent
@@ -38,17 +38,17 @@ def as_text(audit: Audit) -> str:
     else:
         header = ["cue", "macro-F1 %", "95 % interval", "chance %", "best told class: F1 % (chance %)"]
     rows = []
-    for cue in dict.fromkeys(one.cue for one in audit.findings):
-        found = [one for one in audit.findings if one.cue == cue]
-        pooled = {one.measure: one for one in found if one.part == POOLED}
+    for cue in dict.fromkeys(finding.cue for finding in audit.findings):
+        found = [finding for finding in audit.findings if finding.cue == cue]
+        pooled = {finding.measure: finding for finding in found if finding.part == POOLED}
         main = pooled.get("eer") or pooled["macro_f1"]
         second = _marked(pooled["error"]) if "error" in pooled else ""
         rows.append(
             [
                 cue,
                 _marked(main),
-                f"{percent(main.figure.low, 1)} to {percent(main.figure.high, 1)}",
-                second if audit.is_detection else percent(main.figure.chance, 1),
+                f"{percent(main.estimate.low, 1)} to {percent(main.estimate.high, 1)}",
+                second if audit.is_detection else percent(main.estimate.chance, 1),
                 _extreme(found, audit.is_detection),
             ]
         )
@@ -59,11 +59,11 @@ def as_text(audit: Audit) -> str:
 def verdict(audit: Audit) -> list[str]:
     """What tells the classes apart and what to do about it; what nothing is claimed about."""
     lines = []
-    for cue in dict.fromkeys(one.cue for one in audit.telling):
+    for cue in dict.fromkeys(finding.cue for finding in audit.telling):
         where = [
-            f"{one.part} {MEASURES[one.measure]} {percent(one.figure.value, 1)} %"
-            for one in audit.telling
-            if one.cue == cue
+            f"{finding.part} {MEASURES[finding.measure]} {percent(finding.estimate.value, 1)} %"
+            for finding in audit.telling
+            if finding.cue == cue
         ]
         more = f" and {len(where) - 4} more" if len(where) > 4 else ""
         lines += [f"  {cue}: {', '.join(where[:4])}{more}", f"    {REMEDIES.get(cue, FILE_REMEDY)}"]
@@ -71,10 +71,10 @@ def verdict(audit: Audit) -> list[str]:
         lines.insert(0, "* these tell the classes apart, better than the limit and more than luck explains:")
     else:
         lines.append(f"no single cue tells the classes of {audit.label} apart")
-    few = {one.part: min(one.utterances) for one in audit.findings if one.too_few} | audit.left_out
+    few = {finding.part: min(finding.utterances) for finding in audit.findings if finding.too_few} | audit.left_out
     if few:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(few.items()))
-        lines.append(f"nothing is claimed of fewer than {FEW} utterances: {names}")
+        lines.append(f"nothing is claimed of fewer than {MIN_UTTERANCES} utterances: {names}")
     return lines
 
 
@@ -85,9 +85,9 @@ def write_findings(path: Path, audits: Sequence[Audit], about: Mapping[str, Any]
             "classes": audit.classes,
             "left_out": audit.left_out,
             "cross_validation": "speakers" if audit.by_speaker else "utterances",
-            "telling": sorted({one.cue for one in audit.telling}),
+            "telling": sorted({finding.cue for finding in audit.telling}),
             "verdict": verdict(audit),
-            "findings": [asdict(one) for one in audit.findings],
+            "findings": [asdict(finding) for finding in audit.findings],
         }
         for audit in audits
     }
@@ -103,20 +103,25 @@ def write_tsv(path: Path, audits: Sequence[Audit]) -> None:
             writer.writerows([audit.label, *row] for row in map(_row, audit.findings))
 
 
-def _row(one: Finding) -> list[Any]:
-    figure = one.figure
-    numbers = (f"{number:.6g}" for number in (figure.value, figure.low, figure.high, figure.chance))
-    return [one.cue, one.measure, spreadsheet(one.part), *one.utterances, *numbers, "yes" if one.telling else "no"]
+def _row(finding: Finding) -> list[Any]:
+    estimate = finding.estimate
+    numbers = (f"{number:.6g}" for number in (estimate.value, estimate.low, estimate.high, estimate.chance))
+    telling = "yes" if finding.telling else "no"
+    return [finding.cue, finding.measure, spreadsheet(finding.part), *finding.utterances, *numbers, telling]
 
 
 def _extreme(found: Sequence[Finding], is_detection: bool) -> str:
-    parts = [one for one in found if one.part != POOLED and one.measure in PART_MEASURES and not one.too_few]
+    parts = [
+        finding
+        for finding in found
+        if finding.part != POOLED and finding.measure in PART_MEASURES and not finding.too_few
+    ]
     if not parts:
         return ""
-    best = max(parts, key=lambda one: one.figure.skill)
-    chance = "" if is_detection else f" ({percent(best.figure.chance, 1)})"
+    best = max(parts, key=lambda finding: finding.estimate.skill)
+    chance = "" if is_detection else f" ({percent(best.estimate.chance, 1)})"
     return f"{best.part} {_marked(best)}{chance}"
 
 
-def _marked(one: Finding) -> str:
-    return f"{percent(one.figure.value, 1)}{'*' if one.telling and one.cue != ALL_CUES else ' '}"
+def _marked(finding: Finding) -> str:
+    return f"{percent(finding.estimate.value, 1)}{'*' if finding.telling and finding.cue != ALL_CUES else ' '}"

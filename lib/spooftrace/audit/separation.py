@@ -25,7 +25,7 @@ MIN_SPEAKERS = 10  # the interval from resampling fewer of them would be too nar
 
 
 @dataclass(frozen=True)
-class Figure:
+class Estimate:
     """A measure of how well classes are told apart: an error rate or an F1, as a fraction.
 
     Attributes:
@@ -54,7 +54,7 @@ class Figure:
         return self.skill * abs(self.perfect - self.chance) > deviations * self.spread
 
 
-def equal_error(bonafide: Array, spoof: Array, speakers: tuple[Array, Array]) -> Figure:
+def equal_error(bonafide: Array, spoof: Array, speakers: tuple[Array, Array]) -> Estimate:
     """EER of a cue as a score, in the direction in which it is smaller.
 
     Equal values of both classes are taken in turn, as if lots were drawn, so that a cue that is constant has 0.5.
@@ -73,19 +73,19 @@ def equal_error(bonafide: Array, spoof: Array, speakers: tuple[Array, Array]) ->
     found = bootstrap_interval(*scores, draws=DRAWS, level=LEVEL, **how)
     # Near 0.5 the EER is the mean of two shares, each of independent trials and 0.5 itself.
     spread = 0.25 * np.sqrt(1 / len(bonafide) + 1 / len(spoof))
-    return Figure(found.point, found.low, found.high, 0.5, float(spread), 0.0)
+    return Estimate(found.point, found.low, found.high, 0.5, float(spread), 0.0)
 
 
-def balanced_error(classes: Array, decided: Array, speakers: Array) -> Figure:
+def balanced_error(classes: Array, decided: Array, speakers: Array) -> Estimate:
     """Mean error rate of two classes, 0 and 1; arguments as for :func:`f1_scores`."""
     drawn = _resampled_confusions(classes, decided, 2, speakers)  # (draws + 1, 2, 2)
     errors = drawn[:, [0, 1], [1, 0]] / drawn.sum(axis=2)  # (draws + 1, 2)
     truth, given = drawn[0].sum(axis=1), drawn[0].sum(axis=0)
     spread = np.sqrt(_lottery_variance(truth, given)[0]) / 2 * (1 / truth).sum()
-    return _figure(errors.mean(axis=1), 0.5, float(spread), 0.0)
+    return _estimate(errors.mean(axis=1), 0.5, float(spread), 0.0)
 
 
-def f1_scores(classes: Array, decided: Array, number: int, speakers: Array) -> tuple[Figure, list[Figure]]:
+def f1_scores(classes: Array, decided: Array, number: int, speakers: Array) -> tuple[Estimate, list[Estimate]]:
     """Macro-F1, and the F1 of each class.
 
     Chance is what the same decisions reach when they are dealt out to the utterances by lot.
@@ -106,10 +106,10 @@ def f1_scores(classes: Array, decided: Array, number: int, speakers: Array) -> t
     np.fill_diagonal(covariance, _lottery_variance(truth, given))
     spread = np.sqrt(scale @ covariance @ scale) / number
     each = [
-        _figure(f1[:, one], scale[one] * expected[one], scale[one] * covariance[one, one] ** 0.5, 1.0)
+        _estimate(f1[:, one], scale[one] * expected[one], scale[one] * covariance[one, one] ** 0.5, 1.0)
         for one in range(number)
     ]
-    return _figure(f1.mean(axis=1), float((scale * expected).mean()), float(spread), 1.0), each
+    return _estimate(f1.mean(axis=1), float((scale * expected).mean()), float(spread), 1.0), each
 
 
 def deal_folds(classes: Array, speakers: Array) -> tuple[Array, bool]:
@@ -225,7 +225,7 @@ def _lottery_variance(truth: Array, given: Array) -> Array:
     return truth * given * (total - truth) * (total - given) / (total**2 * (total - 1.0))
 
 
-def _figure(values: Sequence[float] | Array, chance: float, spread: float, perfect: float) -> Figure:
+def _estimate(values: Sequence[float] | Array, chance: float, spread: float, perfect: float) -> Estimate:
     """The first of ``values`` is that of all utterances, the others are those of the draws."""
     low, high = np.quantile(values[1:] if len(values) > 1 else values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Figure(float(values[0]), float(low), float(high), float(chance), float(spread), perfect)
+    return Estimate(float(values[0]), float(low), float(high), float(chance), float(spread), perfect)
