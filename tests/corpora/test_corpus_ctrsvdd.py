@@ -202,7 +202,7 @@ def test_mistakes_are_named_by_file_and_line(tmp_path, line, words):
 
 
 def test_wrong_root(release, tmp_path):
-    with pytest.raises(InputError, match="not the folder of CtrSVDD, or not all unpacked"):
+    with pytest.raises(InputError, match="not the folder of CtrSVDD, or not all of it is unpacked"):
         prepare(tmp_path, tmp_path / "out", databases=[], allow_partial=False)
     with pytest.raises(InputError, match="10 bonafide instead of 12,169"):
         prepare(release, tmp_path / "out", allow_partial=False)

@@ -217,7 +217,7 @@ def test_mistakes_are_named_by_file_and_line(tmp_path, line, words):
 
 
 def test_wrong_root(release, tmp_path):
-    with pytest.raises(InputError, match="not the folder of PartialSpoof, or not all unpacked"):
+    with pytest.raises(InputError, match="not the folder of PartialSpoof, or not all of it is unpacked"):
         prepare(tmp_path, tmp_path / "out", allow_partial=False)
     with pytest.raises(InputError, match="8 bonafide instead of 2,580; 16 spoof instead of 22,800"):
         prepare(release, tmp_path / "out", allow_partial=False)
