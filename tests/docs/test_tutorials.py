@@ -36,7 +36,7 @@ def checkout(tmp_path, speech):
         write_data(root / "egs/mini", name, count, first, speech)
     for name in ("train", "dev", "eval"):
         for label in ("bonafide", "spoof"):
-            for index in range(4):
+            for index in range(8):  # an audit needs 20 utterances of each class
                 speech.write(root / f"my_corpus/{name}/{label}/{index}.wav", label, index)
     return root
 
