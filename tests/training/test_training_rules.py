@@ -262,7 +262,7 @@ def test_code_tables_start_from_the_codec():
 
 
 def test_code_tables_without_a_codec_are_refused():
-    with pytest.raises(InputError, match=r"take its stream out of data.cached, or give .* backend.init_args.codebooks"):
+    with pytest.raises(InputError, match=r"QAFStatic .* data.cached, .* backend.init_args.codebooks"):
         start_from_others(*qaf({}))
     with pytest.raises(InputError, match="stream 'codec' does not fit QAFStatic: codebooks are"):
         start_from_others(*qaf({"codec": Codec(2, 5, 3)}))

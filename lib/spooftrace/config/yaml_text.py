@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -109,13 +109,13 @@ def _check_bounds(text: str) -> None:
         depth = 0
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in known:
-                raise _beyond(event, f"the alias *{event.anchor} stands for nothing, or for something that contains it")
+                raise _error_at(event, f"the alias *{event.anchor} has no anchor before it, or contains itself")
             size, depth = known[event.anchor]
             count += size
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
             if len(event.value) > LONGEST_VALUE:
-                raise _beyond(event, f"a value has more than {LONGEST_VALUE:,} characters")
+                raise _error_at(event, f"a value has more than {LONGEST_VALUE:,} characters")
             if event.anchor:
                 known[event.anchor] = (1, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
@@ -131,10 +131,11 @@ def _check_bounds(text: str) -> None:
         if opened:
             opened[-1].below = max(opened[-1].below, depth)
         if len(opened) + depth > MOST_DEPTH:
-            raise _beyond(event, f"nested more than {MOST_DEPTH} deep")
+            raise _error_at(event, f"nested more than {MOST_DEPTH} deep")
         if count > MOST_VALUES:
-            raise _beyond(event, f"stands for more than {MOST_VALUES:,} values")
+            raise _error_at(event, f"stands for more than {MOST_VALUES:,} values")
 
 
-def _beyond(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+def _error_at(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:
+    # libyaml's marks have the same attributes as PyYAML's, but they are of another class.
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=cast("yaml.Mark | None", event.start_mark))

@@ -94,12 +94,12 @@ def _decode(utts: Sequence[str], sources: Mapping[str, Source], notes: Mapping[s
         for utt, note in decode(utts, sources):
             if isinstance(note, InputError):
                 result.changed = f"'{utt}': {note}"
-            elif note.partition(" ")[0] != notes[utt].partition(" ")[0]:
+                return
+            if note.partition(" ")[0] != notes[utt].partition(" ")[0]:
                 # digest, size, time, start, end, path
                 recorded = notes[utt].split(" ", 5)[-1]
                 was = "" if recorded == sources[utt].path else f" (they were made from {recorded})"
                 result.changed = f"the audio of '{utt}', {sources[utt].path}, is not what they were made from{was}"
-            if result.changed:
                 return
             result.moved[utt] = note
             progress.advance()

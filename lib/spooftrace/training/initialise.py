@@ -1,23 +1,30 @@
-"""What a training starts from besides pretrained front-ends: a codec's codebooks, another experiment's front-ends."""
+"""Initialise an untrained system with weights of other models: a codec's codebooks, another experiment's front-ends."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from spooftrace.common.errors import InputError
-from spooftrace.config.loading import build, load_config
+from spooftrace.common.records import RUN
+from spooftrace.config.loading import build
 from spooftrace.config.settings import Config
+from spooftrace.frontends.base import FrontEnd
+from spooftrace.system.experiment import load_experiment
 from spooftrace.system.system import System
-from spooftrace.system.weights import load_weights
 
 
 def start_from_others(system: System, config: Config) -> None:
-    """Put weights of other models into an untrained system, where its configuration says so.
+    """Copy weights of other models into an untrained system, as its configuration specifies.
+
+    Args:
+        system: The untrained system, changed in place.
+        config: Its configuration.
 
     Raises:
-        InputError: They are not to be had, or do not fit.
+        InputError: The weights are missing, or do not fit the system.
     """
     _start_from_codebooks(system)
     try:
@@ -30,40 +37,43 @@ def start_from_others(system: System, config: Config) -> None:
 
 
 def _start_from_codebooks(system: System) -> None:
-    """Let a back-end that looks codes up (QAF-Static) start from the vectors of the codec that gives the codes."""
+    """Initialise the embedding tables of a back-end such as QAF-Static with the codebooks of its codec."""
     backend = type(system.backend).__name__
     if not system.backend.needs_codebooks:
         return
     for name, frontend in system.frontends.items():
-        if frontend.codebooks:
+        # ``system.frontends`` is a ModuleDict, whose values are typed as modules.
+        if codebooks := cast("FrontEnd", frontend).codebooks:
             try:
-                system.backend.start_from(torch.stack([codebook.embed for codebook in frontend.codebooks]))
+                system.backend.start_from(torch.stack([codebook.embed for codebook in codebooks]))
             except ValueError as error:
                 raise InputError(f"stream '{name}' does not fit {backend}: {error}") from None
             return
     raise InputError(
-        f"{backend} starts from the codec's codebooks: take its stream out of data.cached, or give their file as "
-        "backend.init_args.codebooks"
+        f"{backend} starts from the codec's codebooks: remove its stream from data.cached, or set "
+        "backend.init_args.codebooks to the file of the codebooks"
     )
 
 
 def _start_from_experiment(system: System, config: Config, exp: Path) -> None:
-    """Let fine-tuned streams start from the weights of another experiment's (SASTNet's "tuned" front-end)."""
-    if not (exp / "run.json").exists():
-        raise InputError(f"trainer.start_from {exp}: no finished training there; train that system first")
-    other, weights = load_config([exp / "config.yaml"]), load_weights(exp / "model.safetensors")
-    tasks = [_task_of(one) for one in (other, config)]
-    if tasks[0] != tasks[1]:
+    """Copy the fine-tuned streams of another experiment (SASTNet's "tuned" front-end)."""
+    option = f"trainer.start_from {exp}"
+    if not (exp / RUN).exists():
+        raise InputError(f"{option}: no finished training there; train that system first")
+    experiment = load_experiment(exp)
+    weights = experiment.weights("frontends.")
+    source_labels, labels = _label_tables(experiment.config), _label_tables(config)
+    if source_labels != labels:
         raise InputError(
-            f"trainer.start_from {exp}: was trained for another task ({tasks[0]}) than this system ({tasks[1]}); "
-            "choose one of the same task"
+            f"{option}: was trained for another task ({source_labels}) than this system ({labels}); choose an "
+            "experiment of the same task"
         )
     tuned = {name for name, frontend in system.frontends.items() if frontend.finetune}
     shared = sorted(name for name in tuned if any(key.startswith(f"frontends.{name}.") for key in weights))
     if not shared:
         raise InputError(
-            f"trainer.start_from {exp}: no fine-tuned stream of the name {' or '.join(sorted(tuned))} there; it has "
-            f"{', '.join(other.streams)}"
+            f"{option}: has no fine-tuned stream named {' or '.join(sorted(tuned))}; its streams are "
+            f"{', '.join(experiment.config.streams)}"
         )
     for name in shared:
         prefix = f"frontends.{name}."
@@ -72,17 +82,17 @@ def _start_from_experiment(system: System, config: Config, exp: Path) -> None:
             system.frontends[name].load_state_dict(state)
         except RuntimeError:
             raise InputError(
-                f"trainer.start_from {exp}: stream '{name}' is another model there "
-                f"({_model_of(other, name)}) than here ({_model_of(config, name)})"
+                f"{option}: its stream '{name}' is another model ({_model_name(experiment.config, name)}) than in this "
+                f"system ({_model_name(config, name)})"
             ) from None
 
 
-def _task_of(config: Config) -> str:
-    """What a system predicts, by the tables of labels that it learns from."""
-    task = build(config.task)
-    return ", ".join(task.label_files)
+def _label_tables(config: Config) -> str:
+    """The label tables that the task of a configuration is trained on."""
+    return ", ".join(build(config.task).label_files)
 
 
-def _model_of(config: Config, stream: str) -> str:
+def _model_name(config: Config, stream: str) -> str:
+    """The pretrained model of a stream, or its class if it has none."""
     node = config.streams[stream]
     return str(node["init_args"].get("model", node["class_path"].rpartition(".")[2]))
