@@ -58,7 +58,7 @@ def test_its_counts_are_checked(added, tmp_path):
 
 
 def test_every_corpus_is_in_both_tables():
-    assert set(corpora.CORPORA) - {"mini"} == set(download.CORPORA)
+    assert set(corpora.CORPORA) - {"mini"} == set(download.SOURCES)
 
 
 def test_every_recipe_takes_its_path_and_command_files_from_egs_common():

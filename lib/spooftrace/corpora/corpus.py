@@ -282,9 +282,8 @@ class Corpus:
         if place.missing and (len(place.missing) == len(stem_of) or not self.allow_partial):
             (self.out / name / "utt2spk").unlink(missing_ok=True)  # the directory must not look complete
             hint = "" if len(place.missing) == len(stem_of) else " or use --allow-partial"
-            raise audio_missing_error(
-                self.finder, self.name, name, place, stem_of, audio, suffix, f"{listed}: {AGAIN}{hint}"
-            )
+            remedy = f"{listed}: {AGAIN}{hint}"
+            raise audio_missing_error(self.finder, self.name, name, place, stem_of, audio, suffix, remedy)
         for source in place.sources:
             self.record_origin("audio", source.folder, f" ({source.differences(suffix)})")
 
