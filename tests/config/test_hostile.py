@@ -242,7 +242,7 @@ def test_a_module_of_the_user_that_cannot_be_imported(nothing_happens, capsys, m
     assert main(["summary", "--config", str(BASE), "--config", "mine.yaml", "--allow-module", "unmet"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "backend.class_path: No module named" in said
-    assert said.endswith("is it installed, or the folder that it is in on PYTHONPATH?\n")
+    assert "PYTHONPATH" in said
 
 
 @pytest.mark.parametrize("name", ["", "a-b", "../evil", "os;x", "jsonargparse", "jsonargparse.typing"])

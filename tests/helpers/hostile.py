@@ -60,8 +60,8 @@ def module_names() -> set[str]:
 @pytest.fixture
 def nothing_happens(tmp_path, monkeypatch):
     """The current folder with a hostile module and a secret file; at the end neither may have been touched."""
-    for room in (*config_classes.ROOMS.values(), config_classes.LOSSES):
-        importlib.import_module(room)  # whose own libraries are none of the events
+    for package in (*config_classes.PACKAGES.values(), config_classes.LOSSES):
+        importlib.import_module(package)  # before the watch, so that imports of our own packages are not events
 
     monkeypatch.setattr(config_classes, "_allowed", [])
     watch = Watch(tmp_path)

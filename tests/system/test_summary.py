@@ -79,7 +79,7 @@ def test_nes2net_x_needs_the_published_number_of_macs(tmp_path):
     assert blocks.macs == 7 * block
     lines = list(summary.table([frontend, backend, *pieces], 4.0))
     assert "not counted" in lines[1]
-    assert lines[-2].startswith("all that is counted")
+    assert lines[-2].startswith("all counted parts")
     assert lines[-1].startswith("ssl (HuggingFace) is not counted: ./none: no such folder")
 
 
@@ -114,7 +114,7 @@ TINY = {
 
 def test_released_models_have_the_published_sizes():
     sizes = {"encodec_24khz": 14_851_810, "wav2vec2-xls-r-300m": 315_438_720, "wavlm-large": 315_453_120}
-    assert {name: summary._whole(name) for name in summary.RELEASED} == sizes
+    assert {name: summary._model_parameters(name) for name in summary.PRETRAINED} == sizes
 
 
 def test_streams_that_are_not_there_may_differ_in_width():
@@ -138,7 +138,7 @@ def test_what_depends_on_values_is_counted_on_zeros():
 
 @pytest.mark.parametrize("finetune", [False, True])
 def test_a_released_model_is_counted_without_its_weights(tmp_path, monkeypatch, finetune):
-    monkeypatch.setitem(summary.RELEASED, "wavlm-large", ("WavLM", TINY))
+    monkeypatch.setitem(summary.PRETRAINED, "wavlm-large", ("WavLM", TINY))
     system = config(
         tmp_path,
         f"{{class_path: AttMLSTM, init_args: {{input_dim: {D}, num_layers: 2, hidden_dim: 3}}}}",
@@ -148,14 +148,14 @@ def test_a_released_model_is_counted_without_its_weights(tmp_path, monkeypatch, 
     frontend, backend, *pieces = summarize(system)
     assert frontend.name == "ssl (HuggingFace), as released" and not frontend.problem
     assert frontend.macs > 1000 and frontend.trained == (frontend.parameters if finetune else 0)
-    assert 0 < frontend.parameters < frontend.whole, "two of its four layers are used"
+    assert 0 < frontend.parameters < frontend.model_parameters, "two of its four layers are used"
     last = list(summary.table([frontend, backend, *pieces], 4.0))[-1]
-    share = f"trained {100 * backend.trained / frontend.whole:.2f} % of the {frontend.whole:,d}"
+    share = f"trained {100 * backend.trained / frontend.model_parameters:.2f} % of the {frontend.model_parameters:,d}"
     assert last.endswith(share) != finetune
 
 
 def test_a_released_codec_is_counted_without_its_weights(tmp_path, monkeypatch):
-    monkeypatch.setitem(summary.RELEASED, "encodec_24khz", ("Encodec", {"num_filters": 4, "num_lstm_layers": 1}))
+    monkeypatch.setitem(summary.PRETRAINED, "encodec_24khz", ("Encodec", {"num_filters": 4, "num_lstm_layers": 1}))
     codec = "codec: {class_path: EnCodec, init_args: {bandwidth: 6.0, model: ./encodec_24khz}}"
     ssl = "ssl: {class_path: HuggingFace, init_args: {model: ./none}}"
     _, frontend, backend, *_ = summarize(config(tmp_path, "{class_path: QAFStatic}", f"{ssl}, {codec}"), seconds=1.0)

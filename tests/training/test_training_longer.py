@@ -43,7 +43,7 @@ def test_longer_training_equals_one_that_was_long_from_the_start(live, capsys):
     assert "already trained" in capsys.readouterr().out
     live("short", SHORT, status=1, schedule=schedule)
     assert (
-        "trainer.max_epochs 4 (now 2): with that this training would have ended after epoch 2, but 4 are done"
+        "trainer.max_epochs 4 (now 2): this training would have ended after epoch 2, but 4 epochs are finished"
         in last_line(capsys)
     )
 
@@ -88,7 +88,7 @@ def test_model_that_is_gone_or_damaged_is_made_again(live, capsys):
     before, path = model("a"), Path("a/model.safetensors")
     path.unlink()
     live("a", SHORT)
-    assert "model.safetensors is gone; made again" in capsys.readouterr().out
+    assert "model.safetensors is missing" in capsys.readouterr().out
     assert model("a") == before
     path.write_bytes(before[:-3] + bytes(3))  # numbers as good as any other
     with pytest.raises(InputError, match=r"not the file that run\.json beside it describes"):
@@ -100,8 +100,9 @@ def test_model_that_is_gone_or_damaged_is_made_again(live, capsys):
     shutil.rmtree("a/checkpoints")
     capsys.readouterr()
     live("a", SHORT, status=1)
-    assert "model.safetensors is gone, but there is no checkpoints/last.ckpt to go on from; restore it" in last_line(
-        capsys
+    assert (
+        "model.safetensors is missing, but there is no checkpoints/last.ckpt to resume from; restore it"
+        in last_line(capsys)
     )
     live("b", SHORT)
     Path("b/checkpoints/last.ckpt").unlink()
@@ -139,7 +140,7 @@ DAMAGES = {
     "zeros": (lambda path: path.write_bytes(bytes(path.stat().st_size)), "damaged checkpoint"),
     "flipped": (flip, "damaged checkpoint"),
     "text": (lambda path: path.write_text("no checkpoint", encoding="utf-8"), "damaged checkpoint"),
-    "list": (lambda path: torch.save([1, 2], path), "not a checkpoint of a training here"),
+    "list": (lambda path: torch.save([1, 2], path), "not a checkpoint of spooftrace train: it lacks "),
     "no loops": (without("loops"), "it lacks loops"),
     "no weights": (without("state_dict"), "it lacks state_dict"),
     "another system": (other_weights, "checkpoint of another system: 1 weights do not fit, first backend.out.weight"),

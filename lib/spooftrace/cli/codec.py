@@ -147,7 +147,7 @@ def _train(args: argparse.Namespace) -> int:
     from spooftrace.codecs.settings import CodecTraining
     from spooftrace.codecs.training import WEIGHTS, train_codec
     from spooftrace.common.errors import InputError
-    from spooftrace.config.classes import only_these_imports
+    from spooftrace.config.classes import restricted_imports
     from spooftrace.config.yaml_text import read_yaml
 
     parser = ArgumentParser(exit_on_error=False)
@@ -159,7 +159,7 @@ def _train(args: argparse.Namespace) -> int:
     if not isinstance(content, dict):
         raise InputError(f"{args.config}: must be a mapping with 'codec' and 'training'; see conf/codec/")
     try:
-        with only_these_imports():
+        with restricted_imports():
             config = parser.parse_object(content)
     except ArgumentError as error:
         raise InputError(f"{args.config}: {' '.join(str(error).split())}") from None

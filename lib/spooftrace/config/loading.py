@@ -2,7 +2,7 @@
 
 A configuration names classes by ``class_path`` and gives their ``init_args``; jsonargparse checks both against the
 classes' own signatures, so a misspelt key or a wrong type is an error that names the key. A ``class_path`` without a
-dot is looked up in the room it belongs to: ``backend: {class_path: AASIST}`` is ``spooftrace.backends.AASIST``.
+dot is looked up in the package of its section: ``backend: {class_path: AASIST}`` is ``spooftrace.backends.AASIST``.
 
 A configuration is data: :mod:`spooftrace.config.classes` says which classes it may name,
 :mod:`spooftrace.config.yaml_text` how large it may be.
@@ -22,8 +22,8 @@ import yaml
 
 from spooftrace.common.atomic import atomic_write
 from spooftrace.common.errors import InputError
-from spooftrace.config.classes import find_class, only_these_imports, resolve_classes, shown
-from spooftrace.config.messages import explain, given_by
+from spooftrace.config.classes import find_class, resolve_classes, restricted_imports, shorten
+from spooftrace.config.messages import explain, name_option
 from spooftrace.config.settings import Config, Data, Schedule, Training, check_settings
 from spooftrace.config.yaml_text import parse_yaml, read_yaml
 
@@ -63,8 +63,8 @@ def load_config(files: Sequence[str | Path], overrides: Sequence[str] = ()) -> C
     except InputError as error:
         message, before = str(error), f"{where}: "
         problem = message.removeprefix(before) if message.startswith(before) else ""
-        if of_option := given_by(problem, given, overrides[::2]):
-            raise InputError(of_option) from None
+        if option_problem := name_option(problem, given, overrides[::2]):
+            raise InputError(option_problem) from None
         raise
 
 
@@ -154,7 +154,7 @@ def _parse_value(text: str, option: str) -> Any:
 
 
 def _check(config: dict[str, Any], where: str) -> Config:
-    # jsonargparse, torch and the rooms are heavy; reading a YAML file alone should not load them.
+    # jsonargparse, torch and our models are slow to import; reading a YAML file does not need them.
     from jsonargparse import ArgumentError, ArgumentParser
     from torch.nn import Module
     from torch.optim import Optimizer
@@ -176,7 +176,7 @@ def _check(config: dict[str, Any], where: str) -> Config:
     for name, argument in sections.items():
         parser.add_argument(f"--{name}", **argument)
         if name in config and not isinstance(config[name], Mapping):
-            raise InputError(f"{where}: {name}: must be a mapping of keys to values, not {shown(config[name])}")
+            raise InputError(f"{where}: {name}: must be a mapping of keys to values, not {shorten(config[name])}")
 
     def names(section: str) -> list[str]:
         return (
@@ -184,7 +184,7 @@ def _check(config: dict[str, Any], where: str) -> Config:
         )
 
     def parse(content: Mapping[str, Any]) -> Any:
-        with contextlib.redirect_stderr(io.StringIO()), only_these_imports():
+        with contextlib.redirect_stderr(io.StringIO()), restricted_imports():
             return parser.parse_object(content, defaults=True)
 
     try:

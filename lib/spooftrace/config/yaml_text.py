@@ -1,7 +1,7 @@
-"""YAML text as plain data, within bounds, so that no file can exhaust the memory or the stack of the reader.
+"""Read YAML as plain data, with limits that protect memory and stack from hostile files.
 
-A YAML alias stands for a copy of its anchor, so a kilobyte of aliases can stand for gigabytes. The bounds are checked
-on the parser's events, before anything is built. They are far above what a configuration needs.
+A YAML alias repeats its anchor, so a kilobyte of aliases can expand to gigabytes. The limits are checked on the
+parser's events, before any object is built. Real configurations stay far below them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ import yaml
 from spooftrace.common.errors import InputError
 from spooftrace.common.text import decode
 
-MOST_BYTES = 1 << 20
-MOST_DEPTH = 30  # mappings and lists inside each other
-MOST_VALUES = 50_000  # values, each alias counted as all that it stands for
-LONGEST_VALUE = 10_000  # characters of one value
-LARGEST_NUMBER = 1 << 63
+MAX_BYTES = 1 << 20
+MAX_DEPTH = 30  # nested mappings and lists
+MAX_VALUES = 50_000  # after the expansion of aliases
+MAX_CHARACTERS = 10_000  # characters of one value
+MAX_INTEGER = 1 << 63
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Base):
-    """The safe loader, which constructs plain data only, but a key that is given twice is an error."""
+    """PyYAML's safe loader, which constructs plain data only, with an error for duplicate keys."""
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict[Hashable, Any]:
+        """A dictionary; a duplicate key raises an error."""
         if isinstance(node, yaml.MappingNode):
             seen: set[str] = set()
             for key, _ in node.value:
@@ -39,15 +40,17 @@ class _Loader(_Base):
         return super().construct_mapping(node, deep=deep)
 
     def construct_small_int(self, node: yaml.ScalarNode) -> int:
-        """A whole number of 64 bits; one of thousands of digits can neither be printed nor used."""
+        """An integer of at most 64 bits; Python refuses to print integers of thousands of digits."""
         value = self.construct_yaml_int(node)
-        if abs(value) > LARGEST_NUMBER:
-            raise yaml.MarkedYAMLError(problem="a number that is too large", problem_mark=node.start_mark)
+        if abs(value) > MAX_INTEGER:
+            raise yaml.MarkedYAMLError(problem="the number is too large", problem_mark=node.start_mark)
         return value
 
     def refuse(self, node: yaml.Node) -> None:
-        """Of tags such as ``!!binary`` and ``!!set``."""
-        raise yaml.MarkedYAMLError(problem=f"{node.tag}: no value of a configuration", problem_mark=node.start_mark)
+        """Raise an error for a tag such as ``!!binary`` or ``!!set``."""
+        raise yaml.MarkedYAMLError(
+            problem=f"{node.tag} is not allowed in a configuration", problem_mark=node.start_mark
+        )
 
 
 _TAG = "tag:yaml.org,2002:"
@@ -58,18 +61,21 @@ for _kind in ("binary", "omap", "pairs", "set"):
 
 
 def read_yaml(path: Path) -> Any:
-    """The content of a YAML file as dictionaries, lists and values.
+    """Read a YAML file as dictionaries, lists and values.
+
+    Args:
+        path: The file.
 
     Raises:
-        InputError: There is no such file, it is not YAML, or it is beyond the bounds; names the line.
+        InputError: The file does not exist, is not valid YAML, or exceeds a limit; the message has the line.
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(MOST_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InputError(f"{path}: no such configuration file") from None
-    if len(data) > MOST_BYTES:
-        raise InputError(f"{path}: has more than {MOST_BYTES:,} bytes, which no configuration needs")
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{path}: has more than {MAX_BYTES:,} bytes, the limit for configurations")
     try:
         return parse_yaml(decode(data, path))
     except yaml.YAMLError as error:
@@ -80,60 +86,64 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str) -> Any:
-    """A YAML document as dictionaries, lists and values; a number such as 1e-5 is a number.
+    """Parse a YAML document into dictionaries, lists and values.
+
+    Args:
+        text: The document.
 
     Raises:
-        yaml.YAMLError: It is not YAML, asks for more than plain data, or is beyond the bounds.
+        yaml.YAMLError: The text is not valid YAML, has tags other than plain data, or exceeds a limit.
     """
-    _check_bounds(text)
+    _check_limits(text)
     try:
         return yaml.load(text, Loader=_Loader)
-    except (ValueError, TypeError, OverflowError) as error:  # of a number such as 0b2
-        raise yaml.YAMLError(f"a value that cannot be read: {error}") from None
+    except (ValueError, TypeError, OverflowError) as error:  # e.g. the malformed number 0b2
+        raise yaml.YAMLError(f"unreadable value: {error}") from None
 
 
 @dataclass
-class _Open:
-    """A mapping or list whose end is not reached: its anchor, the number of values before it, the depth below it."""
+class _OpenCollection:
+    """An unfinished mapping or list: its anchor, the number of values before it, the depth of nesting inside it."""
 
     anchor: str | None
     start: int
     below: int = 0
 
 
-def _check_bounds(text: str) -> None:
+def _check_limits(text: str) -> None:
+    """Raise an error if the document, with aliases expanded, exceeds a limit."""
     count = 0
-    opened: list[_Open] = []
-    known: dict[str, tuple[int, int]] = {}  # anchor -> number of values that it stands for, their depth
+    opened: list[_OpenCollection] = []
+    anchors: dict[str, tuple[int, int]] = {}  # anchor -> number and depth of its values
     for event in yaml.parse(text, Loader=_Loader):
         depth = 0
         if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in known:
+            if event.anchor not in anchors:
                 raise _error_at(event, f"the alias *{event.anchor} has no anchor before it, or contains itself")
-            size, depth = known[event.anchor]
+            size, depth = anchors[event.anchor]
             count += size
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
-            if len(event.value) > LONGEST_VALUE:
-                raise _error_at(event, f"a value has more than {LONGEST_VALUE:,} characters")
+            if len(event.value) > MAX_CHARACTERS:
+                raise _error_at(event, f"a value has more than {MAX_CHARACTERS:,} characters")
             if event.anchor:
-                known[event.anchor] = (1, 0)
+                anchors[event.anchor] = (1, 0)
         elif isinstance(event, yaml.CollectionStartEvent):
             if event.anchor:
-                known.pop(event.anchor, None)
-            opened.append(_Open(event.anchor, count))
+                anchors.pop(event.anchor, None)
+            opened.append(_OpenCollection(event.anchor, count))
             count += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = opened.pop()
             depth = closed.below + 1
             if closed.anchor:
-                known[closed.anchor] = (count - closed.start, depth)
+                anchors[closed.anchor] = (count - closed.start, depth)
         if opened:
             opened[-1].below = max(opened[-1].below, depth)
-        if len(opened) + depth > MOST_DEPTH:
-            raise _error_at(event, f"nested more than {MOST_DEPTH} deep")
-        if count > MOST_VALUES:
-            raise _error_at(event, f"stands for more than {MOST_VALUES:,} values")
+        if len(opened) + depth > MAX_DEPTH:
+            raise _error_at(event, f"nested more than {MAX_DEPTH} levels deep")
+        if count > MAX_VALUES:
+            raise _error_at(event, f"expands to more than {MAX_VALUES:,} values")
 
 
 def _error_at(event: yaml.Event, problem: str) -> yaml.MarkedYAMLError:

@@ -1,15 +1,15 @@
-"""How large a system is: ``spooftrace summary --config conf/systems/aasist.yaml``.
+"""Count the parameters and operations of a system: ``spooftrace summary --config conf/systems/aasist.yaml``.
 
-Parameters and multiply-accumulate operations (MACs) of every part that can be built from the configuration. Nothing is
-trained or loaded from an experiment. A front-end whose pretrained weights are not on this machine is counted by the
-sizes of the released model where they are known (``RELEASED``); otherwise it is named as not counted, and the back-end
-is counted on an input of the shape that such a front-end gives.
+Every part that can be built from the configuration is counted; no experiment is read. A front-end without pretrained
+weights on this machine is built from the published sizes of its model (``PRETRAINED``). If these are not known, the
+front-end is listed as not counted, and the back-end is counted on an input of the expected shape.
 
-Front-ends keep what they use of a pretrained model, while papers relate what is trained to the whole of it. Where the
-two differ both shares are printed: QAF-Static trains 4.4 % of WavLM Large, of which its 12 layers are a half.
+Front-ends keep only the layers that they use, while papers report trained parameters relative to the complete
+pretrained model. Where the two differ, both percentages are printed: QAF-Static trains 4.4 % of WavLM Large but uses
+only 12 of its 24 layers.
 
-MACs are those of convolutions, linear layers, matrix products, attention and LSTMs, for one utterance; element-wise
-operations, norms, pooling and table look-ups are not counted, as usual.
+Multiply-accumulate operations (MACs) are those of convolutions, linear layers, matrix products, attention and LSTMs for
+one utterance. As in the literature, element-wise operations, norms, pooling and table look-ups are not counted.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
     from spooftrace.backends import Backend
 
-FRAME_RATES = {"wave": SAMPLE_RATE, "codes": 75.0}  # where the front-end is not there to ask: EnCodec at 24 kHz
+FRAME_RATES = {"wave": SAMPLE_RATE, "codes": 75.0}  # of front-ends that cannot be built; codes: EnCodec at 24 kHz
 SSL_FRAME_RATE = 50.0  # of wav2vec 2.0, WavLM, Whisper's encoder
-SSL_LAYERS = 24  # of XLS-R 300M and WavLM-Large, for back-ends that take any number of layers
+SSL_LAYERS = 24  # of XLS-R 300M and WavLM Large, for back-ends that accept any number of layers
 LARGE = {
     "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
     "feat_extract_norm": "layer", "do_stable_layer_norm": True,
 }  # fmt: skip
-WHOLE = 0.99  # share from which a model counts as whole: a masking vector that is left out is no difference
-RELEASED = {  # name -> class in transformers, and where its configuration differs from the defaults
+COMPLETE = 0.99  # a front-end with this fraction of its model is complete: it may lack the masking vector
+PRETRAINED = {  # name -> class in transformers, settings that differ from the defaults
     "encodec_24khz": ("Encodec", {}),
     "wav2vec2-xls-r-300m": ("Wav2Vec2", LARGE | {"conv_bias": True}),
     "wavlm-large": ("WavLM", LARGE),
@@ -48,10 +48,16 @@ RELEASED = {  # name -> class in transformers, and where its configuration diffe
 
 @dataclass(frozen=True)
 class Part:
-    """One line of the summary; ``depth`` 0 is a front-end or the back-end, 1 a piece of the back-end.
+    """A line of the summary.
 
-    ``problem`` is why the part is not counted, and ``macs`` is None where there is nothing to count. ``whole`` is the
-    number of parameters of the released model that a front-end is a part of, 0 where that is not known.
+    Attributes:
+        name: Name and class.
+        depth: 0 for a front-end, the back-end or the task, 1 for a module of the back-end.
+        parameters: Number of parameters.
+        trained: Number of trained parameters.
+        macs: MACs of one utterance; None if the part has no operation that is counted.
+        problem: Why the part is not counted; empty if it is.
+        model_parameters: Parameters of the complete pretrained model of a front-end; 0 if unknown.
     """
 
     name: str
@@ -60,18 +66,21 @@ class Part:
     trained: int = 0
     macs: int | None = None
     problem: str = ""
-    whole: int = 0
+    model_parameters: int = 0
 
 
 def summarize(config: Config, seconds: float = 4.0) -> list[Part]:
-    """The parts of a system: front-ends, back-end, pieces of the back-end.
+    """Count the front-ends of a system, its back-end, the modules of the back-end, and its task.
 
     Args:
-        config: a configuration from :func:`spooftrace.config.load_config`.
-        seconds: length of the audio in seconds.
+        config: Configuration from :func:`spooftrace.config.loading.load_config`.
+        seconds: Length of the audio in seconds.
+
+    Returns:
+        The parts, in this order.
 
     Raises:
-        InputError: the audio is too short for the back-end.
+        InputError: The audio is too short for the back-end.
     """
     from spooftrace.backends.base import check_backend
     from spooftrace.config.loading import build
@@ -80,17 +89,17 @@ def summarize(config: Config, seconds: float = 4.0) -> list[Part]:
     streams: list[tuple[str, tuple[int, ...]] | None] = []
     for name, node in config.streams.items():
         label = f"{name} ({_class(node)})"
-        released = Path(str(node.get("init_args", {}).get("model"))).name
+        model = Path(str(node.get("init_args", {}).get("model"))).name
         try:
             frontend = build(node)
         except (InputError, ImportError) as error:
-            if released not in RELEASED:
+            if model not in PRETRAINED:
                 parts.append(Part(label, problem=str(error)))
                 streams.append(None)
                 continue
-            frontend, label = _without_weights(node, released), f"{label}, as released"
+            frontend, label = _without_weights(node, model), f"{label}, as released"
         shape, macs = _count_frontend(frontend, round(seconds * SAMPLE_RATE))
-        parts.append(Part(label, 0, *_parameters(frontend), macs, whole=_whole(released)))
+        parts.append(Part(label, 0, *_parameters(frontend), macs, model_parameters=_model_parameters(model)))
         streams.append((frontend.layout, shape))
     label = f"backend ({_class(config.backend)})"
     try:
@@ -98,37 +107,45 @@ def summarize(config: Config, seconds: float = 4.0) -> list[Part]:
     except InputError as error:
         return [*parts, Part(label, problem=str(error))]
     inputs = [
-        _stand_in(*(stream or _expected(backend, number, seconds)))
+        _placeholder(*(stream or _expected(backend, number, seconds)))
         for number, stream in enumerate(streams[: len(backend.layouts)])
     ]
     parts += _count_backend(label, backend, inputs)
-    task = build(config.task)  # some losses have weights of their own
+    task = build(config.task)  # some losses have parameters
     if any(True for _ in task.parameters()):
         parts.append(Part(f"task ({_class(config.task)})", 0, *_parameters(task)))
     return parts
 
 
 def table(parts: Sequence[Part], seconds: float) -> Iterator[str]:
-    """The lines to be printed."""
+    """Format the summary as a text table.
+
+    Args:
+        parts: From :func:`summarize`.
+        seconds: Length of the audio in seconds.
+
+    Yields:
+        The lines.
+    """
     width = max(30, *(len(part.name) + 2 * part.depth for part in parts))
     yield f"{'':{width}s}{'parameters':>15s}{'trained':>15s}{f'MACs, {seconds:g} s':>18s}"
     for part in parts:
         name = "  " * part.depth + part.name
         numbers = f"{part.parameters:15,d}{part.trained:15,d}{_millions(part.macs):>18s}"
         yield f"{name:{width}s}" + (f"{'not counted':>15s}" if part.problem else numbers)
-    whole = [part for part in parts if part.depth == 0]
-    parameters, trained, macs = (sum(getattr(p, key) or 0 for p in whole) for key in ("parameters", "trained", "macs"))
-    missing = [part for part in whole if part.problem]
-    yield f"{'all that is counted' if missing else 'all':{width}s}{parameters:15,d}{trained:15,d}{_millions(macs):>18s}"
+    top = [part for part in parts if part.depth == 0]
+    parameters, trained, macs = (sum(getattr(p, key) or 0 for p in top) for key in ("parameters", "trained", "macs"))
+    missing = [part for part in top if part.problem]
+    yield f"{'all counted parts' if missing else 'all':{width}s}{parameters:15,d}{trained:15,d}{_millions(macs):>18s}"
     yield from (f"{part.name} is not counted: {part.problem}" for part in missing)
-    frozen = sum(part.parameters for part in whole if not part.trained)
+    frozen = sum(part.parameters for part in top if not part.trained)
     if trained and not missing:
-        beside = f", {100 * trained / frozen:.2f} % of the frozen {frozen:,d}" if frozen else ""
-        yield f"trained: {100 * trained / parameters:.2f} % of all parameters{beside}"
-    pretrained = max(whole, key=lambda part: part.whole)
-    if trained and not pretrained.trained and pretrained.parameters < WHOLE * pretrained.whole:
-        share = f"{100 * trained / pretrained.whole:.2f} % of the {pretrained.whole:,d}"
-        yield f"{pretrained.name} is a part of its model; papers relate to the whole: trained {share}"
+        relative = f", {100 * trained / frozen:.2f} % of the frozen {frozen:,d}" if frozen else ""
+        yield f"trained: {100 * trained / parameters:.2f} % of all parameters{relative}"
+    pretrained = max(top, key=lambda part: part.model_parameters)
+    if trained and not pretrained.trained and pretrained.parameters < COMPLETE * pretrained.model_parameters:
+        percent = f"{100 * trained / pretrained.model_parameters:.2f} % of the {pretrained.model_parameters:,d}"
+        yield f"{pretrained.name} is only a part of its model; as in papers, relative to all of it: trained {percent}"
 
 
 def _millions(macs: int | None) -> str:
@@ -139,35 +156,35 @@ def _class(node: Mapping[str, Any]) -> str:
     return node["class_path"].rpartition(".")[2]
 
 
-def _whole(released: str) -> int:
-    """Parameters of a released model; 0 for another one."""
+def _model_parameters(name: str) -> int:
+    """Parameters of a model in ``PRETRAINED``; 0 for other models."""
     import torch
     import transformers
 
-    if released not in RELEASED:
+    if name not in PRETRAINED:
         return 0
-    kind, sizes = RELEASED[released]
+    kind, sizes = PRETRAINED[name]
     with torch.device("meta"):
         model = getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**sizes))
     return _parameters(model)[0]
 
 
-def _without_weights(node: Mapping[str, Any], released: str) -> nn.Module:
-    """A front-end over a model of the released sizes, whose weights are any numbers."""
+def _without_weights(node: Mapping[str, Any], name: str) -> nn.Module:
+    """A front-end on a randomly initialised model of the published sizes."""
     import transformers
 
     from spooftrace.config.loading import build
     from spooftrace.pretrained.finding import weights_in
 
-    kind, sizes = RELEASED[released]
+    kind, sizes = PRETRAINED[name]
     config = getattr(transformers, f"{kind}Config")(**sizes)
     arguments = dict(node["init_args"])
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "models" / released
-        if "finetune" not in arguments:  # small ones that are always frozen
-            getattr(transformers, f"{kind}Model")(config).save_pretrained(place)
-            return build({**node, "init_args": arguments | {"model": str(place)}})
-        config.save_pretrained(place)
+        path = Path(folder) / "models" / name
+        if "finetune" not in arguments:  # small models that are always frozen
+            getattr(transformers, f"{kind}Model")(config).save_pretrained(path)
+            return build({**node, "init_args": arguments | {"model": str(path)}})
+        config.save_pretrained(path)
         with weights_in(Path(folder)):
             frontend = build({**node, "init_args": arguments | {"finetune": True}})
     frontend.finetune = bool(arguments["finetune"])
@@ -182,7 +199,7 @@ def _parameters(module: nn.Module) -> tuple[int, int]:
 
 
 def _expected(backend: Backend, number: int, seconds: float) -> tuple[str, tuple[int, ...]]:
-    """Layout and shape of what a front-end that cannot be built, that of stream ``number``, would give the back-end."""
+    """Expected layout and shape of the features of stream ``number``, whose front-end cannot be built."""
     layout = backend.layouts[number][0]
     frames = round(seconds * FRAME_RATES.get(layout, SSL_FRAME_RATE))
     width = backend.widths[number] if backend.widths else backend.input_dim
@@ -198,14 +215,15 @@ def _expected(backend: Backend, number: int, seconds: float) -> tuple[str, tuple
     return layout, shapes[layout]
 
 
-def _stand_in(layout: str, shape: Sequence[int]) -> Tensor:
+def _placeholder(layout: str, shape: Sequence[int]) -> Tensor:
+    """A tensor on the meta device that replaces features."""
     import torch
 
     return torch.zeros(tuple(shape), dtype=torch.long if layout == "codes" else torch.float32, device="meta")
 
 
 def _counter() -> FlopCounterMode:
-    """PyTorch's counter, which on its own leaves out the product of a matrix and a vector."""
+    """PyTorch's counter, with the product of a matrix and a vector, which it lacks."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -216,7 +234,7 @@ def _counter() -> FlopCounterMode:
 
 
 def _count_frontend(frontend: nn.Module, samples: int) -> tuple[tuple[int, ...], int]:
-    """Shape of the features of one utterance of noise, and the MACs behind them."""
+    """Shape of the features of an utterance of noise, and the MACs of their extraction."""
     import warnings
 
     import torch
@@ -224,15 +242,15 @@ def _count_frontend(frontend: nn.Module, samples: int) -> tuple[tuple[int, ...],
 
     wave = 0.1 * torch.randn(1, samples, generator=torch.Generator().manual_seed(0))
     with warnings.catch_warnings(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-        warnings.simplefilter("ignore")  # switching oneDNN off warns about hardware that is not used
-        # The counter knows neither a CPU's fused attention nor oneDNN's LSTM; without them both are taken apart.
+        warnings.simplefilter("ignore")  # disabling oneDNN warns about unused hardware
+        # The counter does not support fused attention on CPUs or oneDNN's LSTM; without both it counts their parts.
         with torch.backends.mkldnn.flags(enabled=False), _counter() as counter:
             features, _ = frontend.eval()(wave, torch.tensor([samples]))
     return tuple(features.shape), counter.get_total_flops() // 2
 
 
 def _run_once(backend: nn.Module, inputs: Sequence[Tensor]) -> FlopCounterMode:
-    """On the meta device: shapes only, in no time, whatever the size; or on zeros, where values decide what is done."""
+    """Count on the meta device, which computes shapes only, or on zeros if the operations depend on values."""
     import torch
 
     backend = copy.deepcopy(backend).eval()
@@ -240,14 +258,14 @@ def _run_once(backend: nn.Module, inputs: Sequence[Tensor]) -> FlopCounterMode:
         try:
             with _counter() as counter:
                 copy.deepcopy(backend).to("meta")(*inputs)
-        except RuntimeError:  # as geoopt's functions on balls, which look at the signs of their curvatures
+        except RuntimeError:  # e.g. geoopt's functions on balls, which test the sign of the curvature
             with _counter() as counter:
-                backend(*(torch.zeros_like(stand_in, device="cpu") for stand_in in inputs))
+                backend(*(torch.zeros_like(placeholder, device="cpu") for placeholder in inputs))
     return counter
 
 
 def _count_backend(label: str, backend: nn.Module, inputs: Sequence[Tensor]) -> Iterator[Part]:
-    """The back-end and its pieces."""
+    """The back-end and its modules."""
     try:
         counter = _run_once(backend, inputs)
     except ValueError as error:
@@ -257,7 +275,7 @@ def _count_backend(label: str, backend: nn.Module, inputs: Sequence[Tensor]) -> 
     for name, parameter in backend.named_parameters(recurse=False):
         yield Part(name, 1, parameter.numel(), parameter.numel() * parameter.requires_grad)
     for name, child in backend.named_children():
-        # A list of modules is never called itself; its members are.
+        # A ModuleList is never called, only its members are.
         own = f"{type(backend).__name__}.{name}"
         called = [own] if own in flops else [f"{own}.{member}" for member, _ in child.named_children()]
         macs = sum(flops.get(key, 0) for key in called) // 2

@@ -1,4 +1,4 @@
-"""Whether a folder holds a training that is over, that can go on, or of another configuration."""
+"""Decide whether the training in a folder is finished, can be resumed, or has another configuration."""
 
 from __future__ import annotations
 
@@ -12,59 +12,70 @@ from spooftrace.common.records import RUN, read_run
 from spooftrace.config.settings import Config
 from spooftrace.system.files import CONFIG, LENGTH, MODEL, is_described, last_checkpoint
 
-# Settings that change no result.
+# Settings that do not change the results.
 WITHOUT_EFFECT = ("trainer.checkpoint_minutes", "data.num_workers")
 
 
 def is_finished(exp: Path, config: Config) -> bool:
-    """Whether ``exp`` holds the finished training of this configuration; says on stdout why one is finished anew.
+    """Whether ``exp`` holds the finished training of this configuration.
+
+    If the model of a finished training is missing or damaged, the reason for writing it again is printed.
+
+    Args:
+        exp: Folder of the experiment.
+        config: Configuration of the training to start or resume.
+
+    Returns:
+        False if the training has to be started or resumed.
 
     Raises:
-        InputError: It holds a training of another configuration, which cannot become one of this by going on; or files
-            are gone or damaged that cannot be made again.
+        InputError: The folder holds a training with another configuration, which resuming cannot turn into this one;
+            or files are missing or damaged that cannot be restored from checkpoints.
     """
     from spooftrace.config.loading import load_config
 
     run, has_checkpoint = read_run(exp), last_checkpoint(exp).exists()
-    if not run and not has_checkpoint:  # nothing is lost: whatever went wrong may have been the configuration
+    if not run and not has_checkpoint:  # a failed start, perhaps due to the configuration: nothing to lose
         return False
     if not (exp / CONFIG).exists():
         raise InputError(
-            f"{exp}: {CONFIG} is gone, so what was trained there is not known; restore it, {_or_else(exp)}"
+            f"{exp}: {CONFIG} is missing, so the configuration of this training is unknown; restore it, "
+            f"{_or_remove(exp)}"
         )
     saved = load_config([exp / CONFIG])
     length = run.get("length") or length_of(saved)
-    others = [
+    conflicts = [
         difference_text(*change)
         for change in differences(saved.as_dict(), config.as_dict())
         if not _may_change(change[0])
     ]
-    if others:
-        raise InputError(f"{exp}: holds a training with another configuration: {'; '.join(others)}; {_otherwise(exp)}")
-    as_long = length == length_of(config)
-    problem = _problem_of_model(exp) if run else ""
-    if run and as_long and not problem:
+    if conflicts:
+        raise InputError(
+            f"{exp}: holds a training with another configuration: {'; '.join(conflicts)}; {_other_folder(exp)}"
+        )
+    same_length = length == length_of(config)
+    problem = _model_problem(exp) if run else ""
+    if run and same_length and not problem:
         return True
     if not has_checkpoint:
-        what = problem or f"trained with {_lengths(length, config)}"
+        reason = problem or f"trained with {_length_changes(length, config)}"
         raise InputError(
-            f"{exp}: {what}, but there is no {last_checkpoint(exp).relative_to(exp)} to go on from; restore it, "
-            f"{_or_else(exp)}"
+            f"{exp}: {reason}, but there is no {last_checkpoint(exp).relative_to(exp)} to resume from; restore it, "
+            f"{_or_remove(exp)}"
         )
-    before = length if run else length_of(saved)  # an interrupted training may have been made longer before
-    _check_length(exp, before, config)
+    _check_length(exp, length, config)
     if problem:
-        print(f"{exp}: {problem}; made again from its checkpoints", flush=True)
+        print(f"{exp}: {problem}; writing it again from the checkpoints", flush=True)
     return False
 
 
 def length_of(config: Config) -> dict[str, int | None]:
-    """The settings that decide only when a training ends."""
+    """The settings that determine only when a training ends."""
     return {key: getattr(config.trainer, key) for key in LENGTH}
 
 
 def _check_length(exp: Path, before: Mapping[str, Any], config: Config) -> None:
-    """Refuse another length that the training would not have come by, had it been given from the start."""
+    """Refuse a new length with which the training so far would have been different from its start."""
     from spooftrace.training.saving import NEEDED, read_checkpoint
     from spooftrace.training.selection import end_of
 
@@ -75,21 +86,22 @@ def _check_length(exp: Path, before: Mapping[str, Any], config: Config) -> None:
         change = difference_text("trainer.max_epochs", before["max_epochs"], trainer.max_epochs)
         raise InputError(
             f"{exp}: holds a training with another configuration: {change}; with schedule.kind cosine the learning "
-            f"rate of every step depends on it, so this training cannot go on with another one; {_otherwise(exp)}"
+            f"rate of every step depends on it, so this training cannot be resumed with another value; "
+            f"{_other_folder(exp)}"
         )
     history = read_checkpoint(last_checkpoint(exp), NEEDED)["epochs"]
     end = end_of(history, trainer)
     if end is not None and end < len(history):
         raise InputError(
-            f"{exp}: {_lengths(before, config)}: with that this training would have ended after epoch {end}, but "
-            f"{len(history)} are done; {_otherwise(exp)}"
+            f"{exp}: {_length_changes(before, config)}: this training would have ended after epoch {end}, but "
+            f"{len(history)} epochs are finished; {_other_folder(exp)}"
         )
 
 
-def _problem_of_model(exp: Path) -> str:
-    """What is wrong with the trained model, in words; empty if nothing is."""
+def _model_problem(exp: Path) -> str:
+    """Why the trained model cannot be used; empty if it can."""
     if not (exp / MODEL).exists():
-        return f"{MODEL} is gone"
+        return f"{MODEL} is missing"
     return "" if is_described(exp / MODEL) else f"{MODEL} is not the file that {RUN} describes"
 
 
@@ -97,15 +109,15 @@ def _may_change(key: str) -> bool:
     return key in WITHOUT_EFFECT or key in [f"trainer.{name}" for name in LENGTH]
 
 
-def _lengths(before: Mapping[str, Any], config: Config) -> str:
+def _length_changes(before: Mapping[str, Any], config: Config) -> str:
     given = length_of(config)
     changed = [key for key in LENGTH if before[key] != given[key]]
     return ", ".join(difference_text(f"trainer.{key}", before[key], given[key]) for key in changed)
 
 
-def _otherwise(exp: Path) -> str:
+def _other_folder(exp: Path) -> str:
     return f"choose another folder (run.sh --tag) or remove {exp}"
 
 
-def _or_else(exp: Path) -> str:
+def _or_remove(exp: Path) -> str:
     return f"or remove {exp} to train anew"
