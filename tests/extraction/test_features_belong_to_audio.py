@@ -90,10 +90,15 @@ def test_a_data_directory_of_the_same_last_name_is_refused_everywhere(exp, capsy
     before = record(exp), features()
     capsys.readouterr()
     assert score(exp, data=noisy) == 1
-    one_line(capsys, "dump/lfcc/eval: its features are of other audio than noisy/eval has", "'eval_000'", "--dump")
+    one_line(
+        capsys,
+        "dump/lfcc/eval: its features were computed from other audio than that of noisy/eval",
+        "'eval_000'",
+        "--dump",
+    )
     assert record(exp) == before[0]
     assert train(noisy) == 1
-    one_line(capsys, "dump/lfcc/eval: its features are of other audio than noisy/eval has")
+    one_line(capsys, "dump/lfcc/eval: its features were computed from other audio than that of noisy/eval")
     for options in ((), ("--collect",), ("--job", "1", "--num-jobs", "2")):
         assert extract(*options, data=noisy) == 1
         one_line(capsys, "dump/lfcc/eval: belongs to the data directory data/eval", "choose another --dump")
@@ -133,11 +138,11 @@ def test_changed_audio_is_refused_by_score_and_train_and_extracted_anew(exp, cap
         soundfile.write(audio("eval_001"), wave[:-160], rate)
     capsys.readouterr()
     assert score(exp) == 1
-    one_line(capsys, "dump/lfcc/eval: its features are of other audio than data/eval has: the audio of 'eval_00")
+    one_line(capsys, "dump/lfcc/eval: ", "other audio than that of data/eval: the audio of 'eval_00")
     assert train() == 1
-    assert "its features are of other audio" in capsys.readouterr().err
+    assert "other audio than that of data/eval" in capsys.readouterr().err
     assert extract() == 0
-    assert "they are made anew" in capsys.readouterr().out
+    assert "the features are extracted again" in capsys.readouterr().out
     new = features()
     assert any(old[utt].shape != new[utt].shape or (old[utt] != new[utt]).any() for utt in old)
     assert score(exp) == 0
@@ -325,10 +330,10 @@ def test_audio_that_is_not_there_any_more(exp, capsys):
     shutil.rmtree("audio")
     capsys.readouterr()
     assert score(exp) == 0  # the features are, and wav.scp is the one that they were made from
-    assert "the audio of 6 utterances is not there now, so it could not be compared" in capsys.readouterr().err
+    assert "the audio of 6 utterances does not exist" in capsys.readouterr().err
     copy_data(EVAL, rotate=1)
     assert score(exp) == 1
-    assert "its features are of other audio than data/eval has: 'eval_000' is" in capsys.readouterr().err
+    assert "other audio than that of data/eval: 'eval_000' is" in capsys.readouterr().err
 
 
 # --- what is recorded
@@ -345,12 +350,12 @@ def test_features_of_an_earlier_version_are_judged_by_wav_scp(exp, capsys):
     capsys.readouterr()
     assert extract() == 0
     assert "already extracted" in (said := capsys.readouterr()).out
-    assert said.err.count("\n") == 1 and "made by an earlier version, which did not record the audio" in said.err
+    assert said.err.count("\n") == 1 and "an earlier version, which did not record the audio" in said.err
     assert score(exp) == 0
     assert "only wav.scp was compared" in capsys.readouterr().err
     noisy = copy_data(Path("noisy/eval"), rotate=1)
     assert score(exp, data=noisy) == 1
-    assert "noisy/eval/wav.scp is not the recorded one" in capsys.readouterr().err
+    assert "noisy/eval/wav.scp differs from the recorded one" in capsys.readouterr().err
 
 
 def test_scores_tell_the_audio_and_not_the_list(exp):
@@ -383,12 +388,17 @@ def test_audio_replaced_in_place_is_noticed_by_a_live_system(make_data, make_exp
 @pytest.mark.parametrize("options", [("--precision", "bf16"), ("--compress",)])
 def test_another_precision_is_not_mixed_in(exp, make_data, capsys, options):
     assert extract(*options) == 1
-    one_line(capsys, "dump/lfcc/eval: holds fp32, but", "was asked for", "choose another --dump")
+    one_line(
+        capsys,
+        "dump/lfcc/eval: stored as fp32, but",
+        options[-1].strip("-"),
+        "choose another --dump",
+    )
     assert extract() == 0  # not asking for any takes what is there
     if options == ("--compress",):
         make_data("dev", 3)
         assert extract(*options, data=Path("data/dev")) == 1
-        one_line(capsys, "dump/lfcc/eval: holds fp32, and dump/lfcc/dev would hold fp32, compressed")
+        one_line(capsys, "dump/lfcc/eval: stored as fp32, but dump/lfcc/dev as fp32, compressed")
 
 
 # --- verified on request
@@ -396,14 +406,14 @@ def test_another_precision_is_not_mixed_in(exp, make_data, capsys, options):
 
 def test_verify_decodes_again(exp, capsys):
     assert extract("--verify") == 0
-    assert "dump/lfcc/eval: features and audio are what they were" in capsys.readouterr().out
+    assert "dump/lfcc/eval: features and audio are unchanged" in capsys.readouterr().out
     replace_audio("eval_004", keep_time=True)
     audio("eval_002").write_bytes(audio("eval_002").read_bytes()[:300])
     assert extract("--verify") == 1
     said = capsys.readouterr()
     assert [line.split("'")[1] for line in said.out.splitlines()] == ["eval_002", "eval_004"]
-    assert "audio/eval/eval_004.flac holds other samples" in said.out
-    assert said.err == "spooftrace extract: error: 2 faults named above; remove the folders and run stage 3 again\n"
+    assert "audio/eval/eval_004.flac differs" in said.out
+    assert said.err == "spooftrace extract: error: 2 faults listed above; remove the folders and run stage 3 again\n"
     assert extract("--verify", "--num-jobs", "6", "--job", "1") == 0
 
 

@@ -53,8 +53,8 @@ def test_a_file_becomes_an_experiment_that_scores(tmp_path, capsys, aasist_l):
     assert re.search(
         r"official\.pth: shape of AASIST-L \(clovaai/aasist\), 85,306 parameters\nsha256: [0-9a-f]{64}\n", printed
     )
-    assert "tensors: 229 taken over, 0 left out\n" in printed and "2019 LA" not in printed
-    assert "trained on: unknown (the file does not say)\n" in printed
+    assert "tensors: 229 imported, 0 left out\n" in printed and "2019 LA" not in printed
+    assert "trained on: unknown (not recorded in the file)\n" in printed
     assert "not in the file, assumed: order of the classes: as in clovaai/aasist\n" in printed
     with torch.no_grad():
         expected = aasist_l(wave.unsqueeze(0))[0, 1]
@@ -112,7 +112,7 @@ def test_a_pickled_module_with_bona_fide_first(tmp_path, monkeypatch, capsys):
     words = ["import-checkpoint", "lcnn", str(path), "--out", str(tmp_path / "exp")]
     assert cli.main(words) == 0
     printed = capsys.readouterr().out
-    assert "needs: facebook/wav2vec2-xls-r-300m, which the file does not hold" in printed
+    assert "needs: facebook/wav2vec2-xls-r-300m, which is not in the file" in printed
     assert "score: the log-odds of bona fide; the official code writes their probability" in printed
     state = load_weights(tmp_path / "exp" / "model.safetensors")
     for name, tensor in backend.state_dict().items():

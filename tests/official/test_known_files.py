@@ -48,7 +48,7 @@ def test_files_are_known_by_their_sha256_and_not_by_their_shape(tmp_path, capsys
     state = randomised(AASIST()).state_dict()
     path = saved(tmp_path, state, "best.pth")
     printed = imported(capsys, "aasist", path, tmp_path / "unknown")
-    assert "trained on: unknown (the file does not say)\n" in printed and "2019 LA" not in printed
+    assert "trained on: unknown (not recorded in the file)\n" in printed and "2019 LA" not in printed
     assert "best.pth: shape of AASIST (clovaai/aasist), 297,866 parameters" in printed
     monkeypatch.setitem(KNOWN_FILES, file_sha256(path), KNOWN_FILES[ASVSPOOF5])
     printed = imported(capsys, "aasist", path, tmp_path / "known")
@@ -66,7 +66,7 @@ def test_training_data_of_a_shape_is_unknown(tmp_path, capsys, title):
     official = {f"Nested_Res2Net_TDNN.{name}": tensor for name, tensor in state.items()}
     path = saved(tmp_path, with_ssl(tiny(family, True, width=768), official))
     printed = imported(capsys, "nes2net_x", path, tmp_path / "exp")
-    assert f"shape of {title} (" in printed and "trained on: unknown (the file does not say)\n" in printed
+    assert f"shape of {title} (" in printed and "trained on: unknown (not recorded in the file)\n" in printed
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])

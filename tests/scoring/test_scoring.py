@@ -238,10 +238,10 @@ def test_an_array_job_gives_the_files_of_a_single_one(cached, monkeypatch, capsy
         assert score(cached, *jobs, "--job", "2") == 130
     capsys.readouterr()
     assert score(cached, *jobs, "--collect") == 1
-    one_line(capsys, "part 2 of 4 is not finished", "have no score, first 'eval_")
+    one_line(capsys, "shard 2 of 4 is not finished", "have no score, first 'eval_")
     seen = count_forwards(monkeypatch)
     assert score(cached, *jobs, "--job", "3") == 0
-    assert "part 3 of 4 is done already" in capsys.readouterr().out
+    assert "shard 3 of 4 is already scored" in capsys.readouterr().out
     assert score(cached, *jobs, "--job", "2") == 0
     assert len(seen) == 2  # what the killed job had not done
     assert score(cached, *jobs, "--collect") == 0
@@ -367,7 +367,7 @@ def test_an_experiment_that_is_not_there(make_data, capsys, words):
 def test_sets_of_one_name_do_not_overwrite_each_other(live, capsys):
     shutil.copytree(EVAL, "data/more/eval")
     assert score(live, "--data", "data/eval", "data/more/eval") == 1
-    one_line(capsys, "data/eval and data/more/eval: scores are kept by the last part of the name", "--out")
+    one_line(capsys, "data/eval and data/more/eval have the same last name", "--out")
     assert not (live / "eval").exists()
     assert score(live, "--data", "data/eval", "data/eval") == 0
 
@@ -381,7 +381,7 @@ def test_a_score_that_is_no_number_names_its_utterance(live, monkeypatch, capsys
 
     monkeypatch.setattr(System, "forward", overflow)
     assert score(live, "--data.eval_batch_size", "3") == 1
-    one_line(capsys, "data/eval: utterance 'eval_004': the score is not a finite number; its audio is good", "NaN")
+    one_line(capsys, "data/eval: utterance 'eval_004': the score is not finite; its audio is valid", "NaN")
     monkeypatch.setattr(System, "forward", forward)
     assert score(live, "--data.eval_batch_size", "3") == 0
 
@@ -392,9 +392,7 @@ def test_weights_that_are_no_numbers_are_not_blamed_on_the_audio(live, value, ca
     name = next(name for name, weight in weights.items() if weight.is_floating_point())
     save_file(weights | {name: torch.full_like(weights[name], float(value))}, live / "model.safetensors")
     assert score(live) == 1
-    one_line(
-        capsys, "the score is not a finite number; the model has NaN or infinite weights", "model.safetensors, again"
-    )
+    one_line(capsys, "the score is not finite; the model has NaN or infinite weights", "model.safetensors")
 
 
 def test_an_utterance_below_the_receptive_field(make_data, make_exp, capsys):

@@ -128,7 +128,7 @@ def test_metrics_of_other_scores_are_not_reported(exp, capsys):
 def test_verify_finds_nothing_in_what_was_just_written(exp, capsys):
     capsys.readouterr()
     assert verify() == 0
-    assert capsys.readouterr().out == "1 experiment and 1 stored stream: everything is what was written\n"
+    assert capsys.readouterr().out == "1 experiment and 1 stored stream: all files are unchanged\n"
 
 
 def test_verify_works_from_any_folder(exp, capsys, monkeypatch):
@@ -167,7 +167,7 @@ def test_verify_names_what_is_not_what_was_written(exp, capsys, damage, named):
     assert verify() == 1
     said = capsys.readouterr()
     assert any(named in line for line in said.out.splitlines()), said.out
-    assert said.err.count("\n") == 1 and re.search(r"\d faults? named above", said.err)
+    assert said.err.count("\n") == 1 and re.search(r"\d faults? listed above", said.err)
 
 
 @pytest.mark.parametrize("frontends", [3, [], {"lfcc": 3}])

@@ -1,17 +1,18 @@
 """Stage 3: compute the cached streams of a system once and store them.
 
-An array job: job ``J`` of ``N`` writes ``dump/<stream>/<set>/feats.J.ark`` and its scp; ``--collect`` then checks that
-every utterance is there and writes ``feats.scp`` and ``stream.json``, which marks the stream as complete. A single job
-does both.
+In an array job, job ``J`` of ``N`` writes the shard ``dump/<stream>/<set>/feats.J.ark`` and its scp. ``--collect``
+then checks that no utterance is missing and writes ``feats.scp`` and ``stream.json``, which marks the stream as
+complete. A single job does both.
 
 | module | does |
 |---|---|
-| ``store`` | what a stored stream is made from, its parts, joining them, its size |
-| ``sources`` | the audio that each utterance was made from, compared with the audio that is there |
-| ``belonging`` | whether a stored stream belongs to a data directory |
-| ``verifying`` | ``--verify``: every entry and all audio read again |
-| ``reading`` | utterances of similar length to batches, decoded ahead of the device |
-| ``pipeline`` | read, compute, write, all at once |
+| ``store`` | description of a stored stream, its shards, joining them |
+| ``disk_space`` | size of a stored stream, compared with the free disk space |
+| ``sources`` | compare the audio of a data directory with the audio that the features were computed from |
+| ``belonging`` | check that a stored stream belongs to a data directory |
+| ``verifying`` | ``--verify``: read every entry and all audio again |
+| ``reading`` | batches of utterances of similar length, decoded ahead of the device |
+| ``pipeline`` | decode, compute and write concurrently |
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ def extract_all(
     collect_only: bool = False, *, precision: Precision | None = None, compress: bool = False, num_gpus: int = 0,
     batch_seconds: float | None = None,
 ) -> None:  # fmt: skip
-    """Store the cached streams of data directories, or do one job's share of the work.
+    """Store the cached streams of data directories, or one shard of each in an array job.
 
     Args:
         config: The resolved configuration of a system; ``data.cached`` names the streams.
         directories: The data directories.
         dump: Folder for ``<stream>/<set>/``.
-        job: Number of this job, from 1.
-        num_jobs: Jobs that share the work; a single one also collects.
-        collect_only: Only complete the streams, after all jobs have run.
-        precision: Of the front-ends; by default fp32, and a stored stream of any precision is complete.
-        compress: Store numbers in 16 bits.
+        job: Number of this job, counted from 1.
+        num_jobs: Number of jobs; a single job also collects.
+        collect_only: Only collect the shards, after all jobs have run.
+        precision: Precision of the front-ends. ``None`` computes in fp32 and accepts a stored stream of any precision.
+        compress: Store values in 16 bits.
         num_gpus: 1 to compute on the GPU.
-        batch_seconds: Audio of a batch in seconds; by default what suits the device.
+        batch_seconds: Audio per batch in seconds; the default depends on the device.
 
     Raises:
-        InputError: As ``Extraction.run`` and ``collect``, or two data directories have the same last name.
+        InputError: Two data directories have the same last name, or ``Extraction.run`` or ``collect`` fails.
     """
     required: dict[str, Any] = {"precision": precision} if precision else {}
     if compress:
@@ -62,8 +63,8 @@ def extract_all(
             node, folder = config.streams[stream], dump / stream / directory.name
             owner = next((other for other, folders in pending.items() if folder in folders), directory)
             if owner != directory:
-                raise InputError(f"{owner} and {directory} have the same last name; give another --dump to one of them")
-            if is_complete(node, directory, folder, say=True, asked=required):
+                raise InputError(f"{owner} and {directory} have the same last name; use another --dump for one of them")
+            if is_complete(node, directory, folder, verbose=True, required=required):
                 continue
             if collect_only:
                 collect(node, directory, folder, num_jobs)
@@ -82,16 +83,16 @@ def extract_all(
 
 
 def extract(node: Mapping[str, Any], directory: Path, folder: Path, num_gpus: int = 0) -> None:
-    """Compute one whole stream of a data directory with default settings; ``collect`` then completes it.
+    """Compute a stream of a data directory with default settings, as a single shard; call ``collect`` afterwards.
 
     Args:
         node: ``class_path`` and ``init_args`` of the front-end.
         directory: The data directory.
-        folder: Where ``feats.1.{ark,scp}`` go.
+        folder: Folder for ``feats.1.{ark,scp}``.
         num_gpus: 1 to compute on the GPU.
 
     Raises:
-        InputError: As ``Extraction.run``.
+        InputError: ``Extraction.run`` fails.
     """
     from spooftrace.extraction.pipeline import Extraction, Settings
 

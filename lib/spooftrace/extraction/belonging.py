@@ -1,4 +1,4 @@
-"""Whether a stored stream belongs to a data directory: same front-end, same audio, every utterance."""
+"""Check that a stored stream belongs to a data directory: same front-end, same audio, no missing utterance."""
 
 from __future__ import annotations
 
@@ -13,77 +13,88 @@ from spooftrace.common.english import counted
 from spooftrace.common.errors import InputError
 from spooftrace.common.journal import fingerprint
 from spooftrace.datadir.sources import sources_of
-from spooftrace.extraction.sources import Comparison, compare, contents, remember
-from spooftrace.extraction.store import another_owner, belongs_to, how, read_description
+from spooftrace.extraction.sources import Comparison, compare, contents, record_moved
+from spooftrace.extraction.store import other_owner, ownership_message, precision_text, read_description
 
 
 def is_complete(
-    node: Mapping[str, Any], directory: Path, folder: Path, say: bool = False, asked: Mapping[str, Any] | None = None
+    node: Mapping[str, Any],
+    directory: Path,
+    folder: Path,
+    verbose: bool = False,
+    required: Mapping[str, Any] | None = None,
 ) -> bool:
-    """Whether ``folder`` holds this stream for every utterance of the data directory; ``say`` prints that it does.
+    """Return whether ``folder`` holds this stream for every utterance of the data directory.
 
-    It does not when an ark or ``feats.scp`` is missing, cut short or edited, or when audio has changed: stage 3 then
-    computes what is wrong again.
+    The stream is incomplete if an ark or ``feats.scp`` is missing, truncated or edited, or if audio has changed.
+    Stage 3 then computes the affected features again.
 
     Args:
         node: ``class_path`` and ``init_args`` of the front-end.
         directory: The data directory.
         folder: ``dump/<stream>/<set>``.
-        say: Print what was found.
-        asked: ``precision`` and ``compress``, where the user asked for them.
+        verbose: Print the result.
+        required: ``precision`` and ``compress``, if the user set them.
+
+    Returns:
+        Whether the stream is complete.
 
     Raises:
-        InputError: ``folder`` holds the features of another data directory of this name, or of another precision than
-            was asked for.
+        InputError: ``folder`` holds the features of another data directory of the same name, or features of another
+            precision than the required one.
     """
     description, scp = read_description(folder / "stream.json"), folder / "feats.scp"
     sources = sources_of(directory)
-    owner, same_node = another_owner(description, directory), description.get("config") == dict(node)
+    owner, same_node = other_owner(description, directory), description.get("config") == dict(node)
     if not scp.exists() or not (same_node or owner):
         return False
     comparison = compare_audio(folder, directory, description)
     if owner and comparison.damaged:
         raise InputError(
-            f"{folder}: belongs to the data directory {owner}, and its record of checksums is damaged, so that "
-            f"its audio cannot be compared with that of {directory}: {comparison.changed}; choose another --dump"
+            f"{folder}: belongs to the data directory {owner}, and its audio cannot be compared with that of "
+            f"{directory}, because its record of checksums is damaged: {comparison.changed}; choose another --dump"
         )
     if owner and (comparison.changed or comparison.lacking):
         why = comparison.changed or f"{comparison.lacking:,} utterances of {directory} are not in it"
-        raise InputError(belongs_to(folder, owner, directory, why))
+        raise InputError(ownership_message(folder, owner, directory, why))
     if comparison.changed or comparison.lacking:
-        if say and comparison.changed:
-            print(f"{folder}: {comparison.changed}: they are made anew")
+        if verbose and comparison.changed:
+            print(f"{folder}: {comparison.changed}; the features are extracted again")
         return False
     if not same_node or changed_file(folder, description) or not is_whole(scp, beside=True):
         return False
     if not {key for key, _, _ in read_scp(scp)}.issuperset(sources):
         return False
-    wanted = {**description, **(asked or {})}
-    if wanted != description:
+    expected = {**description, **(required or {})}
+    if expected != description:
         raise InputError(
-            f"{folder}: holds {how(description)}, but {how(wanted)} was asked for; remove it or choose another --dump"
+            f"{folder}: stored as {precision_text(description)}, but the options require {precision_text(expected)}; "
+            "remove it or choose another --dump"
         )
-    if say:
-        print(f"{scp}: already extracted ({how(description)}); to make it anew remove {folder}")
-        _say_unseen(comparison, folder)
+    if verbose:
+        print(f"{scp}: already extracted ({precision_text(description)}); to extract it again, remove {folder}")
+        _report_unseen(comparison, folder)
     return True
 
 
 def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = True) -> dict[str, Any]:
-    """Refuse features that are not what a data directory and a configuration ask for; gives their description.
+    """Check that stored features match a data directory and a configuration.
 
     Args:
         node: ``class_path`` and ``init_args`` of the front-end.
         directory: The data directory.
         folder: ``dump/<stream>/<set>``.
-        audio: Compare the audio, too, which takes a look at every file.
+        audio: Compare the audio as well, which costs one ``stat`` per file.
+
+    Returns:
+        The description of the stored features, from ``stream.json``.
 
     Raises:
-        InputError: Stage 3 has not stored them, or made them with another configuration or from other audio.
+        InputError: The features are missing, or were computed with another configuration or from other audio.
     """
     description = read_description(folder / "stream.json")
     if not description or not (folder / "feats.scp").exists():
-        raise InputError(f"{folder}/feats.scp: not there; run stage 3 (feature extraction) first")
+        raise InputError(f"{folder}/feats.scp: does not exist; run stage 3 (feature extraction) first")
     if description.get("config") != dict(node):
         raise InputError(
             f"{folder}: was extracted with another configuration of stream '{folder.parent.name}'; "
@@ -102,38 +113,55 @@ def check(node: Mapping[str, Any], directory: Path, folder: Path, audio: bool = 
             raise InputError(f"{folder}: its record of checksums is damaged: {comparison.changed}; run stage 3 again")
         if comparison.changed:
             raise InputError(
-                f"{folder}: its features are of other audio than {directory} has: {comparison.changed}; run stage 3 "
-                "again, with another --dump if both are needed"
+                f"{folder}: its features were computed from other audio than that of {directory}: "
+                f"{comparison.changed}; run stage 3 again, with another --dump if you need both"
             )
-        _say_unseen(comparison, folder)
+        _report_unseen(comparison, folder)
     return description
 
 
 def compare_audio(folder: Path, directory: Path, description: Mapping[str, Any]) -> Comparison:
-    """The audio of a data directory against that of stored features; what has only moved is noted beside them.
+    """Compare the audio of a data directory with the audio that stored features were computed from.
 
-    Features without ``feats.sums``, of an earlier version, are judged by the recorded hash of ``wav.scp``.
+    Files that have only moved are recorded in ``feats.sums``. Features of an earlier version have no ``feats.sums``;
+    for these only the recorded hash of ``wav.scp`` is compared.
+
+    Args:
+        folder: ``dump/<stream>/<set>``.
+        directory: The data directory.
+        description: Content of ``stream.json``.
+
+    Returns:
+        The differences.
     """
     sums, sources = folder / "feats.sums", sources_of(directory)
     if not sums.exists():
         if description.get("sums"):
-            return Comparison(changed=f"{sums} is gone, so it is not known what they were made from", damaged=True)
+            return Comparison(changed=f"{sums} is missing, so the audio of the features is unknown", damaged=True)
         if description.get("audio") != fingerprint(directory, "wav.scp", "segments"):
-            return Comparison(changed=f"{directory}/wav.scp is not the recorded one, and no more is known")
+            return Comparison(changed=f"{directory}/wav.scp differs from the recorded one")
         print(
-            f"{folder}: made by an earlier version, which did not record the audio: only wav.scp was compared; to have "
-            "it recorded remove the folder and run stage 3 again",
+            f"{folder}: extracted by an earlier version, which did not record the audio: only wav.scp was compared; to "
+            "record the audio, remove the folder and run stage 3 again",
             file=sys.stderr,
         )
         return Comparison()
     comparison = compare(sums, sources)
     if comparison.changed is None:
-        remember(sums, comparison.moved)
+        record_moved(sums, comparison.moved)
     return comparison
 
 
 def describe(folder: Path, directory: Path) -> dict[str, Any]:
-    """What the stored features of a data directory are, for the record of what was computed from them."""
+    """Return the identity of stored features: their fingerprint, precision, audio and values.
+
+    Args:
+        folder: ``dump/<stream>/<set>``.
+        directory: The data directory; only its utterances count.
+
+    Returns:
+        Fields for the record of whatever is computed from the features.
+    """
     description, sums = read_description(folder / "stream.json"), folder / "feats.sums"
     content = {key: description.get(key) for key in ("fingerprint", "precision", "compress")}
     if not sums.exists():
@@ -142,7 +170,7 @@ def describe(folder: Path, directory: Path) -> dict[str, Any]:
     return content | {"audio": {"samples": samples}, "values": values}
 
 
-def _say_unseen(comparison: Comparison, folder: Path) -> None:
+def _report_unseen(comparison: Comparison, folder: Path) -> None:
     if comparison.unseen:
         unseen = counted(comparison.unseen, "utterance")
-        print(f"{folder}: the audio of {unseen} is not there now, so it could not be compared", file=sys.stderr)
+        print(f"{folder}: the audio of {unseen} does not exist and could not be compared", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Stage 3 at work: threads decode audio, the device computes, a thread writes."""
+"""The extraction pipeline: threads decode audio, the device computes, a thread writes."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from spooftrace.common.sample_rate import SAMPLE_RATE
 from spooftrace.config.loading import build
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.sources import Source
+from spooftrace.extraction.disk_space import check_disk_space, stored_bytes
 from spooftrace.extraction.reading import durations, plan_batches, read_ahead
-from spooftrace.extraction.store import TIME_AXIS, Part, check_room, check_weights, origin, stored_bytes
+from spooftrace.extraction.store import TIME_AXIS, Shard, check_weights, origin_of_stream
 from spooftrace.frontends import FrontEnd
 from spooftrace.system.devices import pick_device
 from spooftrace.system.packing import Precision, autocast, check_precision, pack
 from spooftrace.system.system import count_parameters
 
-# A processor is fastest while a batch stays in its caches, a GPU when all of it has something to do.
+# A CPU is fastest while a batch fits into its caches, a GPU with enough work for all of its units.
 BATCH_SECONDS = {"cpu": 8.0, "cuda": 160.0}
 UNWRITTEN = 3  # batches that may wait for the writer
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How streams are computed and stored.
+    """Settings for computing and storing streams.
 
     Args:
-        precision: ``bf16`` and ``fp16`` compute with fewer bits where the hardware can; float32 is stored.
-        compress: Store Kaldi's two-byte matrices, or float16 where there is a third axis.
+        precision: Precision of the computation, where the hardware supports it; float32 is stored.
+        compress: Store Kaldi's two-byte matrices, or float16 for arrays with three axes.
         num_gpus: 1 to compute on the GPU.
-        batch_seconds: Audio in a batch, padding included; ``None`` chooses by the device.
-        batch_utterances: Utterances in a batch at most, for front-ends that cost the same for short ones.
+        batch_seconds: Seconds of audio per batch, padding included; ``None`` for the device's default.
+        batch_utterances: Maximum number of utterances per batch, for front-ends that pad to a fixed length.
     """
 
     precision: Precision = "fp32"
@@ -58,7 +59,7 @@ class Settings:
 
 @dataclass
 class Stream:
-    """A front-end, the archive that its output goes to, and the utterances that are not in there yet."""
+    """A front-end, the archive of its output, and the utterances that are missing from the archive."""
 
     frontend: FrontEnd
     writer: ArchiveWriter
@@ -66,10 +67,13 @@ class Stream:
 
 
 class Extraction:
-    """Computes streams; a front-end is loaded once for all data directories.
+    """Compute streams; each front-end is loaded once for all data directories.
+
+    Args:
+        settings: The settings.
 
     Raises:
-        InputError: The device is not there, or does not compute in the precision asked for.
+        InputError: The device is missing, or does not support the precision.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -83,55 +87,66 @@ class Extraction:
         self, nodes: Mapping[Path, Mapping[str, Any]], directory: Path, job: int = 1, num_jobs: int = 1,
         title: str | None = None,
     ) -> None:  # fmt: skip
-        """Compute streams for one part of a data directory; goes on where a killed run stopped.
+        """Compute one shard of streams for a data directory, and continue an interrupted run.
 
-        Each utterance is read once for all streams.
+        Each utterance is read once for all streams. Features that were finished before an error are kept.
 
         Args:
-            nodes: For each stream the folder where ``feats.<job>.{ark,scp}`` go, and ``class_path`` and ``init_args``
-                of its front-end.
+            nodes: Folder for ``feats.<job>.{ark,scp}`` of a stream -> ``class_path`` and ``init_args`` of its
+                front-end.
             directory: The data directory.
-            job: This part, from 1.
-            num_jobs: Number of parts.
-            title: What the progress calls this; default: the directory and the part.
+            job: Number of this shard, counted from 1.
+            num_jobs: Number of shards.
+            title: Title of the progress; by default the directory and the shard.
 
         Raises:
-            InputError: An audio file is missing or damaged; features are not finite; the disk is full; a stream is
-                one that is fine-tuned, or has sets that other weights computed. What was finished before is kept.
+            InputError: An audio file is missing or damaged, features are not finite, the disk is full, a stream is
+                fine-tuned, or other sets of a stream were computed with other weights.
         """
         data = DataDir.read(directory)
         utts = shard(data.utts, job, num_jobs)
         sources = {utt: Source(*data.audio(utt)) for utt in utts}
-        # The sizes are those of the whole set where that costs nothing.
+        # With ``utt2dur`` the size of the whole set is known without opening any file.
         seconds = durations(data, data.utts if "utt2dur" in data.tables else utts)
         with ExitStack() as stack:
             streams = []
             for folder, node in nodes.items():
-                frontend, about = self.load(node, folder)
-                made = origin(node, directory) | about | {"num_jobs": num_jobs}
-                part = Part(folder, job)
-                if part.is_finished(made, sources):
+                frontend, properties = self.load(node, folder)
+                description = origin_of_stream(node, directory) | properties | {"num_jobs": num_jobs}
+                output = Shard(folder, job)
+                if output.is_finished(description, sources):
                     continue
-                check_weights(made, folder)
-                self._check_room(frontend, folder, seconds)
-                part.begin(made, sources)
+                check_weights(description, folder)
+                self._check_disk_space(frontend, folder, seconds)
+                output.begin(description, sources)
                 compress = self.settings.compress
-                writer = ArchiveWriter(part.ark, part.scp, compress=compress, resume=True, sums=part.sums)
+                writer = ArchiveWriter(output.ark, output.scp, compress=compress, resume=True, sums=output.sums)
                 stack.enter_context(writer)
                 streams.append(Stream(frontend, writer, set(utts) - writer.keys))
             if streams:
                 names = ", ".join(folder.parent.name for folder in nodes)
-                what = f"{names} of {title or f'{directory}, part {job} of {num_jobs}'}"
-                self._compute(data, streams, {utt: seconds[utt] for utt in utts}, what)
+                task = f"{names} of {title or f'{directory}, shard {job} of {num_jobs}'}"
+                self._compute(data, streams, {utt: seconds[utt] for utt in utts}, task)
 
     def load(self, node: Mapping[str, Any], folder: Path) -> tuple[FrontEnd, dict[str, Any]]:
-        """A front-end on its device, ready to run, and what its streams are described by."""
+        """Load a front-end onto the device.
+
+        Args:
+            node: ``class_path`` and ``init_args`` of the front-end.
+            folder: Folder of its stream, for messages.
+
+        Returns:
+            The front-end, and its fields for the description of its streams.
+
+        Raises:
+            InputError: The front-end is fine-tuned.
+        """
         key = json.dumps(node, sort_keys=True)
         if key not in self._loaded:
             frontend = build(node).eval()
             if frontend.finetune:
                 raise InputError(f"{folder}: a fine-tuned stream cannot be cached; take it out of data.cached")
-            about = {
+            properties = {
                 "layout": frontend.layout, "dim": frontend.dim, "frame_rate": frontend.frame_rate,
                 "fingerprint": frontend.fingerprint(), "compress": self.settings.compress,
                 "precision": self.settings.precision, "parameters": count_parameters(frontend),
@@ -139,11 +154,13 @@ class Extraction:
             frontend = frontend.to(self.device)
             if self.device.type == "cpu" and frontend.packable:
                 pack(frontend, self.settings.precision)
-            self._loaded[key] = frontend, about
+            self._loaded[key] = frontend, properties
         return self._loaded[key]
 
-    def _check_room(self, frontend: FrontEnd, folder: Path, seconds: Mapping[str, float]) -> None:
-        (example,) = self._forward(frontend, [torch.zeros(SAMPLE_RATE)])  # what its shape is, e.g. how many layers
+    def _check_disk_space(self, frontend: FrontEnd, folder: Path, seconds: Mapping[str, float]) -> None:
+        (example,) = self._forward(
+            frontend, [torch.zeros(SAMPLE_RATE)]
+        )  # shows the shape of the output, such as the number of layers
         axis = TIME_AXIS[frontend.layout]
         sizes = {False: 0, True: 0}
         for length in seconds.values():
@@ -153,16 +170,16 @@ class Extraction:
             for compress in sizes:
                 sizes[compress] += stored_bytes(shape, example.is_floating_point(), compress)
         hours = f"{sum(seconds.values()) / 3600:,.2f} h"
-        check_room(folder, sizes, self.settings.compress, f"{counted(len(seconds), 'utterance')}, {hours}")
+        check_disk_space(folder, sizes, self.settings.compress, f"{counted(len(seconds), 'utterance')}, {hours}")
 
-    def _compute(self, data: DataDir, streams: Sequence[Stream], seconds: Mapping[str, float], what: str) -> None:
+    def _compute(self, data: DataDir, streams: Sequence[Stream], seconds: Mapping[str, float], title: str) -> None:
         missing = set().union(*(stream.missing for stream in streams))
         todo = {utt: length for utt, length in seconds.items() if utt in missing}
         batches = plan_batches(todo, self.batch_seconds, self.settings.batch_utterances)
         with (
             torch.inference_mode(),
             Background() as background,
-            Progress(what, len(seconds), sum(seconds.values())) as progress,
+            Progress(title, len(seconds), sum(seconds.values())) as progress,
         ):
             progress.skip(len(seconds) - len(todo), sum(seconds.values()) - sum(todo.values()))
             for utts, waves, notes in read_ahead(data, batches):
@@ -176,22 +193,22 @@ class Extraction:
             background.finish()
 
     def _forward(self, frontend: FrontEnd, waves: Sequence[Tensor]) -> list[Tensor]:
-        """The features of each utterance without padding, in the main memory: waves (N,), all at once."""
+        """Run waves (N,) as one batch, and return the features of each without padding, on the CPU."""
         wave = pad_sequence(list(waves), batch_first=True)  # B x (N,) -> (B, N)
-        wave_len = torch.tensor([len(one) for one in waves])
+        wave_len = torch.tensor([len(samples) for samples in waves])
         with torch.inference_mode(), autocast(self.settings.precision, self.device):
             features, lengths = frontend(wave.to(self.device), wave_len.to(self.device))
         features = features.cpu()
         axis = TIME_AXIS[frontend.layout]
         if axis is None:
             return list(features)
-        return [one.narrow(axis, 0, length) for one, length in zip(features, lengths.tolist(), strict=True)]
+        return [array.narrow(axis, 0, length) for array, length in zip(features, lengths.tolist(), strict=True)]
 
 
 class Background:
-    """One thread that does what it is given in order, while the caller goes on; not far ahead of it.
+    """A thread that runs calls in order, with a bounded queue.
 
-    An error there is raised here, at one of the next calls or by ``finish``.
+    An error of a call is raised by one of the next calls of ``run`` or by ``finish``.
     """
 
     def __enter__(self) -> Background:
@@ -200,16 +217,21 @@ class Background:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._thread.shutdown()  # also after an error: what is computed shall be kept
+        self._thread.shutdown()  # after an error, too: waits until computed features are written
 
     def run(self, function: Any, *arguments: Any) -> None:
-        """Do ``function(*arguments)`` some time; waits when too much is waiting already."""
+        """Queue the call ``function(*arguments)``; block while the queue is full.
+
+        Args:
+            function: The function.
+            *arguments: Its arguments.
+        """
         while len(self._waiting) >= UNWRITTEN or (self._waiting and self._waiting[0].done()):
             self._waiting.popleft().result()
         self._waiting.append(self._thread.submit(function, *arguments))
 
     def finish(self) -> None:
-        """Wait until everything is done."""
+        """Wait until all calls have returned."""
         while self._waiting:
             self._waiting.popleft().result()
 

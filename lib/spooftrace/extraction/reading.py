@@ -1,4 +1,4 @@
-"""Utterances of similar length to batches, and their audio decoded ahead of the device that computes on it."""
+"""Batch utterances of similar length, and decode their audio ahead of the device."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from spooftrace.audio import audio_info
 from spooftrace.datadir import DataDir
 from spooftrace.extraction.sources import read_noted
 
-READERS = 2  # decoding leaves Python's lock alone; one core decodes some hundred times faster than playing
-AHEAD = 3  # batches that are decoded and wait
+READERS = 2  # threads suffice: decoding releases the GIL, and one core decodes about 100 s of audio per second
+AHEAD = 3  # decoded batches that may wait for the device
 
 
 def durations(data: DataDir, utts: Iterable[str]) -> dict[str, float]:
-    """Seconds of each utterance: from ``utt2dur``, the segment's times, or else the header of the audio file.
+    """Return the durations of utterances from ``utt2dur``, the segment or the header of the audio file.
+
+    Args:
+        data: The data directory.
+        utts: The utterances.
+
+    Returns:
+        Utterance -> seconds.
 
     Raises:
-        InputError: an audio file is missing or has no sound header.
+        InputError: An audio file is missing or has no audio header.
     """
     known = data.tables.get("utt2dur", {})
 
@@ -41,9 +48,17 @@ def durations(data: DataDir, utts: Iterable[str]) -> dict[str, float]:
 
 
 def plan_batches(seconds: Mapping[str, float], most_seconds: float, most_utterances: int) -> Iterator[list[str]]:
-    """Divide utterances into batches of at most ``most_seconds`` of audio, padding included; a longer one is alone.
+    """Divide utterances into batches of at most ``most_seconds`` of audio, padding included.
 
-    The longest come first, so that what does not fit into memory shows at once.
+    A longer utterance has a batch of its own. The longest come first, because then a lack of memory shows at once.
+
+    Args:
+        seconds: Utterance -> its duration.
+        most_seconds: Maximum duration of a padded batch.
+        most_utterances: Maximum number of utterances in a batch.
+
+    Yields:
+        The utterances of each batch.
 
     >>> list(plan_batches({"a": 1.0, "b": 4.0, "c": 3.0, "d": 9.0}, most_seconds=8.0, most_utterances=10))
     [['d'], ['b', 'c'], ['a']]
@@ -61,12 +76,17 @@ def plan_batches(seconds: Mapping[str, float], most_seconds: float, most_utteran
 def read_ahead(
     data: DataDir, batches: Iterable[list[str]]
 ) -> Iterator[tuple[list[str], list[np.ndarray], dict[str, str]]]:
-    """Every batch with the waves (N,) of its utterances, 16 kHz, and notes of what the audio is.
+    """Read the audio of batches, and decode the following batches in the background.
 
-    The next batches are decoded meanwhile.
+    Args:
+        data: The data directory.
+        batches: The utterances of each batch.
+
+    Yields:
+        The utterances of a batch, their waves (N,) at 16 kHz, and utterance -> note for ``feats.sums``.
 
     Raises:
-        InputError: an audio file is missing or damaged; the batches before it have been given.
+        InputError: An audio file is missing or damaged; all earlier batches have been yielded.
     """
     pool = ThreadPoolExecutor(READERS)
     waiting: deque[tuple[list[str], list[Future[tuple[np.ndarray, str]]]]] = deque()

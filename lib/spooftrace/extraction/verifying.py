@@ -1,4 +1,4 @@
-"""``spooftrace extract --verify``: are the stored features, and the audio they were made from, still what they were?"""
+"""``spooftrace extract --verify``: check that stored features and their audio are unchanged."""
 
 from __future__ import annotations
 
@@ -18,41 +18,42 @@ from spooftrace.extraction.store import read_description
 
 
 def verify(config: Config, dump: Path, directories: Sequence[Path], job: int = 1, num_jobs: int = 1) -> None:
-    """Read every entry of the cached streams, decode all audio, and print a line for each thing that is wrong.
+    """Read every entry of the cached streams, decode all audio, and print a line for each fault.
 
     Args:
-        config: Whose ``data.cached`` says which streams.
-        dump: Where stage 3 stored them.
+        config: The configuration; ``data.cached`` names the streams.
+        dump: The folder of stored streams.
         directories: The data directories.
-        job: Of an array job, from 1.
+        job: Number of this job of an array job, counted from 1.
         num_jobs: Number of jobs.
 
     Raises:
-        InputError: Something is wrong.
+        InputError: There are faults.
     """
-    wrong = 0
+    faults = 0
     for directory in directories:
         for stream in config.data.cached:
             folder, count = dump / stream / directory.name, 0
             for problem in _problems(config.streams[stream], directory, folder, job, num_jobs):
                 count += 1
                 print(f"{folder}: {problem}")
-            wrong += count
+            faults += count
             if not count:
-                print(f"{folder}: features and audio are what they were")
-    if wrong:
-        raise InputError(f"{counted(wrong, 'fault')} named above; remove the folders and run stage 3 again")
+                print(f"{folder}: features and audio are unchanged")
+    if faults:
+        raise InputError(f"{counted(faults, 'fault')} listed above; remove the folders and run stage 3 again")
 
 
 def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, num_jobs: int) -> Iterator[str]:
-    scp, sums, made = folder / "feats.scp", folder / "feats.sums", read_description(folder / "stream.json")
-    if not made or not scp.exists():
+    scp, sums = folder / "feats.scp", folder / "feats.sums"
+    description = read_description(folder / "stream.json")
+    if not description or not scp.exists():
         yield "not extracted"
         return
-    if made.get("config") != dict(node):
+    if description.get("config") != dict(node):
         yield "extracted with another configuration of this stream"
     if not sums.exists():
-        yield "made by an earlier version, which recorded neither checksums nor audio"
+        yield "extracted by an earlier version, which recorded neither checksums nor audio"
         return
     sources = sources_of(directory)
     utts = shard(list(sources), job, num_jobs)
@@ -68,5 +69,5 @@ def _problems(node: Mapping[str, Any], directory: Path, folder: Path, job: int, 
             if isinstance(note, InputError):
                 yield f"'{utt}': {note}"
             elif note.partition(" ")[0] != notes[utt].partition(" ")[0]:
-                yield f"'{utt}': {sources[utt].path} holds other samples than the features were made from"
+                yield f"'{utt}': {sources[utt].path} differs from the audio that the features were computed from"
             progress.advance()

@@ -181,7 +181,7 @@ class _Session:
             self.extraction.run(nodes, data, title=title)
             for target, node in nodes.items():
                 collect(node, data, target, num_jobs=1)
-        self.scoring.score_part(data, data / "scores.txt", title=title)
+        self.scoring.score_shard(data, data / "scores.txt", title=title)
         self.scoring.collect(data, data / "scores.txt")
         return {path.name: path.read_text(encoding="utf-8").splitlines() for path in data.glob("scores*.txt")}
 

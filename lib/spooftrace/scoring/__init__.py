@@ -1,18 +1,19 @@
 """Stage 5: score a data directory with a trained system.
 
-An array job: job ``J`` of ``N`` scores its part, and ``--collect`` then checks that every utterance is there and writes
-``scores.txt``; a single job does both. ``<exp>/<set>/`` gets
+In an array job, job ``J`` of ``N`` scores one shard. ``--collect`` then checks that no utterance is missing and writes
+``scores.txt``. A single job does both. Files in ``<exp>/<set>/``:
 
-| file | holds |
+| file | content |
 |---|---|
 | ``scores.txt`` | ``utt score``, higher = more bona fide, byte-sorted |
-| ``scores.json`` | what was scored, with what and how; it marks the scores as complete |
-| ``embeddings.{ark,scp}`` | with ``--embeddings``: a vector an utterance, what the back-end's last linear layer gets |
+| ``scores.json`` | data, system and settings of the scores; it marks the scores as complete |
+| ``embeddings.{ark,scp}`` | with ``--embeddings``: one vector per utterance, the input of the last linear layer |
 
 | module | does |
 |---|---|
-| ``scorer`` | the trained system at work: batches in, scores and embeddings out |
-| ``store`` | what scores are made from, the parts of an array job, the files above |
+| ``scorer`` | compute scores and embeddings of batches with a trained system |
+| ``store`` | origin of scores, shards of an array job, the files above |
+| ``verifying`` | ``spooftrace status --verify``: check that written files are unchanged |
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from spooftrace.common.errors import InputError
 from spooftrace.common.journal import fingerprint
 from spooftrace.datadir import DataDir
 from spooftrace.datadir.incomplete import as_json, read_gaps
-from spooftrace.scoring.store import Parts, is_complete, origin, write
+from spooftrace.scoring.store import Shards, is_complete, origin_of_scores, write
 from spooftrace.system.files import CONFIG, MODEL, recorded_frontends
 
 if TYPE_CHECKING:
@@ -40,9 +41,22 @@ def score(
     exp: Path, directory: Path, dump: Path, out: Path, num_gpus: int = 0, policy: Sequence[str] = (),
     precision: Precision = "fp32",
 ) -> None:  # fmt: skip
-    """Score one data directory; arguments and errors are those of ``Scoring`` and its methods."""
+    """Score a data directory as a single shard.
+
+    Args:
+        exp: Folder of the trained system.
+        directory: The data directory.
+        dump: Folder of stored streams.
+        out: The score file.
+        num_gpus: 1 to compute on the GPU.
+        policy: Overrides of the scoring options, such as ``["--data.eval_crop", "full"]``.
+        precision: Precision of the front-ends.
+
+    Raises:
+        InputError: ``Scoring`` or one of its methods fails.
+    """
     scoring = Scoring(exp, dump, policy, num_gpus, precision)
-    scoring.score_part(directory, out)
+    scoring.score_shard(directory, out)
     scoring.collect(directory, out)
 
 
@@ -50,25 +64,25 @@ def score_all(
     load: Callable[[], Scoring], directories: Sequence[Path], out: Path, job: int = 1, num_jobs: int = 1,
     collect_only: bool = False,
 ) -> None:  # fmt: skip
-    """Score data directories that are not scored yet, or do one job's share of the work.
+    """Score data directories that are not scored yet, or one shard of each in an array job.
 
     Args:
-        load: Returns the trained system; called once the data directories are known to have different names.
+        load: Returns the trained system; called after the names of the data directories have been checked.
         directories: The data directories.
         out: Folder for ``<set>/scores.txt``.
-        job: Number of this job, from 1.
-        num_jobs: Jobs that share the work; a single one also collects.
-        collect_only: Only write the score files, after all jobs have run.
+        job: Number of this job, counted from 1.
+        num_jobs: Number of jobs; a single job also collects.
+        collect_only: Only collect the shards, after all jobs have run.
 
     Raises:
-        InputError: As ``Scoring`` and its methods, or two data directories have the same last name.
+        InputError: Two data directories have the same last name, or ``Scoring`` or one of its methods fails.
     """
     seen: dict[str, Path] = {}
     for directory in directories:
         if seen.setdefault(directory.name, directory) != directory:
             raise InputError(
-                f"{seen[directory.name]} and {directory}: scores are kept by the last part of the name, so these would "
-                "overwrite each other; score one of them with another --out"
+                f"{seen[directory.name]} and {directory} have the same last name, so their scores would overwrite "
+                "each other; score one of them with another --out"
             )
     scoring = load()
     for directory in directories:
@@ -77,24 +91,24 @@ def score_all(
             print(f"{path}: already scored")
             continue
         if not collect_only:
-            scoring.score_part(directory, path, job, num_jobs)
+            scoring.score_shard(directory, path, job, num_jobs)
         if collect_only or num_jobs == 1:
             scoring.collect(directory, path, num_jobs)
 
 
 class Scoring:
-    """Scores data directories with the trained system of an experiment, which is loaded once.
+    """Score data directories with the trained system of an experiment, which is loaded once.
 
     Args:
         exp: Folder of the trained system.
-        dump: Where stage 3 stored cached streams.
-        policy: Overrides of how it scores, e.g. ``["--data.eval_crop", "full"]``.
+        dump: Folder of stored streams.
+        policy: Overrides of the scoring options, such as ``["--data.eval_crop", "full"]``.
         num_gpus: 1 to compute on the GPU.
-        precision: Of the front-ends.
+        precision: Precision of the front-ends.
         embeddings: Also write ``embeddings.{ark,scp}``.
 
     Raises:
-        InputError: No trained model in ``exp``, or a policy that there is not.
+        InputError: ``exp`` has no trained model, or a scoring option is unknown.
     """
 
     def __init__(
@@ -119,85 +133,104 @@ class Scoring:
         self._origins: dict[Path, dict[str, Any]] = {}
 
     def is_complete(self, directory: Path, out: Path) -> bool:
-        """Whether ``out`` holds these scores of ``directory``, and what goes with it is beside."""
-        return is_complete(out, self._origin(directory), self.embeddings)
-
-    def score_part(self, directory: Path, out: Path, job: int = 1, num_jobs: int = 1, title: str | None = None) -> None:
-        """Score one part of a data directory; goes on where a killed run stopped.
-
-        Batches are those of the whole directory, and every ``num_jobs``-th is done here. So the scores are the same to
-        the last bit whatever the number of jobs and however often one was killed, and long utterances are shared out.
+        """Return whether a score file and its companions are complete.
 
         Args:
             directory: The data directory.
-            out: The score file that ``collect`` writes; until then the scores are in a folder beside.
-            job: This part, from 1.
-            num_jobs: Number of parts.
-            title: What the progress calls this; default: the directory and the part.
+            out: The score file.
+
+        Returns:
+            Whether ``out`` holds the scores of ``directory`` by this system, with embeddings if required.
 
         Raises:
-            InputError: Bad data, or as ``Scorer.score``. What was finished before is kept.
+            InputError: Stored features are missing or were computed from other audio.
+        """
+        return is_complete(out, self._origin(directory), self.embeddings)
+
+    def score_shard(
+        self, directory: Path, out: Path, job: int = 1, num_jobs: int = 1, title: str | None = None
+    ) -> None:
+        """Score one shard of a data directory, and continue an interrupted run.
+
+        The batches are planned for the whole directory, and a job computes every ``num_jobs``-th of them. Scores are
+        therefore bit-identical for any number of jobs and restarts, and all jobs get a share of the long utterances.
+        Scores that were finished before an error are kept.
+
+        Args:
+            directory: The data directory.
+            out: The score file that ``collect`` writes; until then the scores are in a folder beside it.
+            job: Number of this shard, counted from 1.
+            num_jobs: Number of shards.
+            title: Title of the progress; by default the directory and the shard.
+
+        Raises:
+            InputError: The data directory is invalid, or ``Scorer.score`` fails.
         """
         from spooftrace.common.progress import Progress
         from spooftrace.scoring.scorer import Scorer
 
         data = DataDir.read(directory)
-        parts = Parts(out, self._origin(directory))
-        mine = self._shares(data, num_jobs)[job - 1]
-        with parts.archive(job, num_jobs) if self.embeddings else nullcontext() as archive:
-            done = parts.done(archive)
-            todo = [batch for batch in mine if not done.issuperset(batch)]
+        shards = Shards(out, self._origin(directory))
+        batches = self._batches(data, num_jobs)[job - 1]
+        with shards.archive(job, num_jobs) if self.embeddings else nullcontext() as archive:
+            done = shards.done(archive)
+            todo = [batch for batch in batches if not done.issuperset(batch)]
             if not todo:
-                print(f"{directory}: part {job} of {num_jobs} is done already")
+                print(f"{directory}: shard {job} of {num_jobs} is already scored")
                 return
             if self._scorer is None:
                 self._scorer = Scorer(self.experiment, self.num_gpus, self.precision, self.embeddings)
-            what = f"scoring {title or f'{directory}, part {job} of {num_jobs}'}"
-            total, left = (sum(map(len, batches)) for batches in (mine, todo))
-            with parts.journal(job, num_jobs) as journal, Progress(what, total) as progress:
+            task = f"scoring {title or f'{directory}, shard {job} of {num_jobs}'}"
+            total, left = (sum(map(len, plan)) for plan in (batches, todo))
+            with shards.journal(job, num_jobs) as journal, Progress(task, total) as progress:
                 progress.skip(total - left)
                 for utt, scores, embedding in self._scorer.score(directory, self.dump, todo):
                     if archive and embedding is not None and utt not in archive.keys:
                         archive.write(utt, embedding)
                     if utt not in done:
-                        journal.add(utt, " ".join(map(str, scores)))  # the shortest text that reads back the same
+                        journal.add(utt, " ".join(map(str, scores)))  # the shortest text that reads back exactly
                     progress.advance()
 
     def collect(self, directory: Path, out: Path, num_jobs: int = 1) -> None:
-        """Join the parts of an array job: write ``out`` and what goes with it.
+        """Join the shards of an array job: write ``out`` and its companions.
+
+        Args:
+            directory: The data directory.
+            out: The score file.
+            num_jobs: Number of shards.
 
         Raises:
-            InputError: A part is not finished.
+            InputError: A shard is not finished.
         """
         from spooftrace.config.loading import build
 
         data = DataDir.read(directory)
-        made = self._origin(directory)
-        parts = Parts(out, made)
-        scores, embeddings = parts.scores(), parts.embeddings() if self.embeddings else None
+        origin = self._origin(directory)
+        shards = Shards(out, origin)
+        scores, embeddings = shards.scores(), shards.embeddings() if self.embeddings else None
         done = scores.keys() if embeddings is None else scores.keys() & embeddings.keys()
-        for job, batches in enumerate(self._shares(data, num_jobs), 1):
+        for job, batches in enumerate(self._batches(data, num_jobs), 1):
             missing = [utt for batch in batches for utt in batch if utt not in done]
             if missing:
                 raise InputError(
-                    f"{out}: part {job} of {num_jobs} is not finished, {len(missing):,} utterances have no score, "
-                    f"first '{missing[0]}'; run 'spooftrace score' for it with the same options (again, if it failed)"
+                    f"{out}: shard {job} of {num_jobs} is not finished, {len(missing):,} utterances have no score, "
+                    f"first '{missing[0]}'; run 'spooftrace score' for it with the same options"
                 )
         incomplete = as_json(read_gaps(directory))
-        write(out, made, data.utts, scores, embeddings, build(self.config.task), incomplete)
-        parts.remove()
+        write(out, origin, data.utts, scores, embeddings, build(self.config.task), incomplete)
+        shards.remove()
         print(f"{out}: {len(data.utts):,} scores")
 
     def _origin(self, directory: Path) -> dict[str, Any]:
-        if directory not in self._origins:  # looking at every audio file takes a while
+        if directory not in self._origins:  # cached, because it inspects every audio file
             frontends = recorded_frontends(self.experiment.path)
-            self._origins[directory] = origin(
+            self._origins[directory] = origin_of_scores(
                 self._system, self.config, self.precision, directory, self.dump, frontends
             )
         return self._origins[directory]
 
-    def _shares(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:
-        """The batches of each job."""
+    def _batches(self, data: DataDir, num_jobs: int) -> list[list[list[str]]]:
+        """Return the batches of each job."""
         from spooftrace.batching.batches import plan_scoring
 
         if not data.utts:

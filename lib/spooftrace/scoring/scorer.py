@@ -1,4 +1,4 @@
-"""A trained system at work on data directories: scores, and embeddings if they are asked for."""
+"""Compute the scores, and optionally the embeddings, of data directories with a trained system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spooftrace.tasks.losses import MarginLoss
 
 
 class Scored(NamedTuple):
-    """What a system says of an utterance: its score (1,), or several (K,), and its embedding (D,)."""
+    """Output of a system for an utterance: one score (1,) or several (K,), and optionally the embedding (D,)."""
 
     utt: str
     scores: np.ndarray
@@ -32,17 +32,16 @@ class Scored(NamedTuple):
 class Scorer:
     """The trained system of an experiment, built once for all data directories with streams of the same shapes.
 
-    Nothing is trained any more, so on a CPU the front-ends are packed (``spooftrace.system.packing``), fine-tuned or
-    not.
+    On a CPU all front-ends are packed (``spooftrace.system.packing``), because scoring changes no weights.
 
     Args:
-        experiment: The experiment; its configuration says how to score.
+        experiment: The experiment; its configuration holds the scoring options.
         num_gpus: 1 to compute on the GPU.
-        precision: Of the front-ends, as in stage 3; back-ends compute in float32.
+        precision: Precision of the front-ends, as in stage 3; back-ends compute in float32.
         embeddings: Also compute embeddings.
 
     Raises:
-        InputError: The device is not there, or does not compute in this precision.
+        InputError: The device is missing, or does not support the precision.
     """
 
     def __init__(
@@ -64,46 +63,56 @@ class Scorer:
     def score(self, directory: Path, dump: Path, plan: Sequence[Sequence[str]]) -> Iterator[Scored]:
         """Score the utterances of ``plan``, batch by batch.
 
-        With windows, the score of an utterance is the mean of its windows' scores. The mean of the outputs before they
-        become a score would be something else for losses whose score is not linear in them (cosines), while a mean of
-        scores lies on the scale of one window's score, so that a threshold keeps its meaning; and it grows neither
-        with the number of windows nor with one odd window, as a maximum would. Embeddings are averaged the same way.
+        With windows, the score of an utterance is the mean of the scores of its windows. It is not the score of the
+        mean output, which differs for losses whose score is not linear in the outputs (cosines). A mean stays on the
+        scale of the score of a single window, and a threshold remains valid. Unlike a maximum, it does not grow with
+        the number of windows or with a single outlier. Embeddings are averaged in the same way.
+
+        Args:
+            directory: The data directory.
+            dump: Folder of stored streams.
+            plan: The utterances of each batch.
+
+        Yields:
+            The scores and embedding of each utterance.
 
         Raises:
-            InputError: No trained model, or one of another system; features are missing; an utterance is too short for
-                the model; a score is not a finite number.
+            InputError: The model is missing or does not fit the configuration, features are missing, an utterance is
+                too short for the model, or a score is not finite.
         """
-        # The audio was compared when the origin of these scores was determined.
+        # The audio has been compared by ``origin_of_scores``.
         cached = open_streams(self.config, dump, directory, check=False)
         system = self._load({name: stream.shape for name, stream in cached.items()})
         batches = make_batches("score", self.config, system, directory, dump, cached)
         utterances = batches.utterances
-        place = {utt: index for index, utt in enumerate(utterances.utts)}
-        indices = [[place[utt] for utt in batch] for batch in plan]
+        index_of = {utt: index for index, utt in enumerate(utterances.utts)}
+        indices = [[index_of[utt] for utt in batch] for batch in plan]
         options = utterances.options
         for groups in load(utterances, indices, options.eval_batch_size, options.num_workers):
             windows: dict[str, list[tuple[np.ndarray, ...]]] = {}
             for group in groups:
                 for utt, *arrays in zip(group["utt"], *self._compute(group, directory), strict=True):
                     windows.setdefault(utt, []).append(tuple(arrays))
-            for utt, found in windows.items():
-                scores, *embedding = (np.mean(part, axis=0, dtype=np.float64) for part in zip(*found, strict=True))
+            for utt, outputs in windows.items():
+                scores, *embedding = (
+                    np.mean(values, axis=0, dtype=np.float64) for values in zip(*outputs, strict=True)
+                )
                 if not np.isfinite(scores).all():
                     cause = self._cause(groups)
-                    raise InputError(f"{directory}: utterance '{utt}': the score is not a finite number; {cause}")
+                    raise InputError(f"{directory}: utterance '{utt}': the score is not finite; {cause}")
                 yield Scored(utt, *(np.atleast_1d(mean).astype(np.float32) for mean in (scores, *embedding)))
 
     def _cause(self, groups: Sequence[Mapping[str, Any]]) -> str:
-        """Why scores of these groups are no finite numbers, and what to do."""
+        """Return the cause of a score that is not finite, and the remedy."""
         if self.precision != "fp32":
             return "compute in --precision fp32"
         model = self.experiment.model
         for name, weight in self._system.state_dict().items():
             if weight.is_floating_point() and not weight.isfinite().all():
-                return f"the model has NaN or infinite weights ({name}); train it, or get {model}, again"
+                return f"the model has NaN or infinite weights ({name}); train it again, or restore {model}"
         inputs = [value for group in groups for value in group.values() if isinstance(value, Tensor)]
         if all(value.isfinite().all() for value in inputs):
-            return f"its audio is good, but {model} gives NaN or infinite outputs for it; train the model again"
+            return f"its audio is valid, but {model} computes NaN or infinite outputs for it; train the model again"
         return "its audio or features have NaN or infinite values; check them"
 
     def _load(self, shapes: Mapping[str, StreamShape]) -> System:
@@ -121,7 +130,7 @@ class Scorer:
         return self._system
 
     def _compute(self, group: Mapping[str, Any], directory: Path) -> list[np.ndarray]:
-        """Scores (B,) or (B, K) of a group and, if asked for, embeddings (B, D)."""
+        """Compute the scores (B,) or (B, K) of a group and, if required, its embeddings (B, D)."""
         moved = {key: value.to(self.device) if isinstance(value, Tensor) else value for key, value in group.items()}
         try:
             with torch.inference_mode():
@@ -140,7 +149,7 @@ class Scorer:
 
     def _embedding(self, outputs: Tensor) -> Tensor:
         task = self._system.task
-        # Margin losses take the outputs themselves for the embedding: their directions are the last linear layer.
+        # With a margin loss the outputs are the embedding: the class weights of the loss are the last linear layer.
         if isinstance(task, Detection) and isinstance(task.criterion, MarginLoss):
             return outputs
         assert self._last_linear is not None
@@ -151,27 +160,37 @@ def _check_last_layer(backend: nn.Module) -> None:
     linear = [module for module in backend.modules() if isinstance(module, nn.Linear)]
     if all(module.out_features != backend.num_outputs for module in linear):
         raise InputError(
-            f"--embeddings: {type(backend).__name__} has a last layer for each of its outputs, and no single embedding"
+            f"--embeddings: {type(backend).__name__} has a separate last layer for each output, and no single embedding"
         )
 
 
 class LastLinear:
-    """Looks at the linear layer of a back-end that runs last: its input is the embedding of an utterance."""
+    """Record the input of the linear layer of a back-end that runs last: the embedding of an utterance.
+
+    Args:
+        backend: The back-end.
+    """
 
     def __init__(self, backend: nn.Module) -> None:
-        self._seen: Tensor | None = None
+        self._input: Tensor | None = None
         for module in backend.modules():
             if isinstance(module, nn.Linear):
-                module.register_forward_pre_hook(self._look)
+                module.register_forward_pre_hook(self._record)
 
-    def _look(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        (self._seen,) = inputs
+    def _record(self, module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        (self._input,) = inputs
 
     def input(self, batch: int) -> Tensor:
-        """The embeddings (B, D) of the batch of ``batch`` utterances that has just gone through.
+        """Return the embeddings of the last batch.
 
-        Back-ends of a fixed length run W windows of a long input as one batch (W * B, D) and average their outputs,
-        which here is done with the embeddings.
+        Back-ends of a fixed input length run the W windows of a long input as one batch (W * B, D) and average their
+        outputs. The embeddings are averaged in the same way.
+
+        Args:
+            batch: Number of utterances in the batch, B.
+
+        Returns:
+            The embeddings (B, D).
         """
-        assert self._seen is not None
-        return self._seen.unflatten(0, (-1, batch)).mean(dim=0)  # (W * B, D) -> (W, B, D) -> (B, D)
+        assert self._input is not None
+        return self._input.unflatten(0, (-1, batch)).mean(dim=0)  # (W * B, D) -> (W, B, D) -> (B, D)

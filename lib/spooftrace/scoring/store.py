@@ -1,4 +1,4 @@
-"""Scores on the disk: what they are made from, the parts of an array job, and the finished files."""
+"""Scores on disk: their origin, the shards of an array job, and the finished files."""
 
 from __future__ import annotations
 
@@ -23,29 +23,33 @@ from spooftrace.extraction.belonging import check, describe
 if TYPE_CHECKING:
     from spooftrace.tasks import Task
 
-# The settings that a score depends on, for each data.eval_crop.
-DECIDES = {"first": ("crop", "pad"), "full": (), "windows": ("crop", "pad", "eval_hop")}
+# The settings that determine a score, for each data.eval_crop.
+CROP_SETTINGS = {"first": ("crop", "pad"), "full": (), "windows": ("crop", "pad", "eval_hop")}
 
 
-def origin(
+def origin_of_scores(
     system: Mapping[str, str], config: Config, precision: str, directory: Path, dump: Path,
     frontends: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What scores are made from: the trained system, the policy, the audio.
+    """Return the origin of scores: the trained system, the scoring options and the audio.
 
-    The audio that a system computes from is its list and the state of every file: a file that is replaced is noticed.
-    That of stored features is the audio that they were made from, which was compared with that of the data directory.
+    For streams computed on the fly, the audio is identified by its list and the size and time of every file, which
+    reveals a replaced file. For stored features it is the audio that they were computed from, after a comparison with
+    the data directory.
 
     Args:
-        system: ``fingerprint`` of the trained system's files.
-        config: Its configuration, with the policy in force.
-        precision: Of the front-ends.
+        system: ``fingerprint`` of the files of the trained system.
+        config: Its configuration, including overrides.
+        precision: Precision of the front-ends.
         directory: The data directory.
-        dump: Where stage 3 stored cached streams.
-        frontends: Fingerprints of the frozen front-ends, as ``run.json`` has them; scoring refuses others.
+        dump: Folder of stored streams.
+        frontends: Fingerprints of the frozen front-ends from ``run.json``; scoring refuses others.
+
+    Returns:
+        The fields of ``scores.json`` that identify the scores.
 
     Raises:
-        InputError: Features are not there, or of other audio.
+        InputError: Features are missing or were computed from other audio.
     """
     data = config.data
     features, audio = {}, {}
@@ -58,7 +62,7 @@ def origin(
         audio = origin_of_audio(directory)
     return {
         "system": dict(system),
-        "policy": {key: getattr(data, key) for key in ("eval_crop", *DECIDES[data.eval_crop])},
+        "policy": {key: getattr(data, key) for key in ("eval_crop", *CROP_SETTINGS[data.eval_crop])},
         "precision": precision,
         "audio": audio,
         "features": features,
@@ -66,43 +70,71 @@ def origin(
     }
 
 
-def is_complete(out: Path, made: Mapping[str, Any], embeddings: bool) -> bool:
-    """Whether ``out`` holds scores of this origin, and embeddings if they are asked for; prints why it does not.
+def is_complete(out: Path, origin: Mapping[str, Any], embeddings: bool) -> bool:
+    """Return whether a score file and its companions are complete; print a line for damaged ones.
 
-    It does not when one of its files was changed after it was written, or the record of them is damaged.
+    Args:
+        out: The score file.
+        origin: The expected origin.
+        embeddings: Whether embeddings are required.
+
+    Returns:
+        Whether ``out`` has this origin, none of its files has changed since it was written, and the record of them is
+        intact.
     """
     try:
-        found = read_scores_record(_description(out))
+        record = read_scores_record(_description(out))
     except InputError:
         print(f"{_description(out)}: damaged; the set is scored again")
         return False
-    if not out.exists() or {key: found.get(key) for key in made} != made:
+    if not out.exists() or {key: record.get(key) for key in origin} != origin:
         return False
-    if problem := changed_file(out.parent, found):
+    if problem := changed_file(out.parent, record):
         print(f"{problem}; the set is scored again")
         return False
-    if "files" not in found:  # of an earlier version, which recorded only how many scores there were
+    if "files" not in record:  # written by an earlier version, which recorded only the number of scores
         with open(out, "rb") as file:
-            if sum(1 for _ in file) < found.get("utterances", 0):
+            if sum(1 for _ in file) < record.get("utterances", 0):
                 return False
-    return not embeddings or (found.get("embeddings", False) and is_whole(_embeddings(out)[1], beside=True))
+    return not embeddings or (record.get("embeddings", False) and is_whole(_embeddings(out)[1], beside=True))
 
 
-class Parts:
-    """The parts of an array job, in a folder beside ``out``; those of another origin count for nothing."""
+class Shards:
+    """The shards of an array job, in a folder beside the score file; shards of another origin are ignored.
 
-    def __init__(self, out: Path, made: Mapping[str, Any]) -> None:
+    Args:
+        out: The score file.
+        origin: Origin of the scores.
+    """
+
+    def __init__(self, out: Path, origin: Mapping[str, Any]) -> None:
         self.folder = out.with_name(f".{out.stem}")
-        self.origin = dict(made)
+        self.origin = dict(origin)
 
     def journal(self, job: int, num_jobs: int) -> Journal:
-        """The record of a job's scores."""
+        """Return the journal of the scores of a job.
+
+        Args:
+            job: Number of the job, counted from 1.
+            num_jobs: Number of jobs.
+
+        Returns:
+            The journal.
+        """
         return Journal(self.folder, job, num_jobs, self.origin)
 
     def archive(self, job: int, num_jobs: int) -> ArchiveWriter:
-        """The archive of a job's embeddings, to be continued."""
+        """Open the archive of the embeddings of a job, to continue it.
+
+        Args:
+            job: Number of the job, counted from 1.
+            num_jobs: Number of jobs.
+
+        Returns:
+            The archive.
+        """
         journal = self.journal(job, num_jobs).path
-        if journal not in self._journals():  # what an archive without a journal was made from is not known
+        if journal not in self._journals():  # the origin of an archive without a journal is unknown
             for old in self.folder.glob(f"{journal.stem}.*"):
                 old.unlink()
             with self.journal(job, num_jobs):
@@ -110,22 +142,22 @@ class Parts:
         return ArchiveWriter(journal.with_suffix(".ark"), journal.with_suffix(".scp"), resume=True)
 
     def scores(self) -> dict[str, str]:
-        """Utterance -> its score, or several, as text."""
+        """Return utterance -> its score, or several scores, as text."""
         return dict(read_journals(self.folder, self.origin))
 
     def embeddings(self) -> dict[str, ArchiveReader]:
-        """Utterance -> the archive that holds its embedding, for archives that are finished."""
+        """Return utterance -> the archive of its embedding, for archives that are finished."""
         scps = [journal.with_suffix(".scp") for journal in self._journals()]
         readers = [ArchiveReader(scp, beside=True) for scp in scps if scp.exists() and is_whole(scp, beside=True)]
         return {utt: reader for reader in readers for utt in reader}
 
     def done(self, archive: ArchiveWriter | None) -> set[str]:
-        """Utterances that have a score and, where they go into ``archive``, an embedding."""
+        """Return the utterances that have a score and, with an ``archive``, an embedding."""
         scores = set(self.scores())
         return scores if archive is None else scores & (archive.keys | self.embeddings().keys())
 
     def remove(self) -> None:
-        """Forget everything."""
+        """Remove all shards."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _journals(self) -> list[Path]:
@@ -135,23 +167,23 @@ class Parts:
 
 def write(
     out: Path,
-    made: Mapping[str, Any],
+    origin: Mapping[str, Any],
     utts: Sequence[str],
     scores: Mapping[str, str],
     embeddings: Mapping[str, ArchiveReader] | None,
     task: Task,
     incomplete: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """Write the finished files, ``scores.json`` last; embeddings of other scores go.
+    """Write the finished files, ``scores.json`` last, and remove embeddings of earlier scores.
 
     Args:
         out: The score file.
-        made: What ``origin`` gave.
+        origin: Origin of the scores.
         utts: The utterances, sorted.
-        scores: Of each utterance, as text.
-        embeddings: The archive that holds each utterance's, or None for none.
-        task: Writes the lines of the score file.
-        incomplete: What the data directory lacks (:mod:`spooftrace.datadir.incomplete`).
+        scores: Utterance -> its scores as text.
+        embeddings: Utterance -> the archive of its embedding, or ``None`` for no embeddings.
+        task: The task, which formats the lines of the score file.
+        incomplete: Gaps of the data directory (:mod:`spooftrace.datadir.incomplete`).
     """
     _description(out).unlink(missing_ok=True)
     ark, scp = _embeddings(out)
@@ -170,7 +202,7 @@ def write(
             file.writelines(f"{line}\n" for line in lines)
     written = [*texts, *(() if embeddings is None else (ark, scp))]
     content = {
-        **made, "utterances": len(utts), "embeddings": embeddings is not None,
+        **origin, "utterances": len(utts), "embeddings": embeddings is not None,
         "files": record_files(out.parent, [path.name for path in written]),
     }  # fmt: skip
     if incomplete:

@@ -1,4 +1,4 @@
-"""Is what an experiment and a stored stream hold still what was written? For ``spooftrace status --verify``."""
+"""``spooftrace status --verify``: check that experiments and stored streams are unchanged since they were written."""
 
 from __future__ import annotations
 
@@ -17,33 +17,40 @@ MODEL = "model.safetensors"
 
 
 def verify(experiments: Mapping[Path, str], dumps: Iterable[Path]) -> None:
-    """Read what the stages wrote, and print a line for each thing that has changed since.
+    """Read the files that the stages wrote, and print a line for each fault.
 
     Args:
-        experiments: Folder of each -> its name.
-        dumps: Folders of stored streams; those that are not there hold none.
+        experiments: Folder of each experiment -> its name.
+        dumps: Folders of stored streams; missing folders are skipped.
 
     Raises:
-        InputError: Something is not what was written, or nothing is recorded to compare it with.
+        InputError: A file has changed since it was written, or there is no record to compare it with.
     """
     stored = sorted(path.parent for dump in dumps for path in dump.glob("*/*/stream.json"))
-    wrong = 0
+    faults = 0
     for folder, name in experiments.items():
         for problem in verify_experiment(folder):
-            wrong += 1
+            faults += 1
             print(f"{name}: {problem}")
     for folder in stored:
         for problem in verify_dump(folder):
-            wrong += 1
+            faults += 1
             print(problem)
-    if wrong:
-        raise InputError(f"{counted(wrong, 'fault')} named above; run their stages again")
-    looked_at = f"{counted(len(experiments), 'experiment')} and {counted(len(stored), 'stored stream')}"
-    print(f"{looked_at}: everything is what was written")
+    if faults:
+        raise InputError(f"{counted(faults, 'fault')} listed above; run their stages again")
+    scope = f"{counted(len(experiments), 'experiment')} and {counted(len(stored), 'stored stream')}"
+    print(f"{scope}: all files are unchanged")
 
 
 def verify_experiment(folder: Path) -> Iterator[str]:
-    """A line for each thing that is wrong: the model, the scores and embeddings of each set, and their metrics."""
+    """Verify the model of an experiment, and the scores, embeddings and metrics of each set.
+
+    Args:
+        folder: Folder of the experiment.
+
+    Yields:
+        A line for each fault.
+    """
     model, run = folder / MODEL, {}
     present = file_sha256(model) if model.is_file() else None
     try:
@@ -52,7 +59,7 @@ def verify_experiment(folder: Path) -> Iterator[str]:
         yield str(error)
     if (folder / RUN).exists():
         if present is None:
-            yield f"{model}: is gone"
+            yield f"{model}: is missing"
         elif run.get("model_sha256", present) != present:
             yield f"{model}: is not the model that was trained"
     for record in sorted(folder.glob(f"*/{SCORES_RECORD}")):
@@ -62,15 +69,15 @@ def verify_experiment(folder: Path) -> Iterator[str]:
 def _verify_scores(record: Path, model: str | None) -> Iterator[str]:
     folder = record.parent
     try:
-        made = read_scores_record(record)
+        scores = read_scores_record(record)
     except InputError as error:
         yield str(error)
         return
-    files, system = made.get("files", {}), made.get("system", {})
+    files, system = scores.get("files", {}), scores.get("system", {})
     if model is not None and system.get(MODEL, model) != model:
-        yield f"{folder}: was scored with another {MODEL} than there is now"
+        yield f"{folder}: was scored with another {MODEL} than the present one"
     for name in files:
-        if problem := changed_file(folder, made, [name]):
+        if problem := changed_file(folder, scores, [name]):
             yield problem
     known = {file["sha256"] for file in files.values()}
     for path in sorted(folder.glob("metrics*.json")):
@@ -78,11 +85,18 @@ def _verify_scores(record: Path, model: str | None) -> Iterator[str]:
         if not metrics:
             yield f"{path}: damaged"
         elif known and "scores_sha256" in metrics and metrics["scores_sha256"] not in known:
-            yield f"{path}: was computed from other scores than {record} tells of"
+            yield f"{path}: was computed from other scores than those of {record}"
 
 
 def verify_dump(folder: Path) -> Iterator[str]:
-    """A line for each entry of a stored stream that is not what was written."""
+    """Verify the entries of a stored stream.
+
+    Args:
+        folder: ``dump/<stream>/<set>``.
+
+    Yields:
+        A line for each fault.
+    """
     scp, sums = folder / "feats.scp", folder / "feats.sums"
     try:
         problem = changed_file(folder, read_description(folder / "stream.json"))
@@ -91,7 +105,7 @@ def verify_dump(folder: Path) -> Iterator[str]:
     if problem:
         yield problem
     if not sums.exists():
-        yield f"{folder}: made by an earlier version, which recorded no checksums; remove it and run stage 3 again"
+        yield f"{folder}: extracted by an earlier version, which recorded no checksums; remove it and run stage 3 again"
         return
     try:
         for utt, damage in damaged_entries(scp, sums):
