@@ -182,7 +182,7 @@ def test_an_experiment_that_is_there_is_left_alone(tmp_path, capsys, aasist_l):
     assert "exists already" in capsys.readouterr().err
     words = ["import-checkpoint", "aasist_l", str(path), "--out", str(tmp_path / "new"), "--format", "unilm"]
     assert cli.main(words) == 1
-    assert "--format is for self-supervised models" in capsys.readouterr().err
+    assert "--format applies only to self-supervised models" in capsys.readouterr().err
 
 
 def test_similar_systems(aasist_l):

@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     if args.system is None:
         _import_model(args.file, args.out, args.format, args.weights)
     elif args.format is not None:
-        raise InputError("--format applies to self-supervised models only; omit it or SYSTEM")
+        raise InputError("--format applies only to self-supervised models, not to SYSTEM")
     else:
         _import_system(args.system, args.file, args.out, args.weights)
     return 0
