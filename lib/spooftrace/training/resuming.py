@@ -75,7 +75,7 @@ def length_of(config: Config) -> dict[str, int | None]:
 
 
 def _check_length(exp: Path, before: Mapping[str, Any], config: Config) -> None:
-    """Refuse a new length with which the training so far would have been different from its start."""
+    """Refuse a new length with which the epochs so far would have been trained differently."""
     from spooftrace.training.saving import NEEDED, read_checkpoint
     from spooftrace.training.selection import end_of
 
