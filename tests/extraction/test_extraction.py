@@ -1,4 +1,4 @@
-"""Stage 3: cached equals live, killed jobs go on, mistakes are named."""
+"""Stage 3: stored features equal live ones, killed jobs are continued, mistakes are reported."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ needs_whisper = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def random_xls_r(tmp_path_factory):
-    """A tiny random model of XLS-R's kind, as a folder."""
+    """Save a tiny random model of the XLS-R architecture, and return its folder."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
     torch.manual_seed(0)
@@ -153,7 +153,7 @@ def test_another_setting_or_other_audio_is_extracted_anew(make_data, write_confi
     assert extract(other, data) == extract(other, data, "--collect") == 0
     reader = ArchiveReader("dump/lfcc/eval/feats.scp")
     same = [torch.from_numpy(np.array(reader[utt])) for utt in ("eval_000", "eval_002")]
-    assert_equal_up_to_rounding(*same, sums=512)  # of a transform; kernels may treat places in a batch differently
+    assert_equal_up_to_rounding(*same, sums=512)  # terms of a transform; kernels may depend on the position in a batch
 
 
 def test_missing_part_is_named(make_data, write_config, capsys):
@@ -166,7 +166,7 @@ def test_missing_part_is_named(make_data, write_config, capsys):
 
 def test_corrupt_audio_is_named_and_what_was_done_is_kept(make_data, write_config, capsys):
     data, config = make_data("eval", 6), write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
-    broken = Path("audio/eval/eval_000.flac")  # of the shortest, so among the last
+    broken = Path("audio/eval/eval_000.flac")  # one of the shortest, hence among the last
     content = broken.read_bytes()
     broken.write_bytes(content[: len(content) // 2])
     assert extract(config, data) == 1
@@ -197,7 +197,7 @@ def test_an_interrupted_part_of_another_division_gives_no_key_twice(make_data, w
     broken = Path("audio/eval/eval_000.flac")
     content = broken.read_bytes()
     broken.write_bytes(content[:500])
-    assert extract(config, data) == 1  # leaves an interrupted part 1 of 1, with utterances of the later part 2 of 2
+    assert extract(config, data) == 1  # leaves an interrupted shard 1 of 1, with utterances of the later shard 2 of 2
     broken.write_bytes(content)
     for job in "12":
         assert extract(config, data, "--job", job, "--num-jobs", "2") == 0
@@ -210,7 +210,7 @@ def test_a_stream_made_anew_is_not_complete_meanwhile(make_data, write_config):
     assert extract(config, data) == extract(config, data, "--collect") == 0
     other = write_config("other.yaml", streams={"lfcc": {"class_path": "LFCC", "init_args": {"cmn": True}}})
     assert extract(other, data, "--job", "1", "--num-jobs", "2") == 0
-    # Its lines would point into an archive that is another one now, at places where the same keys stand.
+    # Its lines would point into a new archive, at offsets with the same keys.
     assert not Path("dump/lfcc/eval/feats.scp").exists()
 
 
@@ -301,7 +301,7 @@ def test_the_log_tells_speed_and_what_is_left(capsys, monkeypatch):
         progress.skip(2, 100.0)
         now = 120.0
         progress.advance(1, 40.0)
-    # 20 s for 40 s, and 7,160 s are left.
+    # 20 s of computation for 40 s of audio, and 7,160 s of audio are left.
     assert "extracting: 3 of 10, RTF 0.500, 59 min 40 s left" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""Packed weights compute what the layers do; a precision that the hardware lacks is refused."""
+"""Packed layers compute the same as the original ones; a precision that the hardware lacks is refused."""
 
 import platform
 

@@ -1,4 +1,4 @@
-"""Stage 3 with front-ends of every layout: shapes, crops that are read back, and what goes wrong on the way."""
+"""Stage 3 with front-ends of every layout: shapes, crops that are read back, and errors."""
 
 import resource
 from pathlib import Path
@@ -25,7 +25,7 @@ SHAPES = {"frames": (3,), "layers": (2, 3), "codes": (2,), "vector": (3,)}
 
 
 class Toy(FrontEnd):
-    """Sums of the samples of each frame, in any layout; ``broken`` gives NaN for waves of that many samples."""
+    """Sums of the samples of each frame, in any layout; NaN for waves of ``broken`` samples."""
 
     def __init__(self, layout: str = "frames", broken: int = 0):
         super().__init__(layout, dim=3, frame_rate={"vector": 0, "wave": 16000}.get(layout, 16000 / FRAME))
@@ -155,7 +155,7 @@ def test_several_streams_read_the_audio_once(make_data, monkeypatch):
     readers = run(data, {"one": node(), "two": node(layout="vector")})
     assert count == 5
     assert sorted(readers["one"]) == sorted(readers["two"])
-    # One is there already: only the other is computed.
+    # The first stream exists already, and only the second is computed.
     readers = run(data, {"one": node(), "three": node(layout="codes")})
     assert count == 10
     assert readers["three"]["eval_000"].shape[0] == 2
@@ -175,14 +175,14 @@ def test_batches_keep_to_their_budget(make_data, monkeypatch, table):
 
     monkeypatch.setattr(Extraction, "_forward", seen)
     run(data, {"toy": node()}, batch_seconds=0.7)
-    assert sum(count for count, _ in sizes[1:]) == 11  # the first call looks at the shape
+    assert sum(count for count, _ in sizes[1:]) == 11  # the first call determines the shape
     assert all(count * longest <= 0.7 * 16000 + 1 for count, longest in sizes[1:])
     assert [longest for _, longest in sizes[1:]] == sorted((longest for _, longest in sizes[1:]), reverse=True)
 
 
 def test_features_that_are_not_finite_name_the_utterance(make_data):
     data = make_data("eval", 5)
-    # 3,200 samples are those of eval_000 only; it is the shortest and comes last.
+    # Only eval_000 has 3,200 samples; it is the shortest and comes last.
     with pytest.raises(InputError, match="key 'eval_000': the array has NaN or infinite values"):
         run(data, {"toy": node(broken=3200)}, batch_utterances=1)
     kept = Path("dump/toy/eval/feats.1.scp.part").read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Stored features and scores belong to the audio that they were made from, and to no other."""
+"""Stored features and scores are valid only for the audio that they were computed from."""
 
 import json
 import os
@@ -24,7 +24,7 @@ DUMP = Path("dump/lfcc/eval")
 
 @pytest.fixture
 def exp(make_data, make_exp):
-    """A system whose LFCCs are stored for the 6 utterances of ``data/eval``."""
+    """Return a trained system whose LFCCs are stored for the 6 utterances of ``data/eval``."""
     make_data("eval", 6)
     exp = make_exp("lfcc", data={"crop": 3200, "num_workers": 0, "eval_crop": "full", "cached": ["lfcc"]})
     assert extract() == 0
@@ -55,7 +55,7 @@ def audio(utt: str) -> Path:
 
 
 def replace_audio(utt: str, keep_time: bool = False) -> None:
-    """Another recording of the same length in the same file."""
+    """Replace the file of a recording by another recording of the same length."""
     before = audio(utt).stat()
     wave, rate = soundfile.read(audio(utt))
     soundfile.write(audio(utt), wave[::-1], rate)
@@ -64,7 +64,7 @@ def replace_audio(utt: str, keep_time: bool = False) -> None:
 
 
 def copy_data(target: Path, rotate: int = 0, folder: str = "audio/eval") -> Path:
-    """A data directory with the ids of ``data/eval``; ``rotate`` gives each the audio of another."""
+    """Make a data directory with the ids of ``data/eval``, and rotate their audio by ``rotate`` utterances."""
     data = DataDir.read(EVAL)
     wav = [f"{folder}/{Path(path).name}" for path in data.table("wav.scp").values()]
     wav = wav[rotate:] + wav[:rotate]
@@ -156,7 +156,7 @@ def test_a_killed_part_is_continued_only_with_its_own_audio(make_data, write_con
     write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
     whole = audio("eval_000").read_bytes()
     audio("eval_000").write_bytes(whole[:500])
-    assert extract() == 1  # the longest were stored
+    assert extract() == 1  # the longest utterances were stored
     audio("eval_000").write_bytes(whole)
     if rotate:
         copy_data(EVAL, rotate)
@@ -180,7 +180,7 @@ def test_a_copied_corpus_is_the_same_corpus(exp, capsys, monkeypatch):
     assert extract() == 0
     assert "already extracted" in capsys.readouterr().out
     assert (DUMP / "feats.1.ark").stat().st_mtime_ns == before
-    # It was decoded once; from now on a look at the files is enough.
+    # The audio was decoded once; from now on its size and time suffice.
     monkeypatch.setattr("spooftrace.extraction.sources.read_with_digest", None)
     assert extract() == 0
     assert score(exp) == 0
@@ -199,7 +199,7 @@ def test_the_same_samples_in_another_format_are_the_same_audio(exp, capsys):
 
 
 def test_features_move_with_their_folder(exp, capsys):
-    """``feats.scp`` names the place where the arks were written: there may be nothing now, or other features."""
+    """``feats.scp`` holds the path where the arks were written, which may be missing or hold other features."""
     assert score(exp, "--embeddings") == 0
     before = Path(exp, "eval/scores.txt").read_bytes()
     shutil.copytree("data/eval", "data_before/eval")
@@ -211,7 +211,7 @@ def test_features_move_with_their_folder(exp, capsys):
     assert Path("exp/now/eval/scores.txt").read_bytes() != before
 
     shutil.move("audio", "audio_now")
-    for folder in ("exp/beside", "exp/alone"):  # the new features are at the old place, then nothing is
+    for folder in ("exp/beside", "exp/alone"):  # the old path holds new features, then nothing
         assert score(exp, "--dump", "dump_before", "--out", folder, data=Path("data_before/eval")) == 0
         assert Path(folder, "eval/scores.txt").read_bytes() == before
         shutil.rmtree("dump", ignore_errors=True)
@@ -228,7 +228,7 @@ DESCRIPTIONS = {
 @pytest.mark.parametrize(("key", "value"), DESCRIPTIONS.items(), ids=DESCRIPTIONS)
 @pytest.mark.parametrize("given", [True, False])
 def test_a_damaged_description_is_one_line(exp, capsys, key, value, given):
-    """``stream.json`` may be edited, or come from another user."""
+    """``stream.json`` may be edited or come from another user."""
     path = DUMP / "stream.json"
     made = json.loads(path.read_text(encoding="utf-8"))
     made.pop(key)
@@ -250,7 +250,7 @@ SUMS = {
 
 @pytest.mark.parametrize("damage", SUMS.values(), ids=SUMS)
 def test_features_whose_audio_is_not_known_any_more(exp, capsys, damage):
-    """Without its line in ``feats.sums`` nothing tells which audio the features of an utterance were made from."""
+    """Without its line in ``feats.sums`` the audio of the features of an utterance is unknown."""
     path = DUMP / "feats.sums"
     lines = damage(path.read_text(encoding="utf-8").splitlines(keepends=True))
     path.unlink()
@@ -283,7 +283,7 @@ def test_a_damaged_record_is_not_taken_for_other_audio(exp, make_data, capsys, c
 
 
 def test_a_feats_scp_alone_reads_the_ark_beside_it(exp, capsys):
-    """The ark at the old place is of the same size and holds other values, under every spelling of the old path."""
+    """The ark at the old path has the same size but other values, for every spelling of the old path."""
     before = {key: np.array(value) for key, value in ArchiveReader(DUMP / "feats.scp", beside=True).items()}
     scp = (DUMP / "feats.scp").read_text(encoding="utf-8")
     shutil.copytree("dump", "moved to/dump")
@@ -318,7 +318,7 @@ def test_part_of_what_was_extracted_can_be_used(exp, capsys):
     assert extract(data=Path("subset/eval")) == 0
     assert "already extracted" in capsys.readouterr().out
     assert score(exp, data=Path("subset/eval")) == 0
-    # And the other way round: what has more utterances is another data directory.
+    # Conversely, a data directory with more utterances is another one.
     shutil.rmtree("dump")
     assert extract(data=Path("subset/eval")) == 0
     capsys.readouterr()
@@ -329,7 +329,7 @@ def test_part_of_what_was_extracted_can_be_used(exp, capsys):
 def test_audio_that_is_not_there_any_more(exp, capsys):
     shutil.rmtree("audio")
     capsys.readouterr()
-    assert score(exp) == 0  # the features are, and wav.scp is the one that they were made from
+    assert score(exp) == 0  # the features exist, and wav.scp is unchanged
     assert "the audio of 6 utterances does not exist" in capsys.readouterr().err
     copy_data(EVAL, rotate=1)
     assert score(exp) == 1
@@ -394,7 +394,7 @@ def test_another_precision_is_not_mixed_in(exp, make_data, capsys, options):
         options[-1].strip("-"),
         "choose another --dump",
     )
-    assert extract() == 0  # not asking for any takes what is there
+    assert extract() == 0  # without an option any stored precision is accepted
     if options == ("--compress",):
         make_data("dev", 3)
         assert extract(*options, data=Path("data/dev")) == 1
@@ -467,7 +467,7 @@ def test_a_single_job_also_joins_what_it_did(make_data, write_config):
     assert DataDir.read("data/eval_trim").utts == DataDir.read(EVAL).utts
     assert extract() == 0
     assert (DUMP / "feats.scp").exists()
-    # A job of several leaves that to --collect.
+    # In an array job --collect does this.
     (EVAL / "utt2dur").unlink()
     assert main(["durations", "--data", "data/eval", "--num-jobs", "2", "--job", "1"]) == 0
     assert not (EVAL / "utt2dur").exists()

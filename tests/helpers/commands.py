@@ -1,4 +1,4 @@
-"""Sub-commands of ``spooftrace`` in this process, whose errors are raised."""
+"""Run subcommands of ``spooftrace`` in this process, and raise their errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spooftrace.cli.options import CommandParser
 
 
 def run_command(command: str, *words: Any) -> Any:
-    """Parse ``words`` as the options of a sub-command, run it, and return its result."""
+    """Parse ``words`` as the options of a subcommand, run it, and return its result."""
     module = command_module(command)
     parser = CommandParser(prog=f"spooftrace {command}")
     module.add_arguments(parser)

@@ -1,6 +1,6 @@
 """The documents of the repository, the code blocks in them, and the small edits that the tutorials describe.
 
-A comment above a code block says what a reader does with it, and so what a test does:
+A comment above a code block states how a reader, and therefore a test, uses the block:
 
     <!-- test -->                          runs it in a shell
     <!-- file: PATH -->                    saves it as PATH
@@ -41,7 +41,7 @@ class Block:
 
 
 def read_blocks(document: Path) -> list[Block]:
-    """All code blocks of a document, in order."""
+    """Return all code blocks of a document, in order."""
     text = document.read_text(encoding="utf-8")
     return [
         Block(text.count("\n", 0, match.start()) + 1, match["language"], match["code"], match["action"] or "")
@@ -50,7 +50,7 @@ def read_blocks(document: Path) -> list[Block]:
 
 
 def name_of(document: Path) -> str:
-    """Path of a document below the root of the repository."""
+    """Return the path of a document relative to the root of the repository."""
     return document.relative_to(ROOT).as_posix()
 
 

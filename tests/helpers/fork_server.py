@@ -1,12 +1,12 @@
-"""``spooftrace`` without the seconds that importing takes: forked from a process that has the modules loaded.
+"""A fast ``spooftrace`` command, forked from a process that has the modules loaded.
 
 A recipe calls ``spooftrace`` a dozen times, and each call imports torch, Lightning and what they import, which takes
-longer than the work on a miniature. ``environment`` makes a copy of ``tools/venv`` from links whose ``spooftrace`` asks
-the server to run the command with the caller's arguments, folder, environment, and standard streams. Tests of signals,
-of kills and of the recipe that users run first take the real command.
+longer than the work on a miniature. ``tools_folder`` makes a copy of ``tools/`` from links. Its ``spooftrace`` sends
+the caller's arguments, folder, environment and standard streams to the server, which runs the command. Tests of
+signals, of kills and of the recipe that users run first use the real command.
 
-The server is a process of its own: it is started by ``python fork_server.py SOCKET`` and ends when its standard input
-closes, so that it does not outlive the tests.
+The server is a separate process, started by ``python fork_server.py SOCKET``. It ends when its standard input closes,
+and therefore does not outlive the tests.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
-# The client imports no more than it needs: it starts in a few milliseconds.
+# The client imports as little as possible, and starts in a few milliseconds.
 CLIENT = """#!{python} -SI
 import json, os, signal, socket, sys
 connection = socket.socket(socket.AF_UNIX)
@@ -42,7 +42,7 @@ sys.exit(int(status) if status else 70)
 
 def serve(path: str) -> None:
     """Accept commands on a Unix socket until standard input closes."""
-    # What the stages import. Nothing here starts a thread, which a fork would lose.
+    # The imports of the stages. None of them starts a thread, which would not survive a fork.
     import lightning  # noqa: F401
     import torch
     import transformers  # noqa: F401
@@ -76,7 +76,7 @@ def _end_with_stdin(server: int) -> None:
 
 
 def _run(connection: socket.socket) -> None:
-    """In the forked process: become the command that the client asks for."""
+    """Run the command of the client in the forked process."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     size, streams, _, _ = socket.recv_fds(connection, 8, 3)
     with connection.makefile("rb") as requests:
@@ -112,10 +112,10 @@ def _run(connection: socket.socket) -> None:
 
 @contextlib.contextmanager
 def tools_folder(tools: Path, folder: Path) -> Iterator[Path]:
-    """A ``tools/`` of links to the entries of another whose ``spooftrace`` is forked from a server.
+    """Make a copy of ``tools/`` from links, with a ``spooftrace`` that is forked from a server.
 
     Args:
-        tools: The real one, set up.
+        tools: The real folder, set up.
         folder: An empty folder for the copy, the socket, and the server's log.
 
     Yields:

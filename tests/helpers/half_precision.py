@@ -3,8 +3,8 @@
 bfloat16 has 8 significant bits. Processors multiply bfloat16 numbers exactly, add the products in float32 and round the
 sum, or emulate that. Which kernels PyTorch chooses depends on the processor, and some are wrong: oneDNN 3.12, which
 PyTorch 2.13 contains, has AMX kernels for strided convolutions whose errors are as large as their results
-(pytorch/pytorch#169688, uxlfoundation/oneDNN#5494). A test of a network must tell such an error from one of ours, so
-``OperationCheck`` repeats each operation on the same numbers in float32.
+(pytorch/pytorch#169688, uxlfoundation/oneDNN#5494). A test of a network must distinguish such an error from one of
+this repository. ``OperationCheck`` therefore repeats each operation on the same numbers in float32.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPERATIONS = {
 
 
 class OperationCheck(TorchDispatchMode):
-    """Counts the operations on bfloat16 numbers and notes those that differ from float32 by more than rounding."""
+    """Count the operations on bfloat16 numbers, and record those that differ from float32 by more than rounding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def _widen(value: Any) -> Any:
 
 
 def check_bfloat16_autocast(model: nn.Module, *inputs: Tensor) -> None:
-    """Assert that a model (inputs -> features, lengths) gives under autocast what it gives in float32, up to rounding.
+    """Assert that a model (inputs -> features, lengths) computes the same under autocast as in float32, up to rounding.
 
     Each operation rounds two inputs and an output, each by at most EPS / 2. These errors are independent, so their
     squares add up. The test is an expected failure, with the operation's name, where PyTorch computes an operation

@@ -1,4 +1,4 @@
-"""What tests with hostile inputs share: a place that shows it if anything was run, imported, read or written."""
+"""Detect code that is run or imported, and files that are read or written, in tests with hostile inputs."""
 
 import importlib
 import sys
@@ -22,7 +22,7 @@ STARTS = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.spaw
 
 
 class Watch:
-    """What has happened since the watch began.
+    """Events since the watch began.
 
     Attributes:
         marker: A file that hostile inputs try to make.
@@ -41,7 +41,7 @@ class Watch:
             self.events.append(f"{event} {arguments[0]}")
 
 
-_watches: list[Watch] = []  # an audit hook stays for ever, so there is one
+_watches: list[Watch] = []  # an audit hook cannot be removed, so a single hook serves all tests
 
 
 def _hook(event: str, arguments: tuple) -> None:
@@ -53,13 +53,13 @@ sys.addaudithook(_hook)
 
 
 def module_names() -> set[str]:
-    """Hostile modules that have been imported."""
+    """Return the hostile modules that have been imported."""
     return {name for name in sys.modules if name.partition(".")[0] == "evil"}
 
 
 @pytest.fixture
 def nothing_happens(tmp_path, monkeypatch):
-    """The current folder with a hostile module and a secret file; at the end neither may have been touched."""
+    """Put a hostile module and a secret file into the current folder, and assert at the end that neither was used."""
     for package in (*config_classes.PACKAGES.values(), config_classes.LOSSES):
         importlib.import_module(package)  # before the watch, so that imports of our own packages are not events
 

@@ -1,4 +1,4 @@
-"""Locks that another process holds: a lock of POSIX never excludes the process that holds it."""
+"""Locks held by another process, because a POSIX lock never excludes its own holder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ with hold(Path(sys.argv[1]), sys.argv[2]):
 
 @contextmanager
 def held_elsewhere(path: Path, doing: str = "training") -> Iterator[int]:
-    """The lock is held by another process while the block runs; gives the id of that process."""
+    """Hold the lock in another process while the block runs, and yield the id of that process."""
     command = [sys.executable, "-c", HOLD, str(path), doing]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Files as other projects save their models, with random weights."""
+"""Model files in the formats of other projects, with random weights."""
 
 import re
 
@@ -11,7 +11,7 @@ from torch import nn
 HUB = {"wav2vec2": "Wav2Vec2", "hubert": "Hubert", "wavlm": "WavLM"}
 
 
-# (transformers' name, fairseq's), written from the projects' class definitions: the inverse of what is tested
+# (transformers' name, fairseq's), written from the projects' class definitions, as the inverse of the tested mapping
 FAIRSEQ = [
     (r"masked_spec_embed", "mask_emb"),
     (r"feature_projection\.projection", "post_extract_proj"),
@@ -31,7 +31,7 @@ FAIRSEQ = [
 
 
 def tiny(kind, large, width=64, layers=2):
-    """A random model; width 768 is one whose number of heads is known without settings."""
+    """Return a random model; for width 768 the number of heads is known without settings."""
     torch.manual_seed(0)
     config = getattr(transformers, f"{HUB[kind]}Config")(
         hidden_size=width, num_hidden_layers=layers, num_attention_heads=4 if width == 64 else 12, intermediate_size=32,
@@ -58,7 +58,7 @@ AASIST_L = {"channels": [32, 32, 24, 24, 24, 24], "gat_dims": [24, 32], "pool_ra
 
 
 def randomised(backend):
-    """Weights and statistics that are not those of a new model."""
+    """Randomise weights and statistics, to differ from those of a new model."""
     torch.manual_seed(1)
     for name, tensor in backend.state_dict().items():
         if tensor.is_floating_point():
@@ -78,14 +78,14 @@ def recording(folder, samples=5000):
 
 
 def with_ssl(network, backend, prefix="", ssl_prefix="ssl_model.model."):
-    """The file of a system with the self-supervised model inside, pre-training parts included."""
+    """Return the file of a system that contains the self-supervised model, including its pre-training heads."""
     state = {f"{prefix}{name}": tensor for name, tensor in backend.items()}
     extra = {"quantizer.vars": torch.ones(1), "project_q.weight": torch.ones(1)}
     return state | {f"{prefix}{ssl_prefix}{name}": t for name, t in (fairseq_names(network, True) | extra).items()}
 
 
 class Whole(nn.Module):
-    """A module with these tensors, to be pickled as Codecfake pickles its own."""
+    """A module with these tensors, for a whole-module pickle like that of Codecfake."""
 
     def __init__(self, state):
         super().__init__()
@@ -100,4 +100,4 @@ class Whole(nn.Module):
                 self.register_buffer(first, tensor)
         for name, part in parts.items():
             self.add_module(name, Whole(part))
-        self.pool = nn.MaxPool2d(3)  # a class of torch's
+        self.pool = nn.MaxPool2d(3)  # a class of PyTorch

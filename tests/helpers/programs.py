@@ -8,15 +8,15 @@ from pathlib import Path
 
 
 def install_python(path: Path, source: str, *flags: str) -> None:
-    """Make ``path`` a program that runs ``source`` with this Python.
+    """Write a program that runs ``source`` with this Python.
 
-    The kernel splits the first line of a script at blanks and cuts it at 127 or 255 bytes, so a Python whose path has a
-    blank or is long cannot stand there. A shell script starts it instead.
+    The kernel splits the first line of a script at blanks and cuts it at 127 or 255 bytes, so it cannot hold a Python
+    whose path is long or has a blank. A shell script starts Python instead.
 
     Args:
-        path: the program; its folder is made where it is missing.
-        source: what Python runs; ``sys.argv[0]`` ends in the program's name.
-        flags: options of Python, such as ``-I``.
+        path: The program; its folder is created if missing.
+        source: The Python code; ``sys.argv[0]`` ends in the program's name.
+        flags: Options of Python, such as ``-I``.
     """
     script = path.parent / ".source" / path.name
     script.parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def install_python(path: Path, source: str, *flags: str) -> None:
 
 
 def install_shell(path: Path, source: str) -> None:
-    """Make ``path`` a program that runs ``source`` with the shell; its folder is made where it is missing."""
+    """Write a program that runs ``source`` with the shell, and create its folder if missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{source}\n", encoding="utf-8")
     path.chmod(0o755)

@@ -9,7 +9,7 @@ import spooftrace.backends
 SMALL_SASTNET = {"image": [96, 64], "encoder": [16, 1, 4], "decoder": [16, 1, 4], "fusion": [1, 4], "reduced_dim": 24}
 
 
-# class, arguments, shapes of its streams, fewest frames (or samples)
+# class, arguments, shapes of its streams, minimum number of frames (or samples)
 BACKENDS = {
     "AASIST": (
         "AASIST",
@@ -96,7 +96,7 @@ EVERY = pytest.mark.parametrize("name", BACKENDS)
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """For models this small, handing work to threads takes longer than the work."""
+    """Run small models on a single thread, because distributing the work takes longer than the work."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

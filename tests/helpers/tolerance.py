@@ -1,8 +1,8 @@
-"""How far two correct computations of the same numbers may lie apart.
+"""Bounds on the difference between two correct computations of the same values.
 
 Processors add in different orders, fuse multiplications and additions or not, and round intermediate results to
 different widths, so results differ in their last bits. The bounds here follow from the arithmetic: the precision, the
-length of the sums and the size of the numbers. They do not follow from what one processor gives.
+length of the sums and the size of the numbers, and not from the results of a particular processor.
 
 The rule: rounding each of n terms of a sum to nearest, in any order, leaves an error like that of a random walk, about
 u * sqrt(n) times the size of the numbers, u being half the distance from 1 to the next number (Higham and Mary, "A new
@@ -22,17 +22,17 @@ AMPLIFICATION = 2
 
 
 def terms(model: nn.Module) -> int:
-    """The terms of all sums of a network one after another: the inputs of one output of each layer, added up."""
+    """Return the number of terms of all successive sums of a network: the inputs per output, added over the layers."""
     return sum(parameter[0].numel() for parameter in model.parameters() if parameter.ndim > 1)
 
 
 def rounding(expected: Tensor | float, sums: int | nn.Module, dtype: torch.dtype = torch.float32) -> float:
-    """The largest difference that rounding explains.
+    """Return the largest difference that rounding explains.
 
     Args:
-        expected: the right numbers; the largest absolute value counts.
-        sums: the number of terms of all sums one after another, or the network that they are in.
-        dtype: the precision of the less exact of the two computations.
+        expected: The correct values; the largest absolute value counts.
+        sums: The number of terms of all successive sums, or the network that computes them.
+        dtype: The precision of the less exact of the two computations.
     """
     count = terms(sums) if isinstance(sums, nn.Module) else sums
     scale = float(torch.as_tensor(expected).detach().abs().max())

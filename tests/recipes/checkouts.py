@@ -1,4 +1,4 @@
-"""Recipes in a checkout of their own, so that tests neither see nor leave results in this one."""
+"""Recipes in a separate checkout, to keep the results of tests out of this one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from spooftrace.config.loading import merge
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLS = ROOT / "tools"  # conftest.py puts another folder here whose spooftrace starts faster
+TOOLS = ROOT / "tools"  # conftest.py replaces it by a folder whose spooftrace starts faster
 
 RUN = """#!/usr/bin/env bash
 set -euo pipefail
@@ -35,7 +35,7 @@ if runs 6; then
 fi
 if runs 7; then spooftrace report --exp exp --title "Title" "${report_options[@]}"; fi
 """
-# Fails where the name of the experiment is in $FAIL, after the others had time to start.
+# Fails if the name of the experiment is in $FAIL, after a delay in which the others start.
 SPOOFTRACE = """#!/usr/bin/env bash
 printf -v line '%s|' "GPU ${CUDA_VISIBLE_DEVICES-all}" "$@"
 echo "$line" >>calls  # in one go, for others write at the same time
@@ -44,7 +44,7 @@ case " $* " in *" --exp exp/${FAIL:-none} "*) echo "no luck"; exit 1 ;; esac
 
 
 def checkout(folder: Path, *recipes: str) -> Path:
-    """A checkout in ``folder`` that shares everything but its recipes with this one; returns the first recipe."""
+    """Make a checkout in ``folder`` that shares all but its recipes with this one; return its first recipe."""
     (folder / "egs").mkdir(parents=True)
     for source in (ROOT / "conf", ROOT / "lib", TOOLS, ROOT / "utils"):
         (folder / source.name).symlink_to(source)
@@ -55,7 +55,7 @@ def checkout(folder: Path, *recipes: str) -> Path:
 
 
 def run(recipe: Path, *options: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """``./run.sh`` of a recipe, with the environment variables of its db.sh."""
+    """Run ``./run.sh`` of a recipe, with the environment variables of its db.sh."""
     return subprocess.run(
         [str(recipe / "run.sh"), *options],
         cwd=cwd or recipe,
@@ -67,7 +67,7 @@ def run(recipe: Path, *options: str, cwd: Path | None = None, **variables: str) 
 
 
 def override(recipe: Path, name: str, *changes: Mapping[str, Any]) -> None:
-    """Lay changes over the recipe's own overrides of a system, ``conf/<name>.yaml``; later ones win."""
+    """Merge changes into the recipe's overrides of a system, ``conf/<name>.yaml``; later ones take precedence."""
     path = recipe / f"conf/{name}.yaml"
     config = yaml.safe_load(path.read_text(encoding="utf-8")) if path.exists() else {}
     for change in changes:
@@ -77,7 +77,7 @@ def override(recipe: Path, name: str, *changes: Mapping[str, Any]) -> None:
 
 
 def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
-    """A recipe in ``folder``, below egs/ of a checkout, that knows two systems, one of them its own."""
+    """Make a recipe with two systems in ``folder`` below egs/ of a checkout; one system is specific to the recipe."""
     files = {
         "run.sh": RUN,
         "path.sh": 'export PATH="$PWD/bin:$PWD/../../utils:$PATH"\n',
@@ -100,7 +100,7 @@ def make_recipe(folder: Path, spooftrace: str = SPOOFTRACE) -> Path:
 
 
 def calls(recipe: Path, command: str) -> list[list[str]]:
-    """The words of each call of ``spooftrace command``, sorted, the GPUs it saw first."""
+    """Return the words of each call of ``spooftrace command``, sorted; the first word is the visible GPUs."""
     lines = (recipe / "calls").read_text(encoding="utf-8").splitlines()
     words = [line.removesuffix("|").split("|") for line in lines]
     return sorted(line for line in words if line[1] == command)

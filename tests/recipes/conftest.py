@@ -1,4 +1,4 @@
-"""Recipes run with commands that are forked, not started: most of the time of a miniature is importing."""
+"""Recipes run commands forked from a server, because importing takes most of the time of a miniature."""
 
 import checkouts
 import pytest
@@ -16,6 +16,6 @@ def forking_tools(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def commands(request):
-    """What ``checkout`` links as ``tools``."""
+    """Return the folder that ``checkout`` links as ``tools``."""
     real = request.module.__name__.rpartition(".")[2] in REAL
     checkouts.TOOLS = ROOT / "tools" if real else request.getfixturevalue("forking_tools")

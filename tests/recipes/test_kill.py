@@ -1,4 +1,4 @@
-"""``kill -9`` at random moments of stages 3 to 7, then run again elsewhere: nothing is lost or done twice.
+"""``kill -9`` at random moments of stages 3 to 7, then a run in another place: no work is lost or repeated.
 
 A run is the commands that run.sh gives, one after another in a process of its own; what follows a kill starts again
 with the first one, after the folder has been moved. The processes are forks of one that has imported everything, or
@@ -67,8 +67,8 @@ RESULTS = ["model.safetensors", "epochs.tsv"]
 RESULTS += [f"{name}/{file}" for name in ("dev", "eval") for file in ("scores.txt", "metrics.json")]
 ROUNDS = 4
 KILLS = (3, 3, 4, 4, 5, 6, 7)  # stages of a round in which a run is killed
-TRAINING, CHECKPOINTS = 4, 10  # more than what two killed runs get is there for a third: 24
-DELAY = 0.03  # seconds at most from an event to the kill
+TRAINING, CHECKPOINTS = 4, 10  # enough for a third run after two killed ones: 24
+DELAY = 0.03  # maximum seconds from an event to the kill
 IMPORTED = [
     "lightning.pytorch", "spooftrace.training.learner", "spooftrace.extraction.pipeline", "spooftrace.scoring.scorer",
     "spooftrace.evaluation.evaluate", "spooftrace.report.results", "matplotlib.backends.backend_agg",
@@ -90,7 +90,7 @@ class Kill:
 
 
 class Watch:
-    """Counts the events of each stage; kills this process when its time has come."""
+    """Count the events of each stage, and kill this process at the planned event."""
 
     def __init__(self, folder: Path, kill: Kill | None) -> None:
         self.folder, self.kill = str(folder), kill
@@ -116,7 +116,7 @@ class Watch:
 
 
 def stages(folder: Path, kill: Kill | None, counts: Connection) -> None:
-    """All stages in ``folder``; at the end, tells how many events each had."""
+    """Run all stages in ``folder``, and report the number of events of each."""
     import torch
 
     torch.set_num_threads(1)
@@ -135,7 +135,7 @@ def stages(folder: Path, kill: Kill | None, counts: Connection) -> None:
 
 
 def run(folder: Path, kill: Kill | None = None) -> Counter[int]:
-    """Go through all stages in ``folder`` in a process; the number of events of each stage, none if it is killed."""
+    """Run all stages in ``folder`` in a process; return the number of events per stage, empty if it is killed."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(IMPORTED)
     here, there = context.Pipe(duplex=False)
@@ -150,7 +150,7 @@ def run(folder: Path, kill: Kill | None = None) -> Counter[int]:
 
 @pytest.fixture
 def data(speech, tmp_path, monkeypatch):
-    """A folder with the data directories and the configuration."""
+    """Return a folder with the data directories and the configuration."""
     folder = tmp_path / "a run"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -1,4 +1,4 @@
-"""egs/mini end to end, in a checkout whose path has a space, and what its users may do wrong."""
+"""egs/mini end to end, in a checkout whose path has a space, and user errors."""
 
 import json
 import os
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """The recipe after all its stages, started from somewhere else."""
+    """Return the recipe after all its stages, started from another folder."""
     if not WHISPER.exists():
         print("no Whisper weights (tools/get_model.sh whisper-base): only the LFCC system is tested")
     recipe = checkout(tmp_path_factory.mktemp("mini") / "a checkout", "mini")

@@ -1,4 +1,4 @@
-"""The copies of the mini corpus are the same samples on every processor, and a script says whether they are."""
+"""The copies of the mini corpus have the same samples on every processor, and a script verifies this."""
 
 import importlib.util
 import json
@@ -15,7 +15,7 @@ from spooftrace.corpora import mini
 from spooftrace.datadir import DataDir
 
 MINI = Path(__file__).resolve().parents[2] / "egs/mini"
-# Vector instructions that libraries choose by the processor are switched off, so they add in another order.
+# Disable the vector instructions that libraries choose by processor, to change the order of additions.
 OTHER_PROCESSOR = {
     "ATEN_CPU_CAPABILITY": "default",
     "ONEDNN_MAX_CPU_ISA": "SSE41",
@@ -31,7 +31,7 @@ wave = read_audio(sys.argv[1], 16000)
 samples = {name: resynthesize(wave, load_synthesizer(name), "utt").tobytes() for name in sys.argv[2:]}
 print(json.dumps({name: hashlib.sha256(content).hexdigest() for name, content in samples.items()}))
 """
-# A codec of each quantizer and each decoder, one with a voice, one at another rate, and what is not neural.
+# A codec of each quantizer and decoder, one with a voice, one at another rate, and the non-neural codecs.
 ATTACKS = ["rvq8_freq_q8", "svq_time", "fsq_freq_q24", "rvq_freq_dis_q8", "rvq_freq_8k_q4", "griffinlim", "world24"]
 
 
@@ -58,7 +58,7 @@ def script():
 
 @pytest.fixture
 def data(tmp_path, monkeypatch, script):
-    """The six sets with one copy each by two attacks, and sums of these."""
+    """Return the six sets with one copy each by two attacks, and the checksums of these."""
     (tmp_path / "audio").mkdir()
     rng = np.random.default_rng(0)
     for name in mini.SETS:

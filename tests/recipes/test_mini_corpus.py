@@ -1,4 +1,4 @@
-"""The mini corpus: what its tables promise, how its copies are made, and what damage looks like."""
+"""The mini corpus: its tables, the making of its copies, and the report of damage."""
 
 import csv
 import io
@@ -53,7 +53,7 @@ def test_voices_stay_in_one_split(rows):
         splits.setdefault(row["speaker"], set()).add(row["split"])
     assert len(splits) == 41
     assert all(len(found) == 1 for found in splits.values())
-    # Perhaps one person each: corpus/README.md says why.
+    # Possibly one person each; see corpus/README.md.
     for one, other in (("ast-en", "ast-es"), ("tuxpaint-be", "ktuberling-ru"), ("ktuberling-uk", "klettres-it")):
         assert splits[one] == splits[other]
 
@@ -159,7 +159,7 @@ def test_copies_of_real_speech(prepared, name):
     assert copy.dtype == np.int16
     assert len(copy) == len(original)
     np.testing.assert_array_equal(copy, resynthesize(original, load_synthesizer(name), "utt"))
-    # The loudness contour survives: it is a copy of this utterance, in time with it.
+    # The loudness contour matches: this is a copy of the utterance, aligned in time.
     frames = len(original) // 320
 
     def contour(x):

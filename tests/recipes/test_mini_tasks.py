@@ -1,4 +1,4 @@
-"""egs/mini traces codecs and reads their parameters: --task from stage 2 on, over a part of the corpus."""
+"""Codec tracing and codec parsing in egs/mini: --task from stage 2 on, with a subset of the corpus."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from spooftrace.datadir.edit import restrict
 
 pytestmark = pytest.mark.slow
 
-KEPT = 8  # bona fide utterances of each split; enough for a copy by every attack
+KEPT = 8  # bona fide utterances per split, enough for a copy by every attack
 QUICK = ["--stage", "2", "--nj", "2", "--train_args"]
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory) -> Path:
-    """The recipe as after stage 1, with fewer utterances."""
+    """Return the recipe in its state after stage 1, with fewer utterances."""
     recipe = checkout(tmp_path_factory.mktemp("mini") / "a checkout", "mini")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(recipe)

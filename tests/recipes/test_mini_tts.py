@@ -1,4 +1,4 @@
-"""data/eval_tts of egs/mini, with programs that only pretend to speak."""
+"""data/eval_tts of egs/mini, with fake speech synthesizers."""
 
 import importlib.util
 import sys
@@ -25,7 +25,7 @@ BROKEN = "echo no such voice >&2; exit 3"
 def script():
     spec = importlib.util.spec_from_file_location("make_tts", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    sys.modules["make_tts"] = module  # its dataclass looks itself up there
+    sys.modules["make_tts"] = module  # dataclasses look up their module by name
     spec.loader.exec_module(module)
     yield module
     del sys.modules["make_tts"]
@@ -33,7 +33,7 @@ def script():
 
 @pytest.fixture
 def data(tmp_path, monkeypatch):
-    """A folder with an eval set of two utterances, and an empty PATH."""
+    """Return a folder with an eval set of two utterances, and empty the PATH."""
     monkeypatch.setenv("PATH", str(tmp_path / "my bin"))
     (tmp_path / "my bin").mkdir()
     out = tmp_path / "my data"
@@ -44,7 +44,7 @@ def data(tmp_path, monkeypatch):
 
 
 def hum(data, option):
-    """A program that 'speaks' half a second of a tone between two silences."""
+    """Install a synthesizer that writes half a second of a tone between two silences."""
     wave = np.concatenate([np.zeros(22050), 0.5 * np.sin(np.arange(11025) / 10), np.zeros(22050)])
     speech = data.parent / "speech.wav"
     soundfile.write(speech, wave, 22050)
@@ -69,7 +69,7 @@ def test_what_is_installed_speaks(script, data, capsys):
     wave = read_audio(made.table("wav.scp")[spoken[0]], 16000)
     assert len(wave) / 16000 == pytest.approx(0.6, abs=0.05), "silence is cut but for a margin"
     assert active_level(wave) == pytest.approx(LEVEL, abs=0.2)
-    install_shell(data.parent / "my bin/flite", BROKEN)  # what was made is not made again
+    install_shell(data.parent / "my bin/flite", BROKEN)  # existing files are not synthesized again
     assert len(script.make_set(data).utts) == len(made.utts)
 
 

@@ -1,4 +1,4 @@
-"""Names of experiments and systems that recipes take are names of folders, and no paths."""
+"""Recipes accept names of experiments and systems only if they are folder names without a path."""
 
 import subprocess
 from pathlib import Path

@@ -34,7 +34,7 @@ class Case:
     tests: list[str]
     derived: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
-    classes: list[str] = field(default_factory=list)  # of a task that tells more than bona fide from spoof
+    classes: list[str] = field(default_factory=list)  # of a task with more classes than bona fide and spoof
 
     def __str__(self) -> str:
         return " ".join([self.recipe, *self.options])
@@ -81,17 +81,17 @@ CASES = [
 
 @dataclass(frozen=True)
 class Finished:
-    """A recipe after its run.sh, beside the corpora that it was given."""
+    """A recipe after its run.sh, beside its corpora."""
 
     recipe: Path
     result: subprocess.CompletedProcess[str]
     corpora: Path
-    before: list[tuple[str, int]]  # what was in ``corpora``
+    before: list[tuple[str, int]]  # content of ``corpora``
 
 
 @pytest.fixture(scope="module")
 def finished(speech, tmp_path_factory) -> Iterator[Callable[[Case], Finished]]:
-    """Runs a recipe, once for all tests that ask for it; the seconds of each are printed as a table in the end."""
+    """Run each recipe once for all tests that use it, and print a table of the times at the end."""
     done: dict[str, Finished] = {}
     seconds: dict[str, float] = {}
 
@@ -129,7 +129,7 @@ def test_all_stages(case, finished):
 
 
 def check(metrics: dict[str, Any], case: Case) -> None:
-    """The figures that the task of this case asks for, over all that the set has."""
+    """Check the metrics of the task of this case over the whole set."""
     if case.classes:
         assert (metrics["task"], metrics["label_table"]) == ("attribution", f"utt2{case.options[-1]}")
         assert metrics["model_classes"] == case.classes
@@ -181,7 +181,7 @@ def test_singing_without_timestamps(speech, tmp_path):
 
 
 def test_later_stages_need_no_roots(speech, tmp_path):
-    """A run that goes on with ./run.sh --stage 3 in another shell keeps the optional test sets."""
+    """A run continued with ./run.sh --stage 3 in another shell keeps the optional test sets."""
     recipe = checkout(tmp_path / "a checkout", "codecfake")
     for name in ("codecfake_wu", "codecfake_xie"):
         importlib.import_module(f"miniature.{name}").lay_out(speech, tmp_path / name)
@@ -255,7 +255,7 @@ def test_one_table_across_corpora(finished, tmp_path):
         (row,) = csv.DictReader(file)
     assert list(row) == ["system", "asvspoof2019/eval", "partialspoof/eval", "incomplete"]
     assert row["system"] == "asvspoof2019/lfcc_linear_s1234"
-    # A miniature has few trials of its protocol, in every set that the table rests on.
+    # A miniature has few trials of its protocol in every set of the table.
     assert all(f"{name}: " in row["incomplete"] for name in ("train", "dev", "asvspoof2019/eval", "partialspoof/eval"))
 
 
@@ -285,5 +285,5 @@ def test_a_table_that_cannot_be_made(tmp_path, options, message):
 
 
 def listing(folder: Path) -> list[tuple[str, int]]:
-    """Every file below a folder and when it was changed."""
+    """Return every file below a folder with its modification time."""
     return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))

@@ -1,4 +1,4 @@
-"""What utils/recipe.sh makes of --seeds, --system, --score_args, several GPUs and nodes.
+"""Options of utils/recipe.sh: --seeds, --system, --score_args, several GPUs and nodes.
 
 Most tests use a recipe whose ``spooftrace`` only notes how it was called, so that they see the jobs and take no time;
 the last one trains.
@@ -19,7 +19,7 @@ from helpers.programs import install_shell
 
 @pytest.fixture
 def recipe(tmp_path):
-    """One in a folder with a space."""
+    """Return a recipe in a folder with a space."""
     return make_recipe(tmp_path / "a checkout/egs/toy")
 
 
@@ -87,7 +87,7 @@ def test_nothing_goes_on_when_all_have_failed(recipe, seeds):
 
 
 def with_launcher(recipe: Path, script: str) -> None:
-    """A launcher of the recipe's own, for ``cuda_cmd=launcher``."""
+    """Add a launcher to the recipe, for ``cuda_cmd=launcher``."""
     install_shell(recipe / "bin/launcher", script)
 
 
@@ -104,7 +104,7 @@ def test_a_launcher_that_is_stopped_stops_the_run(recipe):
 
 
 def test_signals_of_a_queue_reach_the_command(recipe):
-    """USR1 says that the time limit is near; the answer is exit code 75."""
+    """USR1 announces the time limit, and the command exits with code 75."""
     script = """#!/usr/bin/env bash
 trap 'exit 75' USR1
 touch "ready $$"

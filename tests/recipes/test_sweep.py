@@ -1,4 +1,4 @@
-"""utils/sweep.sh: recipes x systems x seeds, of which the trainings are one array job, and the scorings too.
+"""utils/sweep.sh: recipes x systems x seeds, with one array job for all trainings and one for all scorings.
 
 ``spooftrace`` computes nothing here, but it leaves files and does no work twice.
 """
@@ -42,7 +42,7 @@ EXPS = ["exp/own_s1", "exp/own_s2", *SLS]
 
 @pytest.fixture
 def egs(tmp_path):
-    """The recipes of a checkout in a folder with a space."""
+    """Return the recipes of a checkout in a folder with a space."""
     egs = tmp_path / "a checkout/egs"
     for name in ("one", "two"):
         (make_recipe(egs / name, SPOOFTRACE) / "calls").touch()
@@ -55,7 +55,7 @@ def sweep(egs: Path, *options: str, recipes: str = "one two", **variables: str) 
 
 
 def done(egs: Path, command: str) -> dict[str, list[str]]:
-    """The experiments for which ``spooftrace command`` did something, by recipe."""
+    """Return the experiments that ``spooftrace command`` processed, by recipe."""
     wanted = "--out" if command == "evaluate" else "--exp"
     found = {name: [option(words, wanted) for words in calls(egs / name, command)] for name in ("one", "two")}
     return {name: sorted(path.removesuffix("/eval/metrics.json") for path in paths) for name, paths in found.items()}
@@ -177,7 +177,7 @@ def test_help(egs):
 
 @pytest.mark.parametrize("command", ["extract", "train"])
 def test_an_interrupt_ends_the_sweep(egs, command):
-    """Ctrl-C, which reaches every process, ends more than the stage of one recipe."""
+    """Ctrl-C reaches every process and ends the whole sweep, not only the stage of a recipe."""
     stop = (
         f'[ $1 != {command} ] || {{ echo >>"{egs}/stopped"; kill -INT -- -$(cat "{egs}/group"); sleep 5; }}\nset -e\n'
     )

@@ -50,7 +50,7 @@ SAME_BUT_FOR_NUMBERS = {"aasist_l": "aasist", "w2v2_aasist_df": "w2v2_aasist"}
 
 @pytest.fixture(scope="module")
 def finished(speech, tmp_path_factory) -> tuple[Path, str]:
-    """The recipe after stage 7 with all systems, which train and score side by side, and what run.sh said."""
+    """Return the recipe after stage 7 with all systems, which train and score in parallel, and the output of run.sh."""
     folder = tmp_path_factory.mktemp("systems")
     recipe = checkout(folder / "a checkout", "asvspoof2019")
     importlib.import_module("miniature.asvspoof2019").lay_out(speech, folder / "a corpus")
@@ -66,7 +66,7 @@ def finished(speech, tmp_path_factory) -> tuple[Path, str]:
 
 
 def test_the_table_has_every_detector():
-    """The others are run for their tasks in test_tracing_systems.py, one of each kind."""
+    """test_tracing_systems.py runs one system of each other kind for its task."""
     tasks = {
         path.stem: load_config([path]).task["class_path"].rpartition(".")[2]
         for path in (ROOT / "conf/systems").glob("*.yaml")
@@ -82,7 +82,7 @@ def test_what_is_not_run_differs_in_numbers_only(other, run_here):
 
 
 def without_numbers(node: Any) -> Any:
-    """Of a number is left whether it is 0, for that often turns something off."""
+    """Reduce numbers to whether they are 0, because 0 often disables a feature."""
     if isinstance(node, dict):
         return {key: without_numbers(value) for key, value in node.items()}
     if isinstance(node, list):

@@ -1,4 +1,4 @@
-"""What the recipes with several tasks make of --task, --ptm and --analysis: names, configurations, data, jobs.
+"""Options --task, --ptm and --analysis of recipes with several tasks: names, configurations, data, jobs.
 
 ``spooftrace`` only notes here how it was called; test_tracing_systems.py trains.
 """
@@ -16,7 +16,7 @@ SETS += [f"{name}_{task}" for name in ("train", "dev") for task in ("bin", "vq",
 
 
 def noted(tmp_path: Path, name: str, *options: str) -> Path:
-    """A recipe after ``./run.sh`` with these options, in which nothing was computed."""
+    """Return a recipe after ``./run.sh`` with these options, without any computation."""
     recipe = checkout(tmp_path / "a checkout", name)
     (recipe / "bin").mkdir()
     (recipe / "bin/spooftrace").write_text(SPOOFTRACE, encoding="utf-8")
@@ -31,7 +31,7 @@ def noted(tmp_path: Path, name: str, *options: str) -> Path:
 
 
 def configs(words: list[str]) -> list[str]:
-    """Its configuration files, those of the repository without the way there."""
+    """Return its configuration files, those of the repository as relative paths."""
     return [words[i + 1].removeprefix("../../") for i, word in enumerate(words) if word == "--config"]
 
 

@@ -44,7 +44,7 @@ SIZES: dict[str, dict[str, Any]] = {  # backend.init_args
     "mio": {"other_dim": WIDTH},
     "aasist_parsing": {},
 }
-# speechbrain, which has the x-vector, is not installed everywhere.
+# speechbrain, which provides the x-vector, is optional.
 POOLED = {"class_path": "WhisperPooled", "init_args": {"model": "openai/whisper-base", "padding": "none"}}
 OTHERS: dict[str, dict[str, Any]] = {
     "mio": {"streams": {"whisper": {"init_args": {"padding": "none"}}, "xvector": POOLED}},
@@ -53,7 +53,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a run.sh, which trains these experiments (their names without the seed) and scores these sets."""
+    """A run of a run.sh that trains these experiments (names without the seed) and scores these sets."""
 
     recipe: str
     options: str
@@ -100,7 +100,7 @@ CORPORA = {"codecfake_plus": "codecfake_plus", "st_codecfake": "st_codecfake", "
 
 @pytest.fixture(scope="module")
 def finished(speech, tmp_path_factory) -> dict[Run, tuple[Path, subprocess.CompletedProcess[str]]]:
-    """The folder of each run's recipe, and how it ended; two at a time, each in a checkout of its own."""
+    """Return the recipe folder and the result of each run; two run at a time, each in a separate checkout."""
     folder = tmp_path_factory.mktemp("systems")
     save_models(folder / "models")
     variables = {"SPOOFTRACE_MODELS": str(folder / "models"), "OMP_NUM_THREADS": "1"}
@@ -132,7 +132,7 @@ def test_stages_1_to_7(finished, one):
         exp = recipe / "exp" / name
         assert json.loads((exp / "run.json").read_text(encoding="utf-8"))["epochs"] == 2
         scores = (exp / test / "scores.txt").read_text(encoding="utf-8").splitlines()
-        # The miniature has the same audio for several codecs, so a part of the scores are equal.
+        # In the miniature several codecs share their audio, so some of the scores are equal.
         assert len({line.split(maxsplit=1)[1] for line in scores}) > len(scores) / 4, "they must follow the utterances"
         task = one.options.split()[1]
         own = exp / test / f"metrics_{task}.json"  # of a system with several heads
@@ -144,7 +144,7 @@ def test_stages_1_to_7(finished, one):
 
 
 def check(metrics: dict[str, Any], task: str) -> None:
-    """The figures of this task, over utterances of which all are judged that can be."""
+    """Check the metrics of this task, over all utterances that can be evaluated."""
     if task == "bin":
         assert metrics["bonafide"] > 0 and metrics["spoof"] > 0 and 0 <= metrics["eer"] <= 1
     elif task == "parse":
@@ -158,7 +158,7 @@ def check(metrics: dict[str, Any], task: str) -> None:
 
 
 def test_every_kind_of_system_is_run():
-    """Every back-end with every task that is not detection; the streams of the others are built by the unit tests."""
+    """Cover every back-end with every task but detection; unit tests build the streams of the others."""
     kinds = {}
     for path in (ROOT / "conf/systems").glob("*.yaml"):
         config = load_config([path]).as_dict()

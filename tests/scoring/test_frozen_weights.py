@@ -1,4 +1,4 @@
-"""Scores come from the pretrained weights that a system was trained with, though they are not in its model file."""
+"""Scores require the pretrained weights of the training, although the model file does not contain them."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from spooftrace.common.provenance import file_sha256
 
 @pytest.fixture
 def live(make_data, write_config, tmp_path):
-    """A system trained on a live, frozen, tiny random wav2vec 2.0; gives the folder of that model."""
+    """Train a system on a live, frozen, tiny random wav2vec 2.0, and return the folder of that model."""
     from transformers import Wav2Vec2Config, Wav2Vec2Model
 
     torch.manual_seed(0)
@@ -58,7 +58,7 @@ def test_other_weights_are_refused_by_name(live, capsys, name):
 
 
 def test_the_model_is_hashed_once(recipe, make_exp, make_data, monkeypatch):
-    """A large model takes seconds to hash: its fingerprint is also what run.json is compared with."""
+    """The fingerprint is computed once and also compared with run.json, because hashing a large model takes seconds."""
     exp = make_exp(data={"crop": 3200, "num_workers": 0, "cached": []})
     make_data("eval", 2)
     digest = file_sha256(exp / "model.safetensors")

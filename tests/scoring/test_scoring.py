@@ -1,4 +1,4 @@
-"""Stage 5: what a score is of, and that batches, jobs and killed runs do not change it."""
+"""Stage 5: the audio of a score, and its independence of batches, jobs and killed runs."""
 
 import json
 import os
@@ -37,7 +37,7 @@ AASIST = {
 
 @pytest.fixture
 def cached(make_data, make_exp):
-    """A system whose LFCCs are extracted, and 12 utterances of ``data/eval``."""
+    """Return a system with stored LFCCs of the 12 utterances of ``data/eval``."""
     make_data("eval", 12)
     exp = make_exp("lfcc", data={**LIVE, "cached": ["lfcc"]})
     node = load_config([exp / "config.yaml"]).streams["lfcc"]
@@ -48,7 +48,7 @@ def cached(make_data, make_exp):
 
 @pytest.fixture
 def live(make_data, make_exp):
-    """The same system computing its LFCCs itself."""
+    """Return the same system with LFCCs computed on the fly."""
     make_data("eval", 12)
     return make_exp()
 
@@ -69,7 +69,7 @@ def score_of(system: System, wave: np.ndarray) -> float:
 
 
 def count_forwards(monkeypatch, most: int | None = None) -> list[str]:
-    """The utterances that go through a system from now on; more than ``most`` of its batches are interrupted."""
+    """Return the list of utterances that a system computes from now on; interrupt it after ``most`` batches."""
     forward, seen, batches = System.forward, [], []
 
     def counting(self, batch):
@@ -122,7 +122,7 @@ def test_each_policy_scores_what_it_says(live):
 
 
 def test_windows_average_scores_and_not_outputs(make_data, make_exp):
-    """A cosine of the mean output would be another number."""
+    """The cosine of the mean output would differ."""
     make_data("eval", 4)
     loss = {"class_path": "spooftrace.tasks.losses.OCSoftmax", "init_args": {"dim": 8}}
     exp = make_exp(
@@ -213,7 +213,7 @@ def test_a_run_that_the_system_kills_goes_on(live):
     def killed(self, batch):
         calls.append(batch)
         if len(calls) > 3:
-            os.kill(os.getpid(), signal.SIGKILL)  # nothing is closed or written any more
+            os.kill(os.getpid(), signal.SIGKILL)  # no file is closed or flushed
         return forward(self, batch)
 
     child = os.fork()
@@ -243,7 +243,7 @@ def test_an_array_job_gives_the_files_of_a_single_one(cached, monkeypatch, capsy
     assert score(cached, *jobs, "--job", "3") == 0
     assert "shard 3 of 4 is already scored" in capsys.readouterr().out
     assert score(cached, *jobs, "--job", "2") == 0
-    assert len(seen) == 2  # what the killed job had not done
+    assert len(seen) == 2  # the batches that the killed job had not finished
     assert score(cached, *jobs, "--collect") == 0
     assert files(cached) == whole
     assert score(cached, *jobs, "--job", "1") == 0
@@ -272,7 +272,7 @@ def test_parts_of_other_scores_count_for_nothing(live, monkeypatch):
     assert score(live, *SMALL_BATCHES, "--data.eval_crop", "first") == 0
     assert len(seen) == 12
     vectors = ArchiveReader(live / "eval/embeddings.scp")
-    assert score(live) == 0  # other scores than the embeddings belong to
+    assert score(live) == 0  # the embeddings belong to the earlier scores
     assert list(vectors) == sorted(read(live))
     assert not list((live / "eval").glob("embeddings.*"))
 
@@ -285,14 +285,14 @@ def test_embedding_is_what_the_last_linear_layer_gets(name, frames):
     outputs = backend(*make_inputs(name, 3, frames))
     embeddings = last.input(3)
     layers = [m for m in backend.modules() if isinstance(m, nn.Linear) and m.out_features == backend.num_outputs]
-    if not layers:  # one for each output
+    if not layers:  # one layer per output
         with pytest.raises(InputError, match="and no single embedding"):
             _check_last_layer(backend)
         return
     _check_last_layer(backend)
     layer = layers[-1]
     assert embeddings.shape == (3, layer.in_features)
-    if name != "SLS":  # which goes on with something that is not linear
+    if name != "SLS":  # whose later layers are not linear
         torch.testing.assert_close(layer(embeddings), outputs, atol=1e-5, rtol=1e-4)
 
 

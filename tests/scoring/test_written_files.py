@@ -1,4 +1,4 @@
-"""Files that were edited, cut or damaged after a stage wrote them do not count as done, and --verify names them."""
+"""Files that were edited, cut or damaged after a stage wrote them are computed again, and --verify reports them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ EVAL = Path("data/eval")
 
 @pytest.fixture
 def exp(make_data, make_exp):
-    """A system with embeddings, stored features, scores and metrics of 6 utterances."""
+    """Return a system with embeddings, stored features, scores and metrics of 6 utterances."""
     make_data("eval", 6)
     exp = make_exp("lfcc", data={"crop": 3200, "num_workers": 0, "eval_crop": "full", "cached": ["lfcc"]})
     assert main(["extract", "--config", "system.yaml", "--data", "data/eval"]) == 0
@@ -92,7 +92,7 @@ def test_changed_embeddings_are_computed_again(exp, capsys, name):
     sound = path.read_bytes()
     content = bytearray(sound)
     if name.endswith("ark"):
-        content[40] ^= 1  # a number that stays finite
+        content[40] ^= 1  # the value stays finite
     else:
         content = content[: content.index(b"\n") + 1]
     path.write_bytes(content)

@@ -1,4 +1,4 @@
-"""A small training."""
+"""Fixtures for tests of training."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from spooftrace.cli.main import main
 
 @pytest.fixture
 def live(make_data, write_config):
-    """Trains a small system whose front-end is trained, too; gives run.json of the experiment."""
+    """Return a function that trains a small system including its front-end, and returns run.json."""
     for number, name in enumerate(("train", "dev")):
         make_data(name, 14, seed=number)
 

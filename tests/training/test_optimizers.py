@@ -1,4 +1,4 @@
-"""Every optimizer that a configuration may name trains a small system, or is refused by name on reading."""
+"""Every optimizer of a configuration trains a small system, or its name is refused when the configuration is read."""
 
 import pytest
 import torch
@@ -60,7 +60,7 @@ def test_arguments_that_cannot_train_are_refused(write_config, name, key):
     ],
 )
 def test_classes_of_another_section_are_refused_in_plain_words(write_config, key, path):
-    find_class(path)  # it may be named, but not there
+    find_class(path)  # the name is allowed, but the class may not be installed
     with pytest.raises(InputError) as refusal:
         load_config([write_config()], [f"--{key}.class_path", path])
     assert f"{key}.class_path: '{path}' is not a class of " in str(refusal.value)

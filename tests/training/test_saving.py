@@ -1,4 +1,4 @@
-"""A disk that is full when a checkpoint is written."""
+"""Checkpoints on a full disk."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import torch
 from spooftrace.cli.main import main
 from spooftrace.training.saving import WholeCheckpoints
 
-# spooftrace train on a disk that is full from the second epoch on; argument 1 is a file to fill it with.
+# spooftrace train on a disk that is full from the second epoch on; argument 1 is the file that fills it.
 FULL = """
 import sys
 from spooftrace.cli.main import main
@@ -36,7 +36,7 @@ sys.exit(main(sys.argv[2:]))
 
 @pytest.fixture
 def disk(recipe):
-    """A disk of one megabyte, ``exp``."""
+    """Mount a disk of one megabyte as ``exp``."""
     Path("exp").mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "exp"], capture_output=True, text=True)
     if mounted.returncode:
@@ -73,7 +73,7 @@ def test_full_disk_loses_nothing(disk, make_data, write_config, minutes, named):
 
 
 def test_error_of_writing_names_the_checkpoint(tmp_path):
-    """A file may not be larger than a limit, which is an error of the same kind and needs no disk."""
+    """A limit on the file size raises the same kind of error and needs no disk."""
     script = """
 import resource, sys
 import torch

@@ -1,4 +1,4 @@
-"""Signals that end a training: it saves, says so, and goes on later as if nothing had been."""
+"""Signals that end a training: it saves, reports this, and later continues with identical results."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from spooftrace.training.learner import Learner
 
 @pytest.fixture
 def train(make_data, write_config):
-    """``spooftrace train`` of a small system, 3 epochs of 3 batches; gives the exit status."""
+    """Run ``spooftrace train`` on a small system, 3 epochs of 3 batches, and return the exit status."""
     config = write_config()
     for number, name in enumerate(("train", "dev")):
         data = str(make_data(name, 14, seed=number))
@@ -27,7 +27,7 @@ def train(make_data, write_config):
 
 @pytest.fixture
 def threads():
-    """Sets how many threads PyTorch has, for the test."""
+    """Return a function that sets the number of PyTorch threads for the test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -59,7 +59,7 @@ def test_stopped_and_resumed(train, threads, monkeypatch, capsys, hook, step, si
     name = signal.Signals(signum).name
     assert capsys.readouterr().err == f"spooftrace train: stopped by {name} {when}; run it again to go on\n"
     assert signal.getsignal(signum) == handler
-    threads(2)  # it goes on where there are more
+    threads(2)  # continues with another number of threads
     assert train("stopped") == 0
     for name in ("model.safetensors", "epochs.tsv"):
         assert Path("stopped", name).read_bytes() == Path("whole", name).read_bytes()

@@ -1,4 +1,4 @@
-"""A training that learns nothing says so after the epoch that shows it."""
+"""A training that learns nothing reports this after the first epoch that shows it."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SETTINGS = {"max_epochs": 2, "monitor": "dev_loss"}
 
 
 def test_equal_dev_scores_are_said_and_recorded(live, capsys):
-    """All recordings of the dev set are one: as from a dead system, every score is the same."""
+    """All recordings of the dev set are identical, and every score is the same, as with a dead system."""
     scp = Path("data/dev/wav.scp")
     (first, *_) = lines = scp.read_text(encoding="utf-8").splitlines()
     scp.write_text("".join(f"{line.split()[0]} {first.split()[1]}\n" for line in lines), encoding="utf-8")
@@ -27,7 +27,7 @@ def test_equal_dev_scores_are_said_and_recorded(live, capsys):
 
 
 def test_dead_units_are_said(live, capsys, monkeypatch):
-    """The back-end's output no longer depends on its input."""
+    """Make the output of the back-end independent of its input."""
     from spooftrace.backends import LinearProbe
 
     forward = LinearProbe.forward
@@ -49,7 +49,7 @@ def test_healthy_training_says_nothing(live, capsys):
         ([0.0, 0.0], True),
         ([0.693, 0.6931], False),
         ([1e-30, 2e-30], False),
-        ([0.5], False),  # one utterance says nothing
+        ([0.5], False),  # a single utterance shows nothing
         ([[1.0, 2.0], [1.0, 2.0]], True),
         ([[1.0, 2.0], [1.0, 3.0]], False),
         ([[[1.0], [2.0]], [[1.0], [2.0]]], True),

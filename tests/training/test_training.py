@@ -1,4 +1,4 @@
-"""Training: what it leaves behind, and that a killed run ends with the same weights and scores."""
+"""Training: its files, and identical weights and scores after a killed run."""
 
 import json
 import os
@@ -52,14 +52,14 @@ def test_train_score_evaluate(make_data, write_config, capsys):
 
 
 def test_parameters_of_stored_front_ends_are_counted(make_data, write_config, monkeypatch, capsys):
-    """A frozen front-end has as many whether it is stored or live; of a stream stored before, the number is unknown."""
+    """A frozen front-end counts the same stored or live; the number is unknown for streams of earlier versions."""
     stream = {"tiny": {"class_path": "miniature.frontend.Projection", "init_args": {"finetune": False}}}
     backend = {"class_path": "LinearProbe", "init_args": {"input_dim": 8, "num_outputs": 2}}
     data = {"crop": 3200, "batch_size": 4, "num_workers": 0}
     trainer = {"max_epochs": 1}
     live = write_config("live.yaml", streams=stream, backend=backend, data=data, trainer=trainer)
     stored = write_config("s.yaml", streams=stream, backend=backend, data=data | {"cached": ["tiny"]}, trainer=trainer)
-    sets = [str(make_data(name, 14)) for name in ("train", "dev")]  # together, as each command draws other weights
+    sets = [str(make_data(name, 14)) for name in ("train", "dev")]  # in a single command, as each draws other weights
     assert main(["extract", "--config", str(stored), "--data", *sets]) == 0
     counted = []
     for config, exp in ((live, "exp/live_s1"), (stored, "exp/stored_s1")):
@@ -172,7 +172,7 @@ sys.exit(main(sys.argv[3:]))
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_killed_training_ends_with_the_same_weights(make_data, write_config):
-    """AASIST has dropout, random crops and batch statistics: everything that a careless resume would change."""
+    """AASIST has dropout, random crops and batch statistics, which an incorrect resume would change."""
     config = write_config(**AASIST)
     for number, name in enumerate(("train", "dev")):
         make_data(name, 14, seed=number)

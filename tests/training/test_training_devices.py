@@ -1,4 +1,4 @@
-"""Training on several devices, which here are processes of one machine."""
+"""Training on several devices, simulated by processes on the same machine."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ Trainer = lightning.Trainer
 lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})
 spooftrace.system.pick_device = lambda num_gpus: torch.device("cpu")
 torch.cuda.get_device_name = lambda: "CPU"
-# The first process ends the others, however long that takes here: they must not give up waiting for it.
+# The first process ends the others. They must not time out while they wait for it.
 spooftrace.training.OTHERS_SECONDS = 3600.0
 
 def stop(self, trainer, learner, batch, batch_idx):
@@ -46,7 +46,7 @@ sys.exit(main(sys.argv[1:]))
 
 
 def test_two_devices_train_as_one(make_data, write_config):
-    """The same losses and weights, also when the queue has given notice in the middle of an epoch."""
+    """Losses and weights are the same, even if the queue sends its warning in the middle of an epoch."""
     config = write_config(
         **SYSTEM,
         task={"class_path": "Detection", "init_args": {"class_weight": [0.1, 0.9]}},
@@ -54,7 +54,7 @@ def test_two_devices_train_as_one(make_data, write_config):
         trainer={"max_epochs": 3, "backend_only_epochs": 1, "average_best": 2, "monitor": "dev_loss"},
     )
     make_data("train", 14, seed=1)
-    make_data("dev", 13, seed=2)  # five batches of three, so that the shares differ
+    make_data("dev", 13, seed=2)  # five batches of three, to make the shares unequal
     command = train_command(config, "--exp")
     assert main([*command, "one"]) == 0
 

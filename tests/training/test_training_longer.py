@@ -1,4 +1,4 @@
-"""Trainings whose settings change between runs, and experiments whose files are gone or damaged."""
+"""Trainings whose settings change between runs, and experiments with missing or damaged files."""
 
 import shutil
 from dataclasses import replace
@@ -22,7 +22,7 @@ def model(exp: str) -> bytes:
 
 
 def last_line(capsys) -> str:
-    """The only line of the error."""
+    """Return the only line of the error."""
     error = capsys.readouterr().err
     assert error.count("\n") == 1, error
     return error
@@ -50,7 +50,7 @@ def test_longer_training_equals_one_that_was_long_from_the_start(live, capsys):
 
 @pytest.fixture
 def rising(monkeypatch):
-    """Lets the dev set have these losses, epoch by epoch."""
+    """Return a function that sets the dev loss of each epoch."""
     losses = (3, 4, 5, 2, 6, 7, 8, 9)
     monkeypatch.setattr(Learner, "_dev_figures", lambda self, scored: {"dev_loss": losses[self.current_epoch]})
 
@@ -90,7 +90,7 @@ def test_model_that_is_gone_or_damaged_is_made_again(live, capsys):
     live("a", SHORT)
     assert "model.safetensors is missing" in capsys.readouterr().out
     assert model("a") == before
-    path.write_bytes(before[:-3] + bytes(3))  # numbers as good as any other
+    path.write_bytes(before[:-3] + bytes(3))  # still valid numbers
     with pytest.raises(InputError, match=r"not the file that run\.json beside it describes"):
         load_weights(path)
     live("a", SHORT)
@@ -176,7 +176,7 @@ def test_starting_removes_what_killed_trainings_have_half_written(live):
         path = Path("a", name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    Path("a/.calibration.json.0123456789ab.tmp").touch()  # of a command that may be running
+    Path("a/.calibration.json.0123456789ab.tmp").touch()  # may belong to a running command
     live("a", SHORT)
     assert [path.name for path in Path("a").rglob("*.tmp")] == [".calibration.json.0123456789ab.tmp"]
 
@@ -194,7 +194,7 @@ def test_epochs_are_chosen_by_all_figures_so_far():
     nan, inf = float("nan"), float("inf")
     history = [{"loss": value} for value in (nan, 3.0, 1.0, 1.0 + 1e-9, inf, 2.0)]
     assert best_epochs(history, "loss", 1) == [3]
-    assert best_epochs(history, "loss", 2) == [3, 4]  # of equal ones the earlier
+    assert best_epochs(history, "loss", 2) == [3, 4]  # the earlier of equal epochs
     assert best_epochs(history, "loss", 9) == [3, 4, 6, 2, 1, 5]
     assert best_epochs(history, "last_epoch", 1) == [6]
     assert [epochs_without_better(history[:done], "loss") for done in range(7)] == [0, 1, 0, 0, 1, 2, 3]
@@ -224,7 +224,7 @@ def test_missing_gpus_are_explained(monkeypatch, cuda, count, said):
 
 
 def test_moved_and_interrupted_training_ends_the_same(live, rising, monkeypatch, tmp_path):
-    """Renamed inside an epoch, copied and linked to after an epoch, moved between the last epoch and run.json."""
+    """Rename it inside an epoch, copy and link it after an epoch, and move it between the last epoch and run.json."""
     settings = {"max_epochs": 4, "monitor": "dev_loss", "average_best": 2, "checkpoint_minutes": 0.0}
     whole = live("whole", settings)
     assert [path.name for path in sorted(Path("whole/checkpoints").glob("epoch*"))] == [

@@ -1,4 +1,4 @@
-"""What a training run may do besides going on to the end: selection, stopping, schedules, front-ends that join in."""
+"""Rules of a training: selection, early stopping, schedules, front-ends that are trained from a later epoch on."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], part: str
 
 
 def stop_in_step(monkeypatch, number: int) -> None:
-    """Ctrl-C in a training step, counted from 0 over all epochs."""
+    """Press Ctrl-C in a training step, counted from 0 over all epochs."""
     original = Learner.training_step
 
     def step(self, batch, batch_idx):
@@ -92,7 +92,7 @@ def test_patience_waits_for_min_epochs(live):
 
 @pytest.fixture
 def dev_losses(monkeypatch):
-    """Lets the dev set have these losses, epoch by epoch."""
+    """Return a function that sets the dev loss of each epoch."""
 
     def script(*losses: float) -> None:
         monkeypatch.setattr(Learner, "_dev_figures", lambda self, scored: {"dev_loss": losses[self.current_epoch]})
@@ -105,7 +105,7 @@ PATIENT = {"max_epochs": 9, "min_epochs": 4, "monitor": "dev_loss", "patience": 
 
 @pytest.mark.parametrize("step", [None, 7, 13])  # whole; interrupted in epoch 3 and in epoch 5
 def test_a_better_epoch_renews_the_patience(live, dev_losses, monkeypatch, step):
-    """Without min_epochs it would have ended after epoch 3; epoch 4 is better."""
+    """Without min_epochs the training would end after epoch 3, but epoch 4 is better."""
     dev_losses(3, 4, 5, 2, 1, 6, 7, 8, 9)
     if step is not None:
         with monkeypatch.context() as patch:
@@ -159,7 +159,7 @@ def test_dev_set_with_and_without_augmentation(live, capsys):
 
 
 def test_first_crops_are_augmented_and_do_not_move(live, monkeypatch):
-    """Published systems that take the first 4 s put them through RawBoost all the same."""
+    """RawBoost also applies to published systems that crop the first 4 s."""
     seen = []
     original = Learner.training_step
 
@@ -181,7 +181,7 @@ def test_first_crops_are_augmented_and_do_not_move(live, monkeypatch):
 
 
 def test_corrected_configuration_is_accepted(live, monkeypatch, capsys):
-    """A run that failed before it had anything to resume from does not hold its folder."""
+    """A run that failed before its first checkpoint does not block its folder."""
     labels = Path("data/dev/utt2label")
     right = labels.read_text(encoding="utf-8")
     labels.write_text(right.replace("spoof", "bonafide"), encoding="utf-8")
@@ -237,7 +237,7 @@ def test_batches_are_shared_out_evenly(live, capsys):
 
 
 class Codec(torch.nn.Module):
-    """What training sees of a codec front-end."""
+    """The interface of a codec front-end that training uses."""
 
     finetune = False
 
@@ -248,7 +248,7 @@ class Codec(torch.nn.Module):
 
 
 def qaf(frontends: dict[str, torch.nn.Module]) -> tuple[SimpleNamespace, SimpleNamespace]:
-    """A system around a small QAF-Static, and its configuration."""
+    """Return a system with a small QAF-Static back-end, and its configuration."""
     arguments = {"input_dim": 8, "num_layers": 2, "num_quantizers": 2, "codebook_size": 4, "codec_dim": 3}
     system = SimpleNamespace(backend=QAFStatic(**arguments), frontends=frontends)
     return system, SimpleNamespace(trainer=SimpleNamespace(start_from=None))

@@ -145,18 +145,18 @@ def recode_shard(directory: Path, out: Path, recoders: Sequence[Recoder], job: i
     if known_files(out) and not (out / RECORD).is_dir():
         raise InputError(f"{out}: exists and is no copy of a data directory; choose another --out")
     work = _array_job(directory, out, recoders, job, num_jobs)
-    made, _ = _recorded(out, work, data)
+    existing, _ = _recorded(out, work, data)
     # Sorted by recoder: each job loads one or two codecs, not all of them.
     pairs = work.shard([(recoder, utt) for recoder in recoders for utt in data.utts])
     copies = {f"{utt}-{recoder.name}": (recoder, utt) for recoder, utt in pairs}
-    waiting = [copy for copy in copies if copy not in made]
+    waiting = [copy for copy in copies if copy not in existing]
     maker = _CopyMaker(data, out)
     if waiting:  # load the first codec before any file is written or removed: it may be unusable
         maker.load(copies[waiting[0]][0])
     work.remove_stale(out / "utt2spk")  # marks the directory as incomplete until its files are replaced
     if any(audio_path(out, copies[copy][0].name, copy).exists() for copy in waiting):
         (out / "utt2spk").unlink(missing_ok=True)  # its original was replaced
-    records = work.run(str(out), list(copies), made, lambda copy: maker.make(copy, *copies[copy]))
+    records = work.run(str(out), list(copies), existing, lambda copy: maker.make(copy, *copies[copy]))
     failed = sum(record.startswith(REJECTED) for record in records.values())
     existed = len(copies) - len(waiting)
     print(f"{out}: shard {job} of {num_jobs}: {len(waiting) - failed:,} made, {existed:,} existed, {failed:,} rejected")
@@ -198,24 +198,24 @@ def collect(directory: Path, out: Path, recoders: Sequence[Recoder]) -> DataDir:
         InputError: Copies are still to be made, or all were rejected.
     """
     data = DataDir.read(directory)
-    made, rejected = _recorded(out, _array_job(directory, out, recoders), data)
+    copied, rejected = _recorded(out, _array_job(directory, out, recoders), data)
     origin = {f"{utt}-{recoder.name}": (utt, recoder) for recoder in recoders for utt in data.utts}
-    missing = [copy for copy in origin if copy not in made and copy not in rejected]
+    missing = [copy for copy in origin if copy not in copied and copy not in rejected]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
         raise InputError(
             f"{out}: {counted(len(missing), 'copy')} {verb} not made, first '{missing[0]}'; run the jobs first"
         )
     _list_rejected(out / "rejected.txt", {copy: rejected[copy] for copy in origin if copy in rejected})
-    if not made:
+    if not copied:
         (out / "utt2spk").unlink(missing_ok=True)
         raise InputError(f"{out}: no copy could be made; the reasons are in {out / 'rejected.txt'}")
     names = [name for name in data.tables if name not in (*NOT_CARRIED_OVER, "spk2utt")]
-    copies = {copy: origin[copy] for copy in sorted(origin) if copy in made}
+    copies = {copy: origin[copy] for copy in sorted(origin) if copy in copied}
     tables = {name: {copy: data.tables[name][utt] for copy, (utt, _) in copies.items()} for name in names}
     tables["wav.scp"] = {copy: str(audio_path(out, recoder.name, copy)) for copy, (_, recoder) in copies.items()}
     tables["utt2source"] = {copy: data.audio(utt)[0] for copy, (utt, _) in copies.items()}
-    tables["utt2dur"] = {copy: seconds_text(*made[copy]) for copy in copies}
+    tables["utt2dur"] = {copy: seconds_text(*copied[copy]) for copy in copies}
     for name in recoders[0].labels:
         tables[name] = {copy: recoder.labels[name] for copy, (_, recoder) in copies.items()}
     result = DataDir.write(out, tables)
@@ -253,15 +253,15 @@ def _recorded(out: Path, work: ArrayJob, data: DataDir) -> tuple[dict[str, tuple
     Records of utterances whose audio was replaced are left out.
     """
     existing = {path.name for path in (out / "audio").glob("*/*.flac")}
-    made: dict[str, tuple[int, int]] = {}
+    copied: dict[str, tuple[int, int]] = {}
     rejected: dict[str, str] = {}
     sources = {f"{utt}-{recoder}": data.audio(utt)[0] for recoder in work.origin["routes"] for utt in data.utts}
     for copy, (word, *rest) in current_records(work.records(), sources).items():
         if word == REJECTED:
             rejected[copy] = " ".join(rest)
         elif file_name(copy) in existing:
-            made[copy] = (int(word), int(rest[0]))
-    return made, rejected
+            copied[copy] = (int(word), int(rest[0]))
+    return copied, rejected
 
 
 def _list_rejected(path: Path, reasons: dict[str, str]) -> None:
