@@ -310,7 +310,7 @@ def test_nothing_but_rejected_utterances_is_an_error(data, capsys):
     [
         (["--codec", "rvq8_freqq"], "did you mean rvq8_freq"),
         (["--codec", "rvq8_freq", "--quantizers", "3"], "runs with 1, 2, 4, 8 quantizers, not 3"),
-        (["--codec", "facodec"], "no provider for it"),
+        (["--codec", "facodec"], "'facodec': has no provider"),
         (["--codec", "nowhere.safetensors"], "nowhere.safetensors: no such codec file"),
         (["--codec", "rvq8_freq_q8", "rvq8_freq"], "'rvq8_freq_q8' is named twice"),
         (["--codec", "rvq8_freq_q8", "mimi_q8", "--model", "x"], "--codec names several"),
