@@ -151,7 +151,7 @@ def test_changed_audio_is_refused_by_score_and_train_and_extracted_anew(exp, cap
 
 
 @pytest.mark.parametrize("rotate", [0, 2])
-def test_a_killed_part_is_continued_only_with_its_own_audio(make_data, write_config, monkeypatch, rotate):
+def test_a_killed_shard_is_continued_only_with_its_own_audio(make_data, write_config, monkeypatch, rotate):
     make_data("eval", 6)
     write_config(data={"cached": ["lfcc"], "eval_batch_size": 1})
     whole = audio("eval_000").read_bytes()

@@ -80,7 +80,7 @@ def test_a_changed_score_file_is_named_and_scored_again(exp, capsys, damage, wha
     assert evaluate(exp) == 0
 
 
-def test_a_copy_elsewhere_is_nobodys(exp, tmp_path):
+def test_a_copy_in_another_folder_is_not_checked(exp, tmp_path):
     shutil.copy(exp / "eval/scores.txt", tmp_path / "mine.txt")
     another_score(tmp_path / "mine.txt")
     assert main(["evaluate", "--data", "data/eval", "--scores", str(tmp_path / "mine.txt")]) == 0
