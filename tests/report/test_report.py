@@ -4,6 +4,7 @@ import json
 import re
 import statistics
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -328,8 +329,8 @@ def test_how_utterances_were_scored(recipe):
 
 
 def test_quantizer_weights_have_a_section(recipe):
-    node = "backend: {class_path: spooftrace.backends.QAFStatic, init_args: {}}\n"
-    add_run(recipe, "qaf_base", {**RUN, "system": "qaf", "seed": 1}, config=node)
+    config = Path(__file__).resolve().parents[2] / "conf/systems/qaf_static.yaml"
+    add_run(recipe, "qaf_base", {**RUN, "system": "qaf", "seed": 1}, config=config.read_text(encoding="utf-8"))
     make_report()
     assert "Quantizer weights" not in (recipe / "RESULTS.md").read_text(), "the model was removed to save space"
     save_file({"backend.weights": np.zeros((4, 3), np.float32)}, recipe / "exp/qaf_base/model.safetensors")

@@ -254,7 +254,7 @@ def test_audio_files_are_traced(traced, capsys):
 def test_detect_and_trace_refuse_systems_of_the_other(traced, capsys):
     traced("vq", {"class_path": "Attribution", "init_args": {"table": "utt2vq"}}, 4)
     assert main(["detect", "--exp", "vq", "audio/dev/dev_001.flac"]) == 1
-    assert "vq: does not tell bona fide speech from spoofs; spooftrace trace" in capsys.readouterr().err
+    assert "vq: does not tell bona fide speech from spoofs; use spooftrace trace" in capsys.readouterr().err
     traced("bin", {"class_path": "Attribution", "init_args": {"table": "utt2label"}}, 2)
     assert main(["trace", "--exp", "bin", "audio/dev/dev_001.flac"]) == 1
-    assert "bin: tells bona fide speech from spoofs; spooftrace detect gives its scores" in capsys.readouterr().err
+    assert "bin: tells bona fide speech from spoofs; use spooftrace detect" in capsys.readouterr().err
