@@ -224,7 +224,7 @@ draw_balls() {
   local exp name dump exps
   exps=$(trained)
   for exp in $exps; do
-    IFS=$'\t' read -r name dump < <(awk -F'\t' -v exp="$exp" '$1 == exp' "$plan" | cut -f2,4)
+    IFS=$'\t' read -r name dump < <(awk -F'\t' -v folder="$exp" '$1 == folder' "$plan" | cut -f2,4)
     [[ $name != hydra* ]] || draw_balls.py "$exp" "data/$1" figures --dump "$dump"
   done
 }

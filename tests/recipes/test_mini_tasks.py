@@ -39,7 +39,7 @@ def metrics_of(recipe: Path, exp: str, test: str) -> dict:
 
 
 def test_which_kind_of_quantizer(prepared):
-    result = run(prepared, "--task", "vq", "--attack", "lfcc_linear", *QUICK, "--trainer.max_epochs 5")
+    result = run(prepared, "--task", "vq", "--system", "lfcc_linear", *QUICK, "--trainer.max_epochs 5")
     assert result.returncode == 0, result.stderr[-3000:]
     for test in ("dev_codecs", "eval_codecs", "eval_codecs_trim"):
         metrics = metrics_of(prepared, "lfcc_linear_vq_s1234", test)
@@ -62,7 +62,7 @@ def test_parameters_of_the_codec(prepared, tmp_path):
         prepared,
         "--task",
         "parse",
-        "--attack",
+        "--system",
         "parse_linear",
         *QUICK,
         options,

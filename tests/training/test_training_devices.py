@@ -22,17 +22,17 @@ import sys
 import time
 import lightning
 import torch
-import spooftrace.system
-import spooftrace.training
+import spooftrace.system.devices
+import spooftrace.training.train
 from spooftrace.cli.main import main
 from spooftrace.training.callbacks import KeepLast
 
 Trainer = lightning.Trainer
 lightning.Trainer = lambda **options: Trainer(**options | {"accelerator": "cpu"})
-spooftrace.system.pick_device = lambda num_gpus: torch.device("cpu")
+spooftrace.system.devices.pick_device = lambda num_gpus: torch.device("cpu")
 torch.cuda.get_device_name = lambda: "CPU"
 # The first process ends the others. They must not time out while they wait for it.
-spooftrace.training.OTHERS_SECONDS = 3600.0
+spooftrace.training.train.OTHERS_SECONDS = 3600.0
 
 def stop(self, trainer, learner, batch, batch_idx):
     if trainer.global_step == int(os.environ.get("STOP_AT", -1)) and trainer.global_rank == 1:
