@@ -93,7 +93,7 @@ def test_missing_folder_empty_and_foreign_files(path, tmp_path):
     path.write_bytes(b"")
     bad(path, "the file is empty")
     path.write_text("<html>404 not found</html>")
-    bad(path, "an HTML page, .*, not audio; download it again")
+    bad(path, "a web page, not audio; .*get the file again")
     with pytest.raises(InputError, match="not audio"):
         audio_info(path)
 

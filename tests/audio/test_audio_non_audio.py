@@ -27,16 +27,19 @@ def tarred():
 
 
 STRANGERS = {
-    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS pointer.*git lfs"),
-    "zip": (zipped(), "a zip archive, not audio; unpack it"),
-    "gzip": (gzip.compress(b"x" * 99), "a gzip archive, not audio; unpack it"),
-    "xz": (lzma.compress(b"x" * 99), "an xz archive, not audio; unpack it"),
-    "tar": (tarred(), "a tar archive, not audio; unpack it"),
-    "page": (b"\n<!DOCTYPE html>\n<html><title>404</title></html>", "an HTML page.*download it again"),
-    "old page": (b"<HTML><BODY>503</BODY></HTML>", "an HTML page.*download it again"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "Git LFS.*git lfs pull"),
+    "zip": (zipped(), r"an archive \(zip\), not audio; unpack it"),
+    "gzip": (gzip.compress(b"x" * 99), r"\(gzip\), not audio; unpack it"),
+    "xz": (lzma.compress(b"x" * 99), r"\(xz\), not audio; unpack it"),
+    "tar": (tarred(), r"an archive \(tar\), not audio; unpack it"),
+    "page": (b"\n<!DOCTYPE html>\n<html><title>404</title></html>", "a web page.*get the file again"),
+    "old page": (b"<HTML><BODY>503</BODY></HTML>", "a web page.*get the file again"),
     "json": (b'{"error": "quota exceeded"}\n', "JSON, not audio .*quota exceeded.*download it again"),
-    "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML, not audio"),
+    "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "an XML file, not audio"),
     "text": ("Zugriff gewährt\n".encode() * 40, "text, not audio .*Zugriff"),
+    "table": (b"PAR1" + bytes(99), "a Parquet table, not audio; give an audio file"),
+    "document": (b"%PDF-1.7\n%\xe2\xe3", "a PDF document, not audio; give an audio file"),
+    "array": (b"\x93NUMPY\x01\x00" + bytes(99), "a NumPy array .*not audio; give an audio file"),
 }  # fmt: skip
 
 

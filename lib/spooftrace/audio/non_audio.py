@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from spooftrace.common.file_kinds import AUDIO, DOWNLOAD, PULL, UNPACK, not_text
+
 HEAD_BYTES = 512
-ARCHIVES = (
-    (b"PK\3\4", "a zip"), (b"PK\5\6", "a zip"), (b"\x1f\x8b", "a gzip"), (b"BZh", "a bzip2"), (b"\xfd7zXZ\0", "an xz"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z"), (b"\x28\xb5\x2f\xfd", "a zstd"), (b"Rar!\x1a\x07", "a RAR"),
-)  # fmt: skip
-PAGES = (b"<!doctype html", b"<html", b"<head", b"<body")
 
 
 def describe_non_audio(head: bytes) -> str:
@@ -17,21 +14,19 @@ def describe_non_audio(head: bytes) -> str:
         head: The first ``HEAD_BYTES`` bytes of the file.
 
     >>> describe_non_audio(b"BZh91AY")
-    'a bzip2 archive, not audio; unpack it'
+    'a compressed file (bzip2), not audio; unpack it first'
     """
-    if head.startswith(b"version https://git-lfs.github.com/spec/"):
-        return "a Git LFS pointer, not the audio it stands for; run 'git lfs pull' in its repository"
-    for magic, name in ARCHIVES:
-        if head.startswith(magic):
-            return f"{name} archive, not audio; unpack it"
-    if head[257:262] == b"ustar":
-        return "a tar archive, not audio; unpack it"
+    known = not_text(head)
+    if known is not None:
+        kind, advice = known
+        if advice == AUDIO:
+            return ""
+        # Other advice is for a file given where a text file is expected.
+        return f"{kind}, not audio; {advice if advice in (UNPACK, DOWNLOAD, PULL) else 'give an audio file instead'}"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if text.lower().startswith(PAGES):
-        return "an HTML page, such as a server sends instead of a file, not audio; download it again"
     if any(byte < 32 and byte not in b"\t\n\r\f" for byte in head) or not text or not _is_text(head):
         return ""
-    kind = "XML" if text.startswith(b"<?xml") else "JSON" if text.startswith((b"{", b"[")) else "text"
+    kind = "JSON" if text.startswith((b"{", b"[")) else "text"
     return f"{kind}, not audio ({text.splitlines()[0][:60].decode(errors='replace')!r}); download it again"
 
 

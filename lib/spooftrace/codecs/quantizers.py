@@ -7,6 +7,7 @@ codebook updates as in VQ-VAE-2 (Razavi et al. 2019, appendix), k-means start an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -31,7 +32,7 @@ class Quantized(NamedTuple):
     semantic: Tensor | None = None
 
 
-class Quantizer(nn.Module):
+class Quantizer(nn.Module, ABC):
     """Base class of quantizers.
 
     Attributes:
@@ -42,6 +43,7 @@ class Quantizer(nn.Module):
     codebook_size: int
     num_quantizers: int
 
+    @abstractmethod
     def forward(
         self, x: Tensor, num_quantizers: Tensor | None = None, generator: torch.Generator | None = None
     ) -> Quantized:
@@ -52,15 +54,14 @@ class Quantizer(nn.Module):
             num_quantizers: (B,), how many quantizers each item uses; all by default.
             generator: Source of the random draws of training.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def decode(self, codes: Tensor) -> Tensor:
         """Return the vectors (B, T, D) of codes (B, Q, T), Q from 1 to ``num_quantizers``.
 
         Raises:
             ValueError: The codes are impossible; see ``check_codes``.
         """
-        raise NotImplementedError
 
 
 class ResidualVectorQuantizer(Quantizer):

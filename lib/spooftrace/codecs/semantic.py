@@ -22,7 +22,6 @@ from spooftrace.common.atomic import atomic_write
 
 # int16 waves (N,) at 16 kHz -> features float16 (ceil(N / 320), E) of each wave.
 Teacher = Callable[[Sequence[np.ndarray]], list[np.ndarray]]
-FRAME_RATE = 50
 
 
 class SemanticQuantizer(Quantizer):

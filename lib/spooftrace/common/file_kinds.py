@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, for messages about files that are given where text is expected."""
+"""Kinds of files by their first bytes, for messages about files given where text or audio is expected."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ SAVE = "save the table as CSV or text first"
 EXPORT = "write its ids and values to a text file first, one pair a line"
 RIGHT = "give the text file instead"
 AUDIO = "give the list of files instead"
+DOWNLOAD = "the download failed, or needs a login or another address; get the file again"
+PULL = "fetch the file with 'git lfs pull'"
 
 # Beginning (regular expression) -> what the file is and what to do; the first that fits counts.
 KINDS: tuple[tuple[bytes, str, str], ...] = (
@@ -52,10 +54,10 @@ KINDS: tuple[tuple[bytes, str, str], ...] = (
     (
         rb"(\xef\xbb\xbf)?\s*<(!doctype\s+html|html|head|body)\b",
         "a web page",
-        "the download failed, or needs a login or another address; get the file again",
+        DOWNLOAD,
     ),
     (rb"(\xef\xbb\xbf)?\s*<\?xml\b", "an XML file", RIGHT),
-    (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", "fetch the file with 'git lfs pull'"),
+    (rb"version https://git-lfs", "a pointer of Git LFS, not the file itself", PULL),
 )
 LOOKED_AT = 1 << 16  # bytes
 # Control characters that no text has, but for NUL, which UTF-16 has as well.
